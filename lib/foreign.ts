@@ -1,0 +1,76 @@
+/** Contexts that are not ours: an object with the members of a `Context` is a parent like any other (contract C63, C64). */
+import { type Context, End, type Scope, type Source } from './context.ts'
+import { kindOf } from './errors.ts'
+
+/** Whether a value has the members of a context, be it ours, of another copy of the package, or somebody's own. Reads no property that would observe it. */
+export function isContext(value: unknown): value is Context {
+  if (typeof value !== 'object' || value === null) return false
+  const { err, remaining, value: lookUp, throwIfDone } = value as Partial<Context>
+  return (
+    [err, remaining, lookUp, throwIfDone].every((member) => typeof member === 'function') &&
+    'done' in value &&
+    'signal' in value &&
+    'deadline' in value
+  )
+}
+
+/** Asks a foreign context by `err()`; listens to its signal; and where it only wraps one of ours, lets that one do it. */
+export class ForeignSource implements Source {
+  readonly #ctx: Context
+  readonly #native: Scope | undefined
+  #stop: (() => void) | undefined
+  #close: (() => void) | undefined
+
+  constructor(ctx: Context, native: Scope | undefined) {
+    this.#ctx = ctx
+    this.#native = native
+  }
+
+  poll(): End | undefined {
+    const error = this.#ctx.err()
+    if (error === undefined) return undefined
+    const end = this.#native?.end
+    return end?.error === error ? end : new End(kindOf(error) ?? 'canceled', undefined, Number.NaN, error)
+  }
+
+  watch(wake: () => void): void {
+    const { signal } = this.#ctx
+    signal.addEventListener('abort', wake, { once: true })
+    this.#stop = () => signal.removeEventListener('abort', wake)
+    if (signal.aborted) wake()
+  }
+
+  unwatch(): void {
+    this.#stop?.()
+    this.#stop = undefined
+  }
+
+  watchWeakly(scope: WeakRef<Scope>, wake: (scope: Scope) => void): void {
+    // A wrapper's end is that of what it wraps, which keeps the time itself.
+    if (this.inner() === undefined) this.#close = listenWeakly(this.#ctx.signal, scope, wake)
+  }
+
+  close(): void {
+    this.#close?.()
+  }
+
+  /** As Go does: what has our node inside, and the very `done` of that node, adds no end of its own. */
+  inner(): Scope | undefined {
+    return this.#native !== undefined && this.#ctx.done === this.#native.done ? this.#native : undefined
+  }
+}
+
+const forgotten = new FinalizationRegistry<() => void>((stop) => stop())
+
+/** Listens to a signal without holding the scope. The listener goes when the scope is collected, or with the function returned. */
+export function listenWeakly(signal: AbortSignal, scope: WeakRef<Scope>, wake: (scope: Scope) => void): () => void {
+  const listener = (): void => {
+    const live = scope.deref()
+    if (live !== undefined) wake(live)
+  }
+  const stop = (): void => signal.removeEventListener('abort', listener)
+  signal.addEventListener('abort', listener, { once: true })
+  const target = scope.deref()
+  if (target !== undefined) forgotten.register(target, stop)
+  return stop
+}

@@ -1,0 +1,105 @@
+/** Several tasks that succeed or fail together. Go: `golang.org/x/sync/errgroup`. */
+import { type Context, scopeOf, withCancel } from './context.ts'
+import { named } from './key.ts'
+
+export interface GroupOptions {
+  /** How many tasks run at once; the others wait for their turn. Default: no limit. */
+  readonly limit?: number
+}
+
+/** Tasks under one context. The first failure cancels it, with that error as cause. */
+export interface Group<T> extends Disposable {
+  /** What the tasks are given. Ends with the parent, with the first failure, and when `wait` is done. */
+  readonly context: Context
+  /**
+   * Runs a task, now or when its turn comes. After the end of the context it starts nothing, and `wait` rejects.
+   * @throws TypeError when `f` is no function, or when `wait` has settled
+   */
+  go(f: (ctx: Context) => T | PromiseLike<T>): void
+  /** Waits for all tasks, also after a failure. Resolves with their results in the order of `go`; rejects with the first failure, or with `err()` where a task was not started. */
+  wait(): Promise<T[]>
+}
+
+/**
+ * Starts a group of tasks under `parent`.
+ *
+ * @throws TypeError when `parent` is no context; RangeError when `limit` is no whole number of at least 1
+ */
+export function group<T = unknown>(parent: Context, options: GroupOptions = {}): Group<T> {
+  scopeOf(parent, 'group')
+  if (typeof options !== 'object' || options === null) throw new TypeError(`group() needs its options to be an object, but got ${named(options)}.`)
+  const { limit = Infinity } = options
+  if (limit !== Infinity && (!Number.isSafeInteger(limit) || limit < 1)) {
+    throw new RangeError(`group() needs a limit that is a whole number of at least 1, but got ${named(limit)}.`)
+  }
+  return new TaskGroup<T>(parent, limit)
+}
+
+class TaskGroup<T> implements Group<T> {
+  readonly context: Context
+  readonly #cancel: (cause?: unknown) => void
+  readonly #limit: number
+  readonly #results: T[] = []
+  readonly #queue: (() => void)[] = []
+  readonly #waiting: (() => void)[] = []
+  #count = 0
+  #running = 0
+  #failure: { error: unknown } | undefined
+  #settled = false
+
+  constructor(parent: Context, limit: number) {
+    const [context, cancel] = withCancel(parent)
+    this.context = context
+    this.#cancel = cancel
+    this.#limit = limit
+  }
+
+  go(f: (ctx: Context) => T | PromiseLike<T>): void {
+    if (typeof f !== 'function') throw new TypeError(`go() needs a function to run, but got ${named(f)}.`)
+    if (this.#settled) throw new TypeError('go() was called on a group whose wait() has settled. Make a new group.')
+    const index = this.#count++
+    const start = (): void => void this.#run(index, f)
+    if (this.#running < this.#limit) start()
+    else this.#queue.push(start)
+  }
+
+  async wait(): Promise<T[]> {
+    if (this.#running > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    this.#settled = true
+    this.#cancel()
+    if (this.#failure !== undefined) throw this.#failure.error
+    return this.#results
+  }
+
+  [Symbol.dispose](): void {
+    this.#cancel()
+  }
+
+  async #run(index: number, f: (ctx: Context) => T | PromiseLike<T>): Promise<void> {
+    const ended = this.context.err()
+    if (ended !== undefined) {
+      this.#failure ??= { error: ended }
+      return
+    }
+    this.#running++
+    try {
+      this.#results[index] = await f(this.context)
+    } catch (error) {
+      this.#failure ??= { error }
+      this.#cancel(error)
+    } finally {
+      this.#running--
+      this.#next()
+    }
+  }
+
+  /** Gives the freed places away; with nobody left, wakes those who wait. */
+  #next(): void {
+    while (this.#running < this.#limit) {
+      const start = this.#queue.shift()
+      if (start === undefined) break
+      start()
+    }
+    if (this.#running === 0) for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+}

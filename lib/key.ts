@@ -1,0 +1,63 @@
+/** Keys of context values. A key is an object, so two libraries can never collide, and it carries the type of its value. */
+
+const brand: unique symbol = Symbol.for('ctxbridge.key') as never
+
+/** How the values of a key cross a boundary. Both functions are called with what they are typed for and may throw to refuse. */
+export interface Codec<T> {
+  /** Gives what is sent: `null`, a boolean, a finite number, a string, bytes, or arrays and plain objects of these. */
+  encode(value: T): unknown
+  /** Takes what came. It is from outside: check it, and throw what is not a `T`. */
+  decode(data: unknown): T
+}
+
+export interface KeyOptions<T> {
+  /** Lets values of this key cross boundaries, under the key's name. Without it they never leave the thread. */
+  readonly portable?: Codec<T>
+  /** Lets a string value be shown by `String(ctx)` and `util.inspect`. Default: values are never shown. */
+  readonly show?: boolean
+}
+
+/** A key for values of type `T`. Made by {@link createKey}; compared by identity. */
+export interface Key<T> {
+  readonly name: string
+  readonly portable: Codec<T> | undefined
+  readonly show: boolean
+  readonly [brand]: true
+}
+
+/**
+ * Makes a key. Two keys of one name are two keys (contract C45).
+ *
+ * @param name what `String(ctx)` shows, and under which a portable value travels
+ * @throws TypeError when `name` is no string or is empty, or when the options are not of the stated form
+ */
+export function createKey<T>(name: string, options: KeyOptions<T> = {}): Key<T> {
+  if (typeof name !== 'string' || name === '') {
+    throw new TypeError(`createKey() needs a name that is a string and not empty, but got ${named(name)}.`)
+  }
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`createKey() needs its options to be an object, but got ${named(options)}.`)
+  }
+  const { portable, show = false } = options
+  if (portable !== undefined && (typeof portable?.encode !== 'function' || typeof portable.decode !== 'function')) {
+    throw new TypeError(`createKey() needs 'portable' to have the methods encode and decode.`)
+  }
+  if (typeof show !== 'boolean') throw new TypeError(`createKey() needs 'show' to be true or false, but got ${named(show)}.`)
+  return Object.freeze({ name, portable, show, [brand]: true as const, toString: () => `Key(${name})` })
+}
+
+/** Whether `value` is a key, of this copy of the package or of another. */
+export function isKey(value: unknown): value is Key<unknown> {
+  return typeof value === 'object' && value !== null && (value as { [brand]?: unknown })[brand] === true
+}
+
+/** How an error message names what it was given instead. */
+export function named(value: unknown): string {
+  if (value === null) return 'null'
+  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
+  if (typeof value === 'function') return value.name === '' ? 'a function' : `the function ${value.name}`
+  if (typeof value !== 'object') return String(value)
+  if (Array.isArray(value)) return 'an array'
+  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
+  return typeof name === 'string' && name !== '' && name !== 'Object' ? `an object of class ${name}` : 'an object'
+}

@@ -1,0 +1,61 @@
+/** The way in from `AbortSignal`; the way out is `ctx.signal`. */
+import { type CancelableContext, type Context, End, type Scope, type Source, withSource } from './context.ts'
+import { listenWeakly } from './foreign.ts'
+import { named } from './key.ts'
+
+/** Asks the signal while nobody observes, and listens to it while somebody does. */
+class SignalSource implements Source {
+  readonly #signal: AbortSignal
+  #wake: (() => void) | undefined
+  #close: (() => void) | undefined
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+  }
+
+  poll(): End | undefined {
+    return this.#signal.aborted ? new End('canceled', this.#signal.reason, Number.NaN) : undefined
+  }
+
+  watch(wake: () => void): void {
+    this.#wake = wake
+    this.#signal.addEventListener('abort', wake, { once: true })
+    if (this.#signal.aborted) wake()
+  }
+
+  unwatch(): void {
+    if (this.#wake !== undefined) this.#signal.removeEventListener('abort', this.#wake)
+    this.#wake = undefined
+  }
+
+  watchWeakly(scope: WeakRef<Scope>, wake: (scope: Scope) => void): void {
+    this.#close = listenWeakly(this.#signal, scope, wake)
+  }
+
+  close(): void {
+    this.#close?.()
+  }
+}
+
+/**
+ * A context that ends when `signal` aborts, too, with `signal.reason` as its cause: the way to join an `AbortSignal` into the tree. Its
+ * own cancel does not abort the signal. While nobody observes the context, nothing is registered with the signal; its end removes the listener.
+ *
+ * @throws TypeError when `parent` is no context, or `signal` no AbortSignal
+ */
+export function withSignal(parent: Context, signal: AbortSignal): CancelableContext {
+  if (!isSignal(signal)) throw new TypeError(`withSignal() needs an AbortSignal, but got ${named(signal)}.`)
+  return withSource(parent, 'WithSignal', new SignalSource(signal), 'withSignal')
+}
+
+/** An AbortSignal of this realm, of another one, or of a polyfill. */
+function isSignal(value: unknown): value is AbortSignal {
+  const signal = value as Partial<AbortSignal> | null
+  return (
+    typeof signal === 'object' &&
+    signal !== null &&
+    typeof signal.aborted === 'boolean' &&
+    typeof signal.addEventListener === 'function' &&
+    typeof signal.removeEventListener === 'function'
+  )
+}

@@ -1,0 +1,59 @@
+/** Waiting, for as long as a context lives. */
+import { type Context, listen, scopeOf } from './context.ts'
+import { delayUntil, type Timer } from './clock.ts'
+import { named } from './key.ts'
+
+/**
+ * Resolves after `ms` milliseconds by the context's clock, never sooner; rejects with `err()` when the context ends before, and leaves no timer.
+ * As any timer, it keeps the process alive.
+ *
+ * @param ms zero or less resolves soon; `Infinity` waits for the end of the context
+ * @throws TypeError at once when `ctx` is no context, or `ms` no number; RangeError when it is NaN
+ */
+export function sleep(ctx: Context, ms: number): Promise<void> {
+  const { clock } = scopeOf(ctx, 'sleep').time
+  if (typeof ms !== 'number') throw new TypeError(`sleep() needs a number of milliseconds, but got ${named(ms)}.`)
+  if (Number.isNaN(ms)) throw new RangeError('sleep() needs a number of milliseconds, but got NaN.')
+  return new Promise((resolve, reject) => {
+    let timer: Timer
+    const at = clock.now() + ms
+    const wait = (): void => {
+      timer = clock.setTimer(check, delayUntil(at, clock.now()), true)
+    }
+    const check = (): void => {
+      if (clock.now() < at) return wait()
+      // False when a deadline has passed whose timer comes after this one: then that has rejected.
+      if (stop()) resolve()
+    }
+    let ended = false
+    const stop = listen(ctx, () => {
+      ended = true
+      if (timer !== undefined) clock.clearTimer(timer)
+      reject(ctx.err())
+    })
+    if (!ended) wait()
+  })
+}
+
+/**
+ * The outcome of `promise`, or a rejection with `err()` when the context ends first; leaves nothing on the context. A promise that rejects
+ * later is handled: it is never an unhandled rejection. The work behind it goes on; pass it the context, too.
+ *
+ * @throws TypeError at once when `ctx` is no context
+ */
+export function race<T>(ctx: Context, promise: PromiseLike<T> | T): Promise<T> {
+  scopeOf(ctx, 'race')
+  return new Promise<T>((resolve, reject) => {
+    const stop = listen(ctx, () => reject(ctx.err()))
+    Promise.resolve(promise).then(
+      (value) => {
+        stop()
+        resolve(value)
+      },
+      (error: unknown) => {
+        stop()
+        reject(error)
+      },
+    )
+  })
+}
