@@ -952,9 +952,12 @@ class SourceScope extends CancelScope {
   readonly #source: Source
   /** A wrapper that adds nothing is linked where it points to. */
   #inner: readonly Scope[] = none
+  /** One that is its own, beside its source's verdict. */
+  readonly #deadline: Deadline | undefined
 
-  constructor(label: string, parent: Context | undefined, up: Scope | undefined, bindings: Binding | undefined, time: Time, due: Deadline | undefined, source: Source) {
-    super(parent, up, bindings, time, due, true)
+  constructor(label: string, parent: Context, base: { up: Scope | undefined; bindings: Binding | undefined; time: Time; due: Deadline | undefined }, source: Source, deadline?: Deadline) {
+    super(parent, base.up, base.bindings, base.time, deadline ?? base.due, true)
+    this.#deadline = deadline
     this.#label = label
     this.#source = source
   }
@@ -963,22 +966,30 @@ class SourceScope extends CancelScope {
     return this.#inner
   }
 
-  override judge(above: End | undefined, _now: number): End | undefined {
-    return above ?? this.#source.poll()
+  /** Whoever is outside judges better than our clock, which may only be looked at long after: so the deadline comes last. */
+  override judge(above: End | undefined, now: number): End | undefined {
+    const end = above ?? this.#source.poll()
+    if (end !== undefined || this.#deadline === undefined || !(this.#deadline.at <= now)) return end
+    return new End('deadline', this.#deadline.cause, this.#deadline.at)
   }
 
   override stirred(): boolean {
     return this.#source.poll() !== undefined
   }
 
-  override attach(_watch: Watch): void {
+  override attach(watch: Watch): void {
     const inner = this.#source.inner?.()
     if (inner === undefined) this.#source.watch(() => this.#wake())
     else this.#inner = inner.endless ? none : [inner]
+    if (this.#deadline !== undefined && this.end === undefined) {
+      this.time.set((watch.alarm = new Alarm(this.#deadline.at, this as Scope)))
+    }
   }
 
-  override detach(_watch: Watch): void {
+  override detach(watch: Watch): void {
     this.#source.unwatch()
+    if (watch.alarm !== undefined) this.time.unset(watch.alarm)
+    watch.alarm = undefined
   }
 
   override ended(): void {
@@ -1006,11 +1017,45 @@ class SourceScope extends CancelScope {
  * Without a parent it has the given values, and the host's clock.
  */
 export function withSource(parent: Context, label: string, source: Source, caller: string): CancelableContext {
-  const { scope, bindings } = nodeOf(parent, caller)
-  const child = new SourceScope(label, parent, orNone(scope), bindings, scope.time, scope.due, source)
-  if (scope.timed) keepTime(child)
+  return deriveSource(parent, nodeOf(parent, caller), label, source)
+}
+
+function deriveSource(parent: Context, { scope, bindings }: ContextNode, label: string, source: Source, deadline?: Deadline): CancelableContext {
+  const { time, due } = scope
+  const child = new SourceScope(label, parent, { up: orNone(scope), bindings, time, due }, source, deadline)
+  if (deadline !== undefined) keepTime(scope)
   endOf(child)
   return child
+}
+
+/**
+ * The local end of a context that lives elsewhere: it ends when `source` says so, or, where that is silent, when its deadline passes by the clock of
+ * `parent`. Not public: the boundaries build on it.
+ *
+ * @param at the deadline as an instant of the parent's clock; `Infinity` for none
+ * @param why the cause that was given with the deadline, or undefined
+ */
+export function withRemote(parent: Context, label: string, source: Source, at: number, why: unknown): CancelableContext {
+  const node = nodeOf(parent, 'withRemote')
+  const { time, due } = node.scope
+  const own = at < (due?.at ?? Infinity) ? new Deadline(at, why, time) : undefined
+  return deriveSource(parent, node, label, source, own)
+}
+
+/**
+ * `withDeadline` by an instant of the parent's own clock. Not public: the boundaries build on it.
+ *
+ * @param at may be past: then the context is done on return; `Infinity` for no deadline
+ */
+export function withInstant(parent: Context, at: number, cause: unknown): CancelableContext {
+  const node = nodeOf(parent, 'withInstant')
+  return deriveDeadline(parent, node, node.scope.time.clock.now(), at, cause)
+}
+
+/** A context's deadline as an instant of its clock, with the cause given with it; undefined without one. Not public: it is what an export sends. */
+export function deadlineOf(ctx: Context): { readonly at: number; readonly cause: unknown; readonly clock: Clock } | undefined {
+  const { due, time } = scopeOf(ctx, 'deadlineOf')
+  return due === undefined ? undefined : { at: due.at, cause: due.cause, clock: time.clock }
 }
 
 const foreignNodes = new WeakMap<Context, SourceScope>()
@@ -1028,7 +1073,7 @@ function foreignNode(ctx: Context): SourceScope {
     due = left === Infinity ? undefined : new Deadline(time.clock.now() + left, undefined, time, date?.getTime())
   }
   const bindings = new Binding(undefined, undefined, undefined, ctx)
-  node = new SourceScope('', ctx, undefined, bindings, time, due, new ForeignSource(ctx, native?.scope))
+  node = new SourceScope('', ctx, { up: undefined, bindings, time, due }, new ForeignSource(ctx, native?.scope))
   foreignNodes.set(ctx, node)
   return node
 }

@@ -124,12 +124,12 @@ export class LinkLostError extends BridgeError {
  * that the sender's error had, as data: its name never chooses a class, and no stack crosses.
  */
 export class RemoteError extends Error {
-  readonly code?: string | number
+  declare readonly code?: string | number
 
   constructor(name: string, message: string, code?: string | number, options?: ErrorOptions) {
     super(message, options)
     named(this, name)
-    if (code !== undefined) this.code = code
+    if (code !== undefined) Object.defineProperty(this, 'code', { value: code, enumerable: true })
   }
 
   static {

@@ -1,0 +1,201 @@
+/**
+ * The owner's side of the slot table: what a thread that exports contexts writes, for the importers in other threads to read.
+ *
+ * Opens slots and takes them back. `slot.ts` has what happens to one in between, and why its holds are sound.
+ *
+ * The races of the protocol, by number in its description, and what rules each out here:
+ *
+ *  1 late cancel, reused slot   Generation and state are one word. A handle and a view compare both; a `Slot` of the owner
+ *                               is one generation, and dead after it.
+ *  2 generation wraps           29 bits, then the slot is retired. First in, first out, so that all slots age alike.
+ *  3 cause after flag           Cause, then the ended word, then the bell, then notify.
+ *  4 two cancellers             Only the owner ends a slot. A deadline that the importer's clock sees stays with the importer.
+ *  5 reuse under a reader       Holds (`slot.ts`). A reader also looks at the control word again after it read: even where
+ *                               a living one was swept it can see "gone", but never a mix.
+ *  6 lost wake-up               The bell changes after the ended word; a waiter loads it before it looks.
+ *  7 torn deadline              Written before OPEN, then never until the next generation.
+ *  8 growth                     One more chunk; none is ever copied or moved. It is announced before a slot in it is opened.
+ *  9 writer dies mid-write      The owner's death is the end of its links. The importer writes one word, once.
+ * 10 dies before the bell       As 9: only the owner rings.
+ * 11 importer dies holding      `sweep`.
+ * 12 bell wraps                 2^32 rings within one look of a waiter: accepted.
+ * 13 ended before the import    The importer loads the word when it accepts a handle: it gets a view that is ended already.
+ * 15 garbage                    The owner reads RETURNED alone, for equality. What readers check is in `slot-reader.ts`.
+ *
+ * (14 is about `waitAsync`, which is not used yet.)
+ */
+
+import { chunkBytes, INDEX_BITS, MAX_CHUNKS, MAX_GENERATION, sharedMemory, slotsOfChunk, writeHeader } from './slot-memory.ts'
+import type { SlotMem, SlotMemory } from './slot-memory.ts'
+import { Slot } from './slot.ts'
+
+export interface SlotTableOptions {
+  /** Tells the tables of one process apart. An Int32; whoever makes the table sees to it that it is unique. Default: 0. */
+  readonly id?: number
+  /** How many slots there may be at once, in whole chunks of 64, 128, 256 and so on. Default: 65,536, which are 8 MiB. */
+  readonly limit?: number
+  /** Called within `open`, before the first slot of a new chunk is handed out. Must send it to all links, and neither throw nor open. */
+  readonly onGrow?: (chunk: number, buffer: SharedArrayBuffer) => void
+  readonly memory?: SlotMemory
+  /** After how many generations a slot is retired. For tests. */
+  readonly generations?: number
+}
+
+export interface SlotStats {
+  readonly chunks: number
+  readonly slots: number
+  /** Opened and not yet free again. 0 after quiescence. */
+  readonly inUse: number
+  readonly retired: number
+  readonly bytes: number
+}
+
+/** The table of one exporting thread. Belongs to that thread; others get its chunks, and read them with a `SlotReader`. */
+export class SlotTable {
+  readonly id: number
+  readonly #limit: number
+  readonly #generations: number
+  readonly #memory: SlotMemory
+  readonly #onGrow: SlotTableOptions['onGrow']
+  readonly #chunks: SharedArrayBuffer[] = []
+  readonly #free = new Fifo<Slot>()
+  readonly #used = new Fifo<Slot>()
+  #bells: SlotMem | undefined
+  #slots = 0
+  #retired = 0
+
+  /** Allocates the first chunk, so that `chunks()` can be sent before anything is opened. `onGrow` is not called for it. */
+  constructor(options: SlotTableOptions = {}) {
+    const { id = 0, limit = 65_536, onGrow, memory = sharedMemory, generations = MAX_GENERATION } = options
+    this.id = id | 0
+    this.#limit = limit
+    this.#generations = Math.min(generations, MAX_GENERATION)
+    this.#memory = memory
+    this.#grow()
+    this.#onGrow = onGrow
+  }
+
+  /** Every chunk so far, by its number. A new link needs all of them before its first handle. */
+  chunks(): readonly SharedArrayBuffer[] {
+    return [...this.#chunks]
+  }
+
+  /**
+   * Opens a slot for one context on one link. The caller holds it until `end` or `withdraw`. Undefined when all slots are
+   * in use and the limit, or the memory there is, allows no more: then the context goes by messages alone.
+   *
+   * @param link a number of the caller's, at least 0, that no other link of this table ever had
+   * @param deadline ms, on the clock that all threads of the process share; left out, there is none
+   */
+  open(link: number, deadline: number = Number.POSITIVE_INFINITY): Slot | undefined {
+    if (!Number.isInteger(link) || link < 0 || link > 0x7fffffff) {
+      throw new TypeError(`A link's number is a 31-bit integer, not ${link}.`)
+    }
+    if (Number.isNaN(deadline)) throw new TypeError('A deadline is a number of milliseconds, not NaN.')
+    // Two slots looked at for each one opened: so at most every other slot in use is one that could be free.
+    this.#recycle(2)
+    if (this.#free.size === 0 && !this.#grow()) this.#recycle(this.#used.size)
+    const old = this.#free.shift()
+    if (old === undefined) return undefined
+    const slot = old.reopen(link, deadline)
+    this.#used.push(slot)
+    return slot
+  }
+
+  /**
+   * Looks at up to `limit` slots in use, the longest unseen first. Those that are open, were sent and are all given back, are
+   * withdrawn and returned: nobody imports these contexts any more, so the caller need not observe them. Ended ones become free.
+   */
+  reclaim(limit: number = Number.POSITIVE_INFINITY): Slot[] {
+    const withdrawn: Slot[] = []
+    this.#recycle(limit, withdrawn)
+    return withdrawn
+  }
+
+  /**
+   * Takes back all slots of a link whose importer is gone, ended or not; returns those that were open. A terminated importer
+   * costs nothing from then on. One that is alive (its link was closed) sees its imports as gone, and can do no harm.
+   */
+  sweep(link: number): Slot[] {
+    const open: Slot[] = []
+    for (let n = this.#used.size; n > 0; n--) {
+      const slot = this.#used.shift()
+      if (slot?.link !== link) {
+        if (slot !== undefined) this.#used.push(slot)
+        continue
+      }
+      if (slot.open) open.push(slot)
+      this.#release(slot)
+    }
+    return open
+  }
+
+  /** Counts, after it has looked at every slot in use and freed what is ended and given back. */
+  stats(): SlotStats {
+    this.#recycle(this.#used.size)
+    const bytes = this.#chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0)
+    return { chunks: this.#chunks.length, slots: this.#slots, inUse: this.#used.size, retired: this.#retired, bytes }
+  }
+
+  #recycle(limit: number, withdrawn?: Slot[]): void {
+    for (let n = Math.min(limit, this.#used.size); n > 0; n--) {
+      const slot = this.#used.shift()
+      if (slot === undefined) return
+      if (slot.open && withdrawn !== undefined && slot.used && slot.withdraw()) withdrawn.push(slot)
+      if (!slot.open && slot.returned) this.#release(slot)
+      else this.#used.push(slot)
+    }
+  }
+
+  #release(slot: Slot): void {
+    if (slot.free() && slot.generation < this.#generations) this.#free.push(slot)
+    else this.#retired++
+  }
+
+  #grow(): boolean {
+    const chunk = this.#chunks.length
+    const slots = slotsOfChunk(chunk)
+    if (chunk > 0 && (this.#slots + slots > this.#limit || chunk === MAX_CHUNKS)) return false
+    let buffer: SharedArrayBuffer
+    try {
+      buffer = this.#memory.allocate(chunkBytes(slots))
+    } catch (error) {
+      // Short of memory: a table that does not grow still works. Without a first chunk there is no table.
+      if (chunk > 0) return false
+      throw error
+    }
+    const mem = this.#memory.view(buffer)
+    writeHeader(mem, this.id, chunk, slots)
+    this.#bells ??= mem
+    this.#chunks.push(buffer)
+    this.#slots += slots
+    this.#onGrow?.(chunk, buffer)
+    for (let i = 0; i < slots; i++) this.#free.push(new Slot(mem, this.#bells, chunk * 2 ** INDEX_BITS + i))
+    return true
+  }
+}
+
+/** First in, first out. `Array.shift` moves all elements once there are some ten thousand. */
+class Fifo<T> {
+  #items: T[] = []
+  #head = 0
+
+  get size(): number {
+    return this.#items.length - this.#head
+  }
+
+  push(item: T): void {
+    this.#items.push(item)
+  }
+
+  shift(): T | undefined {
+    const item = this.#items[this.#head]
+    if (this.#head < this.#items.length) this.#head++
+    // Half of it is behind us: worth moving the rest. What was taken out is kept alive no longer than that.
+    if (this.#head > 32 && this.#head * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#head)
+      this.#head = 0
+    }
+    return item
+  }
+}

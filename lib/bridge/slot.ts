@@ -1,0 +1,153 @@
+/**
+ * One slot as its owner has it: one context on one link.
+ *
+ * Every word has one writer (see `slot-memory.ts`): the owner all but RETURNED, the link's importer RETURNED. So an end is a
+ * plain publication that nothing another thread did can make fail or wait, and there is nothing to retry.
+ *
+ * Holds. The owner's hold is a field of {@link Slot}; it ends with `end` or `withdraw`. The importer's is the difference of
+ * two words: grants are numbered, GRANTED is the number of the last one made, RETURNED says "all up to here came to me, and
+ * I am through with them". The slot is free when the owner let go and both are equal. Why this is sound:
+ *
+ * - A grant on its way counts from before its message is sent. An importer that gives back what it had until then
+ *   returns lower numbers and cannot drop it: release against re-grant is no race, and needs no message back.
+ * - RETURNED only says what came and is over. Sent twice, imported twice: the same number, so nothing is counted twice.
+ * - The owner learns of a return by looking, a few slots at each `open` and when asked (`reclaim`). Nothing is announced,
+ *   so an importer can be terminated at any instruction: either RETURNED was written or {@link SlotTable.sweep} takes it
+ *   as written. There is no in-between, and no second message that could be lost or count double.
+ * - Numbers go on through the generations of a slot, so a RETURNED value belongs to one generation, and the importer's
+ *   compareExchange from the value that it last knew includes the generation: late, after a sweep, it finds a
+ *   greater number there and does nothing.
+ * - Anything else that somebody writes to RETURNED reads as "still held": it costs that slot until the sweep, no more.
+ */
+
+import type { Kind } from '../errors.ts'
+import {
+  bellAt,
+  CANCELED,
+  CONTROL,
+  control,
+  EXPIRED,
+  FREE,
+  GRANTED,
+  INDEX_BITS,
+  LINK,
+  MAX_GRANT,
+  OPEN,
+  RETURNED,
+  slotAt,
+  storeCause,
+  storeDeadline,
+} from './slot-memory.ts'
+import type { SlotMem } from './slot-memory.ts'
+
+/** What an importer needs to find a slot: plain data, to be sent once, over the link that the slot was opened for. */
+export interface SlotHandle {
+  readonly slot: number
+  readonly generation: number
+  readonly grant: number
+}
+
+const none = new Uint8Array(0)
+
+/** One context on one link. Made by {@link SlotTable.open}; after a sweep, or once free, every method returns false or undefined. */
+export class Slot {
+  readonly number: number
+  readonly generation: number
+  readonly link: number
+  readonly #mem: SlotMem
+  readonly #bells: SlotMem
+  readonly #at: number
+  readonly #firstGrant: number
+  #granted: number
+  #state: 'free' | 'open' | 'let go'
+
+  /** @internal One generation of a slot; generation 0 is a slot that was never used. */
+  constructor(mem: SlotMem, bells: SlotMem, number: number, generation = 0, link = 0, granted = 0) {
+    this.#mem = mem
+    this.#bells = bells
+    this.#at = slotAt(number & ((1 << INDEX_BITS) - 1))
+    this.#firstGrant = this.#granted = granted
+    this.#state = generation === 0 ? 'free' : 'open'
+    this.number = number
+    this.generation = generation
+    this.link = link
+  }
+
+  /** @internal For the table: opens the next generation of a slot that is free. */
+  reopen(link: number, deadline: number): Slot {
+    const mem = this.#mem
+    const at = this.#at
+    const slot = new Slot(mem, this.#bells, this.number, this.generation + 1, link, this.#granted)
+    mem.store(at + LINK, link)
+    storeDeadline(mem, at, deadline)
+    mem.store(at + GRANTED, this.#granted)
+    // A swept importer left less here than was granted, and somebody else may have left anything.
+    mem.store(at + RETURNED, this.#granted)
+    mem.store(at + CONTROL, control(slot.generation, OPEN))
+    return slot
+  }
+
+  /** @internal For the table: makes it free, whoever holds it. False when its numbers are spent and it must not be opened again. */
+  free(): boolean {
+    this.#state = 'free'
+    this.#mem.store(this.#at + CONTROL, control(this.generation, FREE))
+    return this.#granted < MAX_GRANT
+  }
+
+  /** Whether the owner can still end it. */
+  get open(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** Whether a handle was ever made for it. */
+  get used(): boolean {
+    return this.#granted > this.#firstGrant
+  }
+
+  /** Whether the importer gave back every grant: nobody but the owner holds it, and no handle is on its way. */
+  get returned(): boolean {
+    return this.#state !== 'free' && this.#mem.load(this.#at + RETURNED) === this.#granted
+  }
+
+  /**
+   * Makes a handle, one for each send. From here on the slot is held until the importer gives this grant back, the grant is
+   * revoked, or the link is swept. Undefined when the slot has ended (send the end instead) or its numbers are spent (open another).
+   */
+  grant(): SlotHandle | undefined {
+    if (this.#state !== 'open' || this.#granted === MAX_GRANT) return undefined
+    this.#mem.store(this.#at + GRANTED, ++this.#granted)
+    return { slot: this.number, generation: this.generation, grant: this.#granted }
+  }
+
+  /** Takes back a handle that was never sent, say because `postMessage` threw. Only the last one made can be taken back. */
+  revoke(handle: SlotHandle): boolean {
+    const { slot, generation, grant } = handle
+    if (this.#state === 'free' || slot !== this.number || generation !== this.generation) return false
+    if (grant !== this.#granted || !this.used) return false
+    this.#mem.store(this.#at + GRANTED, --this.#granted)
+    return true
+  }
+
+  /**
+   * Ends it: when this returns, whoever loads the slot sees the end, with this cause, and the link's bell has been rung. The
+   * first end counts; a later one returns false and changes nothing. The owner's hold is gone with it.
+   *
+   * @param cause at most `CAUSE_BYTES`, copied. A longer one is cut off there and marked as shortened: the end never fails
+   */
+  end(kind: Kind, cause: Uint8Array = none, shortened = false): boolean {
+    if (this.#state !== 'open') return false
+    this.#state = 'let go'
+    storeCause(this.#mem, this.#at, cause, shortened)
+    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))
+    this.#bells.add(bellAt(this.link), 1)
+    this.#bells.notify(bellAt(this.link))
+    return true
+  }
+
+  /** Lets go without an end, because the context lives on and nobody imports it. False, and no change, where somebody holds it. */
+  withdraw(): boolean {
+    if (this.#state !== 'open' || !this.returned) return false
+    this.#state = 'let go'
+    return true
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * The frames of the protocol: what TypeScript sees of them, and what the wire has. `frame-codec.ts` is the way between the two.
+ *
+ * A message is one array of 1 to 1,024 frames. A frame is an array that begins with its type, a number, and has exactly the
+ * elements that its type says. `nil` is msgpack's nil, null here.
+ *
+ * | type | frame | elements behind the type | sent by | id of |
+ * |---:|---|---|---|---|
+ * | 1 | hello | version, [maxMessage, maxCalls], name | both, first | |
+ * | 2 | call | id, method, context, arguments | caller | sender |
+ * | 3 | cancel | id, kind, cause or nil | caller, exporter | sender |
+ * | 4 | result | id, value; or id alone, when the method returned nothing | callee | receiver |
+ * | 5 | error | id, cause | callee | receiver |
+ * | 6 | export | id, context | exporter | sender |
+ * | 7 | release | id | importer | receiver |
+ * | 8 | ping | n | both | |
+ * | 9 | pong | n | both | |
+ * | 10 | goaway | reason | both | |
+ * | 64-127 | none yet | anything | | |
+ *
+ * Each side numbers its own calls and exports, in one sequence; the last column says whose sequence an id is of. A receiver skips
+ * frames of the types 64 to 127, so that later versions can add what an older peer may miss. All other types are refused.
+ */
+
+import type { Kind } from '../errors.ts'
+import type { WireCause } from './cause.ts'
+
+/** The version of the protocol that this is. A hello of any other version is refused, whatever else is in it. */
+export const PROTOCOL_VERSION = 1
+
+/** First of each side: what it speaks and what it takes. */
+export interface HelloFrame {
+  readonly type: 'hello'
+  /** Integer from 1. */
+  readonly version: number
+  readonly limits: HelloLimits
+  /** Who this is, for logs: 0 to 256 UTF-16 units, possibly with control characters. Proves nothing. */
+  readonly name: string
+}
+
+/** What the sender of a hello takes. Integers up to 2^53-1. */
+export interface HelloLimits {
+  /** The longest message, in bytes: from 1,024, so that all frames without data of a user's fit. */
+  readonly maxMessage: number
+  /** How many calls may be open at once: from 0, which is said by one that serves nothing. */
+  readonly maxCalls: number
+}
+
+/** Calls a method of what the receiver serves. */
+export interface CallFrame {
+  readonly type: 'call'
+  /** Integer from 1 to 2^53-1. The sender's ids only grow. */
+  readonly id: number
+  /** 1 to 256 UTF-16 units. */
+  readonly method: string
+  readonly context: WireContext
+  /** Plain data, as {@link checkSendable} gives it. */
+  readonly args: readonly unknown[]
+}
+
+/** The context of a call, or an exported one, is done. Nothing is answered. */
+export interface CancelFrame {
+  readonly type: 'cancel'
+  readonly id: number
+  /** On the wire 0 is 'canceled', and 1 is 'deadline': the sender's clock found the deadline passed. */
+  readonly kind: Kind
+  /** What was given as the reason; undefined, on the wire nil, where nothing was. */
+  readonly cause: WireCause | undefined
+}
+
+/** What a method returned. */
+export interface ResultFrame {
+  readonly type: 'result'
+  readonly id: number
+  /** Plain data; undefined where the method returned nothing, and then the frame on the wire ends with the id. */
+  readonly value: unknown
+}
+
+/** What a method threw. */
+export interface ErrorFrame {
+  readonly type: 'error'
+  readonly id: number
+  readonly error: WireCause
+}
+
+/** Lends a context to the receiver. */
+export interface ExportFrame {
+  readonly type: 'export'
+  readonly id: number
+  readonly context: WireContext
+}
+
+/** The receiver of an export has no more use for it. */
+export interface ReleaseFrame {
+  readonly type: 'release'
+  readonly id: number
+}
+
+/** Asks for a pong with the same number. */
+export interface PingFrame {
+  readonly type: 'ping'
+  /** Integer from 0 to 2^53-1. */
+  readonly n: number
+}
+
+export interface PongFrame {
+  readonly type: 'pong'
+  readonly n: number
+}
+
+/** The sender takes no new calls. */
+export interface GoawayFrame {
+  readonly type: 'goaway'
+  /** For logs: 0 to 256 UTF-16 units, possibly with control characters. */
+  readonly reason: string
+}
+
+/** What a context is on the wire: `[left, why, values]`. */
+export interface WireContext {
+  /**
+   * Milliseconds left until the deadline when the message was made: a finite number, of which fractions count. 0 and below: it
+   * has passed. Undefined, on the wire nil: there is none.
+   */
+  readonly left: number | undefined
+  /** The reason that was given with the deadline; undefined, on the wire nil, without one. Nil when `left` is. */
+  readonly why: WireCause | undefined
+  /** The values of portable keys, 0 to 64 of them, no name twice. */
+  readonly values: readonly WirePair[]
+}
+
+/** A key's name, 1 to 256 UTF-16 units, and what its codec made of the value. */
+export type WirePair = readonly [name: string, data: unknown]
+
+export type Frame =
+  | HelloFrame
+  | CallFrame
+  | CancelFrame
+  | ResultFrame
+  | ErrorFrame
+  | ExportFrame
+  | ReleaseFrame
+  | PingFrame
+  | PongFrame
+  | GoawayFrame
+
+export interface FrameLimits {
+  /** Frames in a message, of which those that are skipped count. */
+  readonly maxFrames: number
+  /** Values of a context. */
+  readonly maxValues: number
+}
+
+export const frameLimits: FrameLimits = Object.freeze({ maxFrames: 1_024, maxValues: 64 })
+
+/** Longest name of a method, a peer or a key, and longest reason of a goaway, in UTF-16 units. */
+export const maxName = 256

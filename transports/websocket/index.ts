@@ -1,0 +1,255 @@
+/**
+ * Calls with a context over a WebSocket. The context of a call lives on the far side as long as the call: it ends when the
+ * caller's ends, with the same kind and cause, and when the connection is lost.
+ */
+import { Link, type LinkLimits, linkLimits, type LinkStats } from '../../lib/bridge/link.ts'
+import { background, type Context, createRoot } from '../../lib/context.ts'
+import { LinkLostError } from '../../lib/errors.ts'
+import { isContext } from '../../lib/foreign.ts'
+import { isKey, type Key, named } from '../../lib/key.ts'
+import { race } from '../../lib/wait.ts'
+import { decodeMessage, encodeMessage, messageLimits } from './msgpackr.ts'
+import { isServer, onConnection, openChannel, openSocket, type WebSocketServer } from './ws.ts'
+
+export type { LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
+
+/** What can be called over a link: methods that take a context first. */
+export type Remote<T> = {
+  readonly [K in keyof T as T[K] extends (ctx: Context, ...args: never[]) => unknown ? K : never]: T[K] extends (
+    ctx: Context,
+    ...args: infer A
+  ) => infer R
+    ? (ctx: Context, ...args: A) => Promise<Awaited<R>>
+    : never
+}
+
+export interface LinkSettings {
+  /** The portable keys whose values are taken from the peer; values of others are dropped. */
+  readonly keys?: readonly Key<never>[]
+  /** Who this is: the peer sees it in the paths of contexts. At most 256 characters. */
+  readonly name?: string
+  /** What this side takes; each has a default. */
+  readonly limits?: Partial<LinkLimits>
+}
+
+export interface ConnectOptions extends LinkSettings {
+  /** Bounds the connecting, until the peer has greeted; its later end does nothing. Default: no bound. */
+  readonly context?: Context
+  /** What the server may call here. */
+  readonly serve?: object
+}
+
+/** A connection, and the link on it. Ends everything that is open on it when it is closed or lost. */
+export interface Connection extends Disposable {
+  /** The peer's name as it gave it. Proves nothing. */
+  readonly peerName: string
+  /** Resolves when the link is over, with the reason; never rejects. */
+  readonly closed: Promise<LinkLostError>
+  /** Closes it; all calls that are open on it reject with a `LinkLostError`. */
+  close(): void
+  stats(): LinkStats
+}
+
+const links = new WeakMap<Connection, Link>()
+
+class LinkConnection implements Connection {
+  readonly closed: Promise<LinkLostError>
+  readonly #link: Link
+
+  constructor(link: Link, closed: Promise<LinkLostError>) {
+    this.#link = link
+    this.closed = closed
+    links.set(this, link)
+  }
+
+  get peerName(): string {
+    return this.#link.peerName
+  }
+
+  close(): void {
+    this.#link.close()
+  }
+
+  stats(): LinkStats {
+    return this.#link.stats()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+/**
+ * Connects to a server and waits until it has greeted.
+ *
+ * Rejects with the socket's error where there is nobody or no such server, with a `LinkLostError` where the peer does not speak the
+ * protocol, and with `err()` of the context in the options.
+ *
+ * @throws TypeError at once when the options are not of the stated form
+ */
+export function connect(url: string | URL, options: ConnectOptions = {}): Promise<Connection> {
+  checkSettings('connect', options)
+  const { context = background(), serve: methods } = options
+  if (!isContext(context)) throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
+  if (methods !== undefined) checkMethods('connect', methods)
+  return open(new URL(url), context, options, methods)
+}
+
+async function open(url: URL, context: Context, settings: LinkSettings, methods: object | undefined): Promise<Connection> {
+  context.throwIfDone()
+  const giveUp = new AbortController()
+  const opening = openSocket(url, { ...linkLimits, ...settings.limits }.maxMessage, giveUp.signal)
+  try {
+    const socket = await race(context, opening)
+    const { link, opened, closed } = openChannel(socket, (channel) => new Wire(channel, settings, methods))
+    try {
+      await race(context, opened)
+    } catch (error) {
+      link.close()
+      throw error
+    }
+    return new LinkConnection(link, closed)
+  } catch (error) {
+    giveUp.abort()
+    throw error
+  }
+}
+
+/** A link with what is waited for: its greeting and its end. */
+class Wire {
+  readonly link: Link
+  readonly opened: Promise<void>
+  readonly closed: Promise<LinkLostError>
+
+  constructor(channel: ConstructorParameters<typeof Link>[0]['channel'], settings: LinkSettings, methods: object | undefined) {
+    let open!: () => void
+    let close!: (reason: LinkLostError) => void
+    this.closed = new Promise((resolve) => (close = resolve))
+    this.opened = Promise.race([new Promise<void>((resolve) => (open = resolve)), this.closed.then((reason) => Promise.reject(reason))])
+    // Nobody may be waiting for the greeting.
+    this.opened.catch(() => {})
+    const maxBytes = settings.limits?.maxMessage ?? linkLimits.maxMessage
+    this.link = new Link({
+      channel,
+      codec: { encode: encodeMessage, decode: (bytes) => decodeMessage(bytes, { ...messageLimits, maxBytes }) },
+      root: (peerName) => createRoot({ name: peerName === '' ? 'Link' : `Link(${JSON.stringify(peerName)})` }),
+      defer: queueMicrotask,
+      serve: methods,
+      keys: settings.keys as readonly Key<unknown>[] | undefined,
+      name: settings.name,
+      limits: settings.limits,
+      report: reportLater,
+      onOpen: open,
+      onClose: close,
+    })
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.link.receive(bytes)
+  }
+
+  lost(reason: LinkLostError): void {
+    this.link.lost(reason)
+  }
+}
+
+/** What nobody waits for must not be lost silently, and must not take the process down either. */
+function reportLater(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : new Error(String(error)))
+}
+
+/**
+ * The methods of the other side, as those of a local object: `await reports.build(ctx, id)`. Each takes a context first, and rejects
+ * with `ctx.err()` as soon as that is done; with what the method threw; or with a `BridgeError`.
+ *
+ * @throws TypeError when `connection` is not from `connect`
+ */
+export function wrap<T extends object>(connection: Connection): Remote<T> {
+  const link = links.get(connection)
+  if (link === undefined) throw new TypeError(`wrap() needs a connection from connect(), but got ${named(connection)}.`)
+  const methods = new Map<string, (ctx: Context, ...args: unknown[]) => Promise<unknown>>()
+  return new Proxy(Object.create(null) as Remote<T>, {
+    get(_target, name) {
+      // A proxy that is awaited, printed or compared must not call the peer.
+      if (typeof name !== 'string' || name === 'then' || name === 'toJSON' || name === 'constructor') return undefined
+      let method = methods.get(name)
+      if (method === undefined) methods.set(name, (method = (ctx, ...args) => link.call(ctx, name, args)))
+      return method
+    },
+  })
+}
+
+/** A server's links. */
+export interface Service extends Disposable {
+  /** The connections that are open. */
+  readonly connections: ReadonlySet<Connection>
+  /** Takes no more connections and closes those that are open. The `WebSocketServer` stays the caller's. */
+  close(): void
+  /** The sums over all connections. */
+  stats(): { readonly connections: number; readonly calls: number; readonly handlers: number }
+}
+
+/**
+ * Serves the own methods of an object to everybody who connects. A method gets the context of the call, then the caller's arguments; what
+ * it returns and throws goes back. It never sees methods that are inherited, begin with `__`, or are called `constructor` or `then`.
+ *
+ * The server stays the caller's; give it `perMessageDeflate: false` and a `maxPayload`, since ws takes 100 MiB from anybody otherwise.
+ *
+ * @throws TypeError when `server` is no WebSocketServer, or `methods` no object with methods of its own
+ */
+export function serve(server: WebSocketServer, methods: object, settings: LinkSettings = {}): Service {
+  if (!isServer(server)) throw new TypeError(`serve() needs a WebSocketServer, but got ${named(server)}.`)
+  checkMethods('serve', methods)
+  checkSettings('serve', settings)
+  const connections = new Set<Connection>()
+  const stop = onConnection(server, (socket) => {
+    const { link, closed } = openChannel(socket, (channel) => new Wire(channel, settings, methods))
+    const connection = new LinkConnection(link, closed)
+    connections.add(connection)
+    void closed.then(() => connections.delete(connection))
+  })
+  const close = (): void => {
+    stop()
+    for (const connection of connections) connection.close()
+  }
+  return {
+    connections,
+    close,
+    stats() {
+      let calls = 0
+      let handlers = 0
+      for (const connection of connections) {
+        const stats = connection.stats()
+        calls += stats.calls
+        handlers += stats.handlers
+      }
+      return { connections: connections.size, calls, handlers }
+    },
+    [Symbol.dispose]: close,
+  }
+}
+
+function checkMethods(caller: string, methods: object): void {
+  const own = typeof methods === 'object' && methods !== null ? Object.values(Object.getOwnPropertyDescriptors(methods)) : []
+  if (!own.some(({ value }) => typeof value === 'function')) {
+    throw new TypeError(`${caller}() needs an object with methods of its own to serve, but got ${named(methods)}. Methods of a class are inherited.`)
+  }
+}
+
+function checkSettings(caller: string, settings: LinkSettings): void {
+  if (typeof settings !== 'object' || settings === null) throw new TypeError(`${caller}() needs its options to be an object, but got ${named(settings)}.`)
+  const { keys = [], name = '', limits = {} } = settings
+  if (!Array.isArray(keys) || !keys.every((key: unknown) => isKey(key) && key.portable !== undefined)) {
+    throw new TypeError(`${caller}() needs its option 'keys' to be portable keys, made by createKey(name, { portable: ... }).`)
+  }
+  if (typeof name !== 'string' || name.length > 256) {
+    throw new TypeError(`${caller}() needs its option 'name' to be a string of at most 256 characters, but got ${named(name)}.`)
+  }
+  for (const [limit, value] of Object.entries(limits)) {
+    if (!(limit in linkLimits)) throw new TypeError(`${caller}() knows no limit of the name ${named(limit)}.`)
+    const least = limit === 'maxMessage' ? 1_024 : 0
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw new TypeError(`${caller}() needs the limit ${limit} to be a whole number of at least ${least}, but got ${named(value)}.`)
+    }
+  }
+}
