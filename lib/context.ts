@@ -146,15 +146,6 @@ class Observer {
   next: Observer | undefined
 }
 
-/** A linked child. */
-class Child extends Observer {
-  readonly watch: Watch
-  constructor(watch: Watch) {
-    super()
-    this.watch = watch
-  }
-}
-
 /** A function to call, once, right after everything is marked. */
 class Listener extends Observer {
   readonly run: () => void
@@ -164,19 +155,33 @@ class Listener extends Observer {
   }
 }
 
-/** What a scope has once it was observed: its observers, its places in its parents' lists, and what was made on first use. */
-class Watch {
+/** A function to start, once, in a microtask. */
+class Follower extends Listener {}
+
+/** A linked child in the list of a parent that is not its `up`: of the several parents of a merge, or of a wrapper's inside. */
+class Child extends Observer {
+  readonly watch: Watch
+  constructor(watch: Watch) {
+    super()
+    this.watch = watch
+  }
+}
+
+/** What a scope has while it is observed, and what was made on first use. It is itself an observer of the scope's `up`. */
+class Watch extends Observer {
   readonly scope: Scope
   first: Observer | undefined
   last: Observer | undefined
   linked = false
-  readonly links: Child[] = []
+  /** Its places with further parents. */
+  places: Child[] | undefined
   alarm: Alarm<Scope> | undefined
   controller: AbortController | undefined
   done: Promise<ContextError> | undefined
   resolve: ((error: ContextError) => void) | undefined
 
   constructor(scope: Scope) {
+    super()
     this.scope = scope
   }
 
@@ -209,37 +214,46 @@ function observe(scope: Scope, observer: Observer): void {
 }
 
 function link(start: Watch): void {
-  const todo = [start]
-  for (let watch = todo.pop(); watch !== undefined; watch = todo.pop()) {
-    if (watch.linked) continue
-    watch.linked = true
-    const { scope } = watch
-    scope.attach(watch)
-    if (scope.up !== undefined) todo.push(join(watch, scope.up))
-    for (const other of scope.others) todo.push(join(watch, other))
+  const todo: Watch[] = []
+  for (let watch: Watch | undefined = start; watch !== undefined; watch = todo.pop()) {
+    // Up as far as it goes; further parents wait their turn.
+    while (watch !== undefined && !watch.linked) {
+      watch.linked = true
+      const { scope }: Watch = watch
+      scope.attach(watch)
+      for (const other of scope.others) {
+        const place = new Child(watch)
+        ;(watch.places ??= []).push(place)
+        todo.push(join(other, place))
+      }
+      watch = scope.up === undefined ? undefined : join(scope.up, watch)
+    }
   }
 }
 
-function join(watch: Watch, up: Scope): Watch {
-  const above = (up.watch ??= new Watch(up))
-  const child = new Child(watch)
-  above.add(child)
-  watch.links.push(child)
-  return above
+function join(above: Scope, observer: Observer): Watch {
+  const watch = (above.watch ??= new Watch(above))
+  watch.add(observer)
+  return watch
 }
 
 /** Takes an observer of a live scope back, and unlinks upwards what nobody needs any more. */
 function unobserve(observer: Observer): void {
-  const todo = [observer]
-  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
-    const watch = next.of
-    if (watch === undefined || watch.scope.end !== undefined) continue
-    watch.remove(next)
-    if (watch.needed) continue
-    watch.linked = false
-    watch.scope.detach(watch)
-    todo.push(...watch.links.splice(0))
-    watch.scope.watch = undefined
+  const todo: Observer[] = []
+  for (let next: Observer | undefined = observer; next !== undefined; next = todo.pop()) {
+    while (next !== undefined) {
+      const watch: Watch | undefined = next.of
+      // A scope that has ended drops its whole list by itself.
+      if (watch === undefined || watch.scope.end !== undefined) break
+      watch.remove(next)
+      if (watch.needed) break
+      watch.linked = false
+      watch.scope.detach(watch)
+      if (watch.places !== undefined) todo.push(...watch.places)
+      watch.places = undefined
+      watch.scope.watch = undefined
+      next = watch
+    }
   }
 }
 
@@ -247,7 +261,7 @@ function unobserve(observer: Observer): void {
 // How an end is found, and how it spreads
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Changes with every end anywhere. A scope that has seen the present one has no ended ancestor. An object, so that it never wraps. */
+/** Changes with every end of a scope that something was derived from. A scope that has seen the present one has no ended ancestor. An object, so that it never wraps. */
 class Epoch {}
 let epoch = new Epoch()
 
@@ -286,7 +300,7 @@ function look(scope: Scope): End | undefined {
     } else {
       entered[top] = true
       for (const up of s.up === undefined ? s.others : [s.up, ...s.others]) {
-        if (up.end !== undefined) continue
+        if (up.end !== undefined || quiet(up, now)) continue
         stack.push(up)
         entered[stack.length - 1] = false
       }
@@ -296,10 +310,17 @@ function look(scope: Scope): End | undefined {
   return scope.end
 }
 
+/** Whether a scope is known to be live at `now`: then there is nothing to settle there, nor above. */
+function quiet(scope: Scope, now: number): boolean {
+  return scope.seen === epoch && scope.live === undefined && !(scope.due !== undefined && scope.due.at <= now)
+}
+
 /** Whether no ancestor has ended; remembers that, so that the next look is a compare. */
 function allQuiet(scope: Scope): boolean {
   let s: Scope | undefined = scope
-  for (; s !== undefined && s.seen !== epoch; s = s.up) if (s.end !== undefined) return false
+  for (; s !== undefined && s.seen !== epoch; s = s.up) {
+    if (s.end !== undefined || s.others.some((other) => other.seen !== epoch)) return false
+  }
   for (let t: Scope | undefined = scope; t !== s && t !== undefined; t = t.up) t.seen = epoch
   return true
 }
@@ -315,8 +336,8 @@ function settle(scope: Scope, now: number, wave: Watch[]): void {
 
 /** The first phase: marks a scope and all its linked descendants. Runs nobody else's code. */
 function mark(top: Scope, end: End, wave: Watch[]): void {
-  epoch = new Epoch()
   top.end = end
+  if (top.derived) epoch = new Epoch()
   if (top.watch === undefined) return top.ended()
   let next = wave.length
   wave.push(top.watch)
@@ -326,12 +347,15 @@ function mark(top: Scope, end: End, wave: Watch[]): void {
     watch.scope.detach(watch)
     watch.scope.ended()
     // Parents that have ended drop their lists as a whole: there is no unregistering one by one (C20).
-    for (const place of watch.links) if (place.of?.scope.end === undefined) unobserve(place)
-    watch.links.length = 0
+    unobserve(watch)
+    if (watch.places !== undefined) for (const place of watch.places) unobserve(place)
+    watch.places = undefined
     for (let o = watch.first; o !== undefined; o = o.next) {
-      if (!(o instanceof Child) || o.watch.scope.end !== undefined) continue
-      o.watch.scope.end = end
-      wave.push(o.watch)
+      const child = o instanceof Watch ? o : o instanceof Child ? o.watch : undefined
+      if (child === undefined || child.scope.end !== undefined) continue
+      child.scope.end = end
+      if (child.scope.derived) epoch = new Epoch()
+      wave.push(child)
     }
   }
 }
@@ -346,6 +370,10 @@ function notify(wave: Watch[]): void {
     watch.first = watch.last = undefined
     for (let o = first; o !== undefined; o = o.next) {
       if (!(o instanceof Listener)) continue
+      if (o instanceof Follower) {
+        queueMicrotask(o.run)
+        continue
+      }
       try {
         o.run()
       } catch (error) {
@@ -523,6 +551,8 @@ export abstract class Scope extends ContextNode {
   watch: Watch | undefined
   /** Whether somebody below needs to know when this ended, to tell it from a deadline that passed. */
   timed: boolean
+  /** Whether another scope hangs under this one, and so must hear of its end when it looks. */
+  derived: boolean
 
   constructor(parent: Context | undefined, up: Scope | undefined, bindings: Binding | undefined, time: Time, due: Deadline | undefined, silent: boolean) {
     super()
@@ -536,6 +566,8 @@ export abstract class Scope extends ContextNode {
     this.seen = undefined
     this.watch = undefined
     this.timed = false
+    this.derived = false
+    if (up !== undefined) up.derived = true
   }
 
   get scope(): Scope {
@@ -870,7 +902,7 @@ export function* bindingsOf(ctx: Context): Iterable<[Key<unknown>, unknown]> {
 // merge
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Hangs under several scopes, and ends with the first. It is asked at every look, since a pointer up leads to one parent only. */
+/** Hangs under several scopes, and ends with the first. Where one of the others may end without telling, it is asked at every look. */
 class MergeScope extends CancelScope {
   readonly #others: readonly Scope[]
   readonly #names: readonly Context[]
@@ -885,9 +917,11 @@ class MergeScope extends CancelScope {
     others: readonly Scope[],
     names: readonly Context[],
   ) {
-    super(parent, up, bindings, time, due, true)
+    const silent = others.some((other) => other.live !== undefined)
+    super(parent, up, bindings, time, due, silent)
     this.#others = others
     this.#names = names
+    for (const other of others) other.derived = true
   }
 
   override get others(): readonly Scope[] {
@@ -1119,8 +1153,7 @@ export function cause(ctx: Context): unknown {
 export function afterFunc(ctx: Context, f: () => void): () => boolean {
   const scope = scopeOf(ctx, 'afterFunc')
   if (typeof f !== 'function') throw new TypeError(`afterFunc() needs a function to run, but got ${named(f)}.`)
-  // What the function returns is its own affair: nobody waits for it.
-  return listenTo(scope, () => queueMicrotask(() => void f()))
+  return register(scope, new Follower(() => void f()))
 }
 
 /**
@@ -1128,15 +1161,15 @@ export function afterFunc(ctx: Context, f: () => void): () => boolean {
  * Not public: whoever listens this way must not throw. Returns `stop`, as `afterFunc` does.
  */
 export function listen(ctx: Context, f: () => void): () => boolean {
-  return listenTo(scopeOf(ctx, 'listen'), f)
+  return register(scopeOf(ctx, 'listen'), new Listener(f))
 }
 
-function listenTo(scope: Scope, f: () => void): () => boolean {
+function register(scope: Scope, listener: Listener): () => boolean {
   if (endOf(scope) !== undefined) {
-    f()
+    if (listener instanceof Follower) queueMicrotask(listener.run)
+    else listener.run()
     return () => false
   }
-  const listener = new Listener(f)
   let pending = true
   if (!scope.endless) observe(scope, listener)
   return () => {
