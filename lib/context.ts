@@ -1031,7 +1031,10 @@ class SourceScope extends CancelScope {
   }
 
   override keepTime(): void {
-    this.#source.watchWeakly?.(new WeakRef(this), (scope) => (scope as SourceScope).#wake())
+    const inner = this.#source.inner?.()
+    // What is only wrapped keeps the time itself.
+    if (inner !== undefined) keepTime(inner)
+    else this.#source.watchWeakly?.(new WeakRef(this), (scope) => (scope as SourceScope).#wake())
   }
 
   /** It has ended just now, unless something above it was first. */

@@ -46,8 +46,7 @@ export class ForeignSource implements Source {
   }
 
   watchWeakly(scope: WeakRef<Scope>, wake: (scope: Scope) => void): void {
-    // A wrapper's end is that of what it wraps, which keeps the time itself.
-    if (this.inner() === undefined) this.#close = listenWeakly(this.#ctx.signal, scope, wake)
+    this.#close = listenWeakly(this.#ctx.signal, scope, wake)
   }
 
   close(): void {

@@ -31,7 +31,8 @@ export function notifyContext(parent: Context, ...signals: readonly NodeJS.Signa
   const ctx = withCancel(parent)
   const names = signals.length > 0 ? signals : (['SIGINT', 'SIGTERM'] as const)
   const unknown = names.find((name) => !Object.hasOwn(constants.signals, name) || name === 'SIGKILL' || name === 'SIGSTOP')
-  if (unknown !== undefined) throw new TypeError(`notifyContext() needs names of signals that can be caught, such as 'SIGINT', but got ${named(unknown)}.`)
+  if (unknown !== undefined)
+    throw new TypeError(`notifyContext() needs names of signals that can be caught, such as 'SIGINT', but got ${named(unknown)}.`)
   if (ctx.err() !== undefined) return ctx
   const onSignal = (signal: NodeJS.Signals): void => ctx.cancel(new SignalError(signal))
   for (const name of names) process.on(name, onSignal)

@@ -17,16 +17,32 @@ import {
   withInstant,
   withValue,
 } from '../context.ts'
-import { BridgeError, CanceledError, type ContextError, DeadlineExceededError, kindOf, LinkLostError, withoutStack } from '../errors.ts'
+import {
+  BridgeError,
+  CanceledError,
+  type ContextError,
+  DeadlineExceededError,
+  kindOf,
+  LinkLostError,
+  withoutStack,
+} from '../errors.ts'
 import { named, type Key } from '../key.ts'
-import { causeSize, reviveCause, type WireCause } from '../wire/cause.ts'
+import { type CauseLimits, causeLimits, reviveCause, type WireCause } from '../wire/cause.ts'
 import { describeCause } from '../wire/cause-describe.ts'
-import { type CallFrame, type CancelFrame, type Frame, frameLimits, maxName, PROTOCOL_VERSION, type WireContext } from '../wire/frame.ts'
+import {
+  type CallFrame,
+  type CancelFrame,
+  type Frame,
+  frameLimits,
+  maxName,
+  PROTOCOL_VERSION,
+  type WireContext,
+} from '../wire/frame.ts'
 import type { Result } from '../wire/result.ts'
 import { scanLimits } from '../wire/scan.ts'
 import { checkSendable, countElements } from '../wire/sendable.ts'
-import { isText } from '../wire/text.ts'
-import { decodeValues, encodeValues, valuesLimits } from '../wire/values.ts'
+import { isText, utf8Length } from '../wire/text.ts'
+import { decodeValues, encodeValues, type ReportValue } from '../wire/values.ts'
 
 /** What carries a link's messages: one connection. Whole messages, in order; what it calls back is `receive` and `lost`. */
 export interface Channel {
@@ -90,8 +106,8 @@ export interface LinkOptions {
   /** Who this is, for the peer's logs. */
   readonly name?: string | undefined
   readonly limits?: Partial<LinkLimits> | undefined
-  /** Is told what could not be delivered and is nobody's rejection: the value of a context, a result that nobody can be sent. */
-  readonly report: (error: unknown) => void
+  /** Is told what could not be delivered and is nobody's rejection: a context's value of that name. Must not throw. */
+  readonly report: ReportValue
   /** Called once, when the peer has greeted. */
   readonly onOpen?: () => void
   /** Called once, when the link is over, after everything on it has ended. */
@@ -122,14 +138,24 @@ interface RunningHandler {
   wanted: boolean
 }
 
+/** A cause, and what it costs in a message at most. */
+interface Described {
+  readonly cause: WireCause | undefined
+  readonly elements: number
+  readonly bytes: number
+}
+
 interface QueuedFrame {
   readonly frame: Frame
   readonly elements: number
   readonly bytes: number
 }
 
-/** What one message may hold beside the frame that is added: see `scanLimits`. */
+/** What the frames of one message may hold together: see `scanLimits`. */
 const maxElements = scanLimits.maxElements - 64
+
+/** Milliseconds, some 30,000 years. What is due later is never due, since no `Date` could show it. */
+const farAway = 1e15
 
 export class Link {
   readonly #options: LinkOptions
@@ -140,6 +166,7 @@ export class Link {
   #goingAway = false
   /** What the peer takes; until it has said so, what any peer takes. */
   #peer = { name: '', maxMessage: linkLimits.maxMessage, maxCalls: Infinity }
+  #causeLimits: CauseLimits = causeLimits
   #root: Context | undefined
   #lastId = 0
   #highestPeerId = 0
@@ -147,7 +174,7 @@ export class Link {
   readonly #handlers = new Map<number, RunningHandler>()
   #queue: QueuedFrame[] = []
   #late = 0
-  #described: { readonly error: ContextError; readonly cause: WireCause | undefined } | undefined
+  #described: (Described & { readonly error: ContextError }) | undefined
 
   /** Greets the peer. */
   constructor(options: LinkOptions) {
@@ -156,7 +183,8 @@ export class Link {
     this.#methods = options.serve
     const { maxMessage, maxCalls } = this.#limits
     const limits = { maxMessage, maxCalls: this.#methods === undefined ? 0 : maxCalls }
-    this.#push({ type: 'hello', version: PROTOCOL_VERSION, limits, name: options.name ?? '' })
+    const name = options.name ?? ''
+    this.#push({ type: 'hello', version: PROTOCOL_VERSION, limits, name }, 8, 64 + 3 * name.length)
   }
 
   /** The peer's name as it gave it; empty before it has greeted. Proves nothing. */
@@ -182,21 +210,28 @@ export class Link {
    */
   call(ctx: Context, method: string, args: readonly unknown[]): Promise<unknown> {
     scopeOf(ctx, method)
-    if (!isText(method, 1, maxName)) throw new TypeError(`A method needs a name of 1 to ${maxName} characters, but got ${named(method)}.`)
-    const error = ctx.err() ?? this.#refusal()
-    if (error !== undefined) return Promise.reject(error)
+    if (!isText(method, 1, maxName))
+      throw new TypeError(`A method needs a name of 1 to ${maxName} characters, but got ${named(method)}.`)
+    const early = ctx.err() ?? this.#refusal()
+    if (early !== undefined) return Promise.reject(early)
     const checked = checkSendable(args)
-    if (!checked.ok) return Promise.reject(new BridgeError('ERR_UNSENDABLE', `The arguments of ${method}() cannot be sent: ${checked.reason}.`))
+    if (!checked.ok)
+      return Promise.reject(new BridgeError('ERR_UNSENDABLE', `The arguments of ${method}() cannot be sent: ${checked.reason}.`))
     const context = this.#describeContext(ctx)
     const elements = 16 + checked.elements + countElements(context.values) + countElements(context.why ?? null)
-    const bytes = 64 + 3 * method.length + checked.bytes + sizeOf(context.why) + (context.values.length > 0 ? valuesLimits.maxBytes : 0)
+    const bytes = 64 + 3 * method.length + checked.bytes + bytesOf(context.values) + bytesOf(context.why ?? null)
     if (bytes > this.#peer.maxMessage) {
-      return Promise.reject(new BridgeError('ERR_LIMIT', `The arguments of ${method}() are larger than the peer takes: ${this.#peer.maxMessage} bytes.`))
+      return Promise.reject(
+        new BridgeError('ERR_LIMIT', `The call of ${method}() is larger than the peer takes: ${this.#peer.maxMessage} bytes.`),
+      )
     }
+    // Once more, since getters of the arguments and codecs of the values have run.
+    const late = ctx.err() ?? this.#refusal()
+    if (late !== undefined) return Promise.reject(late)
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId
       this.#push({ type: 'call', id, method, context, args: checked.value as unknown[] }, elements, bytes)
-      const call: PendingCall = { resolve, reject, stop: () => false }
+      const call: PendingCall = { resolve, reject, stop: () => true }
       this.#calls.set(id, call)
       // In this order: the deadline may pass right here.
       call.stop = listen(ctx, () => this.#abandon(id, ctx))
@@ -209,7 +244,10 @@ export class Link {
     if (this.#goingAway) return new BridgeError('ERR_GOING_AWAY', 'The peer takes no new calls.')
     if (this.#calls.size >= this.#peer.maxCalls) {
       const { maxCalls } = this.#peer
-      return new BridgeError('ERR_LIMIT', maxCalls === 0 ? 'The peer serves nothing.' : `The peer takes no more than ${maxCalls} calls at once.`)
+      return new BridgeError(
+        'ERR_LIMIT',
+        maxCalls === 0 ? 'The peer serves nothing.' : `The peer takes no more than ${maxCalls} calls at once.`,
+      )
     }
     return undefined
   }
@@ -217,8 +255,12 @@ export class Link {
   #describeContext(ctx: Context): WireContext {
     const deadline = deadlineOf(ctx)
     return {
-      left: deadline === undefined ? undefined : deadline.at - deadline.clock.now(),
-      why: deadline?.cause === undefined ? undefined : describeCause(deadline.cause),
+      // Asked when the message is made: what runs before that counts.
+      get left() {
+        const left = deadline === undefined ? Number.NaN : deadline.at - deadline.clock.now()
+        return Number.isFinite(left) ? left : undefined
+      },
+      why: deadline?.cause === undefined ? undefined : describeCause(deadline.cause, this.#causeLimits),
       values: encodeValues(bindingsOf(ctx), this.#options.report),
     }
   }
@@ -229,17 +271,18 @@ export class Link {
     if (call === undefined) return
     this.#calls.delete(id)
     const error = ctx.err() as ContextError
-    const wire = this.#describeEnd(error)
-    this.#push({ type: 'cancel', id, kind: kindOf(error) ?? 'canceled', cause: wire }, 8 + countElements(wire ?? null), 32 + sizeOf(wire))
+    const { cause, elements, bytes } = this.#describeEnd(error)
+    this.#push({ type: 'cancel', id, kind: kindOf(error) ?? 'canceled', cause }, 8 + elements, 32 + bytes)
     call.reject(error)
   }
 
-  /** The cause of an end on the wire: made once, though it may end thousands of calls. */
-  #describeEnd(error: ContextError): WireCause | undefined {
+  /** The cause of an end on the wire: made once in a turn, though it may end thousands of calls. */
+  #describeEnd(error: ContextError): Described {
     if (this.#described?.error !== error) {
-      this.#described = { error, cause: Object.hasOwn(error, 'cause') ? describeCause(error.cause) : undefined }
+      const cause = Object.hasOwn(error, 'cause') ? describeCause(error.cause, this.#causeLimits) : undefined
+      this.#described = { error, cause, elements: countElements(cause ?? null), bytes: bytesOf(cause ?? null) }
     }
-    return this.#described.cause
+    return this.#described
   }
 
   // --- What comes in ---------------------------------------------------------------------------------------------------
@@ -265,6 +308,11 @@ export class Link {
     switch (frame.type) {
       case 'hello': {
         this.#peer = { name: frame.name, ...frame.limits }
+        // Any cause fits into half a message: an end must not fail because its reason is long. A value of size 8 takes 9 bytes at most.
+        this.#causeLimits = {
+          ...causeLimits,
+          maxSize: Math.min(causeLimits.maxSize, Math.floor((frame.limits.maxMessage * 4) / 9)),
+        }
         this.#state = 'open'
         this.#root = this.#options.root(frame.name)
         this.#options.onOpen?.()
@@ -277,15 +325,16 @@ export class Link {
       case 'result':
       case 'error': {
         const call = this.#calls.get(frame.id)
-        if (call === undefined) return this.#takeLate(frame, this.#lastId)
+        // A deadline that has passed is first, though no timer may have fired yet: then the call is abandoned by now.
+        if (call === undefined || !call.stop()) return this.#takeLate(frame, this.#lastId)
         this.#calls.delete(frame.id)
-        call.stop()
         if (frame.type === 'result') call.resolve(frame.value)
         else call.reject(reviveCause(frame.error))
         return undefined
       }
       case 'ping':
-        return void this.#push({ type: 'pong', n: frame.n })
+        this.#push({ type: 'pong', n: frame.n }, 4, 16)
+        return undefined
       case 'pong':
         return undefined
       case 'goaway':
@@ -334,7 +383,7 @@ export class Link {
     let outcome: { readonly value: unknown } | { readonly error: unknown }
     try {
       // After this message: a cancel in the same one, and a deadline that has passed, keep the handler from starting.
-      await undefined
+      await Promise.resolve()
       ctx.throwIfDone()
       outcome = { value: await f.call(this.#methods, ctx, ...(args as never[])) }
     } catch (error) {
@@ -356,9 +405,9 @@ export class Link {
     if (values.length > 0) {
       for (const [key, value] of decodeValues(values, keys, report).bindings) base = withValue(base, key, value)
     }
-    if (left === undefined) return withCancel(base)
+    if (left === undefined || left > farAway) return withCancel(base)
     const now = scopeOf(root, 'link').time.clock.now()
-    return withInstant(base, now + left, why === undefined ? undefined : reviveCause(why))
+    return withInstant(base, now + Math.max(left, -farAway), why === undefined ? undefined : reviveCause(why))
   }
 
   #answer(id: number, value: unknown): void {
@@ -368,19 +417,23 @@ export class Link {
     }
     const bytes = 32 + (checked?.bytes ?? 0)
     if (bytes > this.#peer.maxMessage) {
-      return this.#answerError(id, new BridgeError('ERR_LIMIT', `The result is larger than the caller takes: ${this.#peer.maxMessage} bytes.`))
+      return this.#answerError(
+        id,
+        new BridgeError('ERR_LIMIT', `The result is larger than the caller takes: ${this.#peer.maxMessage} bytes.`),
+      )
     }
     this.#push({ type: 'result', id, value: checked?.value }, 8 + (checked?.elements ?? 0), bytes)
   }
 
   #answerError(id: number, error: unknown): void {
-    const wire = describeCause(error)
-    this.#push({ type: 'error', id, error: wire }, 8 + countElements(wire), 32 + sizeOf(wire))
+    const wire = describeCause(error, this.#causeLimits)
+    this.#push({ type: 'error', id, error: wire }, 8 + countElements(wire), 32 + bytesOf(wire))
   }
 
   // --- What goes out ---------------------------------------------------------------------------------------------------
 
-  #push(frame: Frame, elements = 16, bytes = 2_048): void {
+  /** Queues a frame; `elements` and `bytes` are what it costs in a message, or more, never less. */
+  #push(frame: Frame, elements: number, bytes: number): void {
     if (this.#lost !== undefined) return
     this.#queue.push({ frame, elements, bytes })
     if (this.#queue.length === 1) this.#options.defer(() => this.#flush())
@@ -390,11 +443,13 @@ export class Link {
   #flush(): void {
     const queue = this.#queue
     this.#queue = []
+    this.#described = undefined
     let start = 0
     let elements = 0
     let bytes = 0
     for (const [i, next] of queue.entries()) {
-      const full = i - start >= frameLimits.maxFrames || elements + next.elements > maxElements || bytes + next.bytes > this.#peer.maxMessage
+      const full =
+        i - start >= frameLimits.maxFrames || elements + next.elements > maxElements || bytes + next.bytes > this.#peer.maxMessage
       if (full && i > start) {
         this.#send(queue.slice(start, i))
         start = i
@@ -415,10 +470,10 @@ export class Link {
 
   // --- The end ---------------------------------------------------------------------------------------------------------
 
-  /** Ends the link on purpose: all that is open on it ends with a `LinkLostError`. */
+  /** Ends the link on purpose: all that is open on it ends with a `LinkLostError`. What was sent before still goes out, before the close. */
   close(reason = 'closed'): void {
-    if (this.#lost !== undefined) return
     this.#flush()
+    if (this.#lost !== undefined) return
     this.#options.channel.close(closeCode.normal, reason)
     this.lost(new LinkLostError('The link was closed on this side.'))
   }
@@ -429,11 +484,12 @@ export class Link {
     this.#lost = reason
     this.#state = 'closed'
     this.#queue = []
-    for (const call of this.#calls.values()) {
-      call.stop()
+    for (const [id, call] of this.#calls) {
+      // Where its context has ended, that was first, and the call is abandoned with that error.
+      if (!call.stop()) continue
+      this.#calls.delete(id)
       call.reject(reason)
     }
-    this.#calls.clear()
     const error = withoutStack(() => new CanceledError({ cause: reason }))
     for (const handler of this.#handlers.values()) {
       handler.wanted = false
@@ -445,7 +501,9 @@ export class Link {
   /** The peer did what is not allowed. */
   #fail(code: number, reason: string): void {
     this.#options.channel.close(code, reason)
-    this.lost(new LinkLostError(`The link was closed on this side: ${reason}.`, { cause: new BridgeError('ERR_PROTOCOL', reason) }))
+    this.lost(
+      new LinkLostError(`The link was closed on this side: ${reason}.`, { cause: new BridgeError('ERR_PROTOCOL', reason) }),
+    )
   }
 }
 
@@ -458,11 +516,23 @@ function errorOf({ kind, cause: wire }: CancelFrame): ContextError {
 /** A method that may be called from outside: an own one, and none that an object has for other purposes. */
 function ownMethod(target: object | undefined, name: string): Method | undefined {
   if (target === undefined || name === 'then' || name === 'constructor' || name.startsWith('__')) return undefined
-  // By descriptor: a getter is not run for a stranger.
-  const f: unknown = Object.getOwnPropertyDescriptor(target, name)?.value
+  let f: unknown
+  try {
+    // By descriptor: a getter is not run for a stranger.
+    f = Object.getOwnPropertyDescriptor(target, name)?.value
+  } catch {
+    // What is served is a proxy that does not like to be asked.
+  }
   return typeof f === 'function' ? (f as Method) : undefined
 }
 
-function sizeOf(wire: WireCause | undefined): number {
-  return wire === undefined ? 1 : causeSize(wire)
+/** How many bytes plain data takes in a message at most. */
+function bytesOf(data: unknown): number {
+  if (typeof data === 'string') return 5 + utf8Length(data)
+  if (typeof data !== 'object' || data === null) return 9
+  if (ArrayBuffer.isView(data)) return 5 + data.byteLength
+  let bytes = 5
+  for (const element of Object.values(data)) bytes += bytesOf(element)
+  if (!Array.isArray(data)) for (const key of Object.keys(data)) bytes += bytesOf(key)
+  return bytes
 }

@@ -2,14 +2,15 @@
  * Calls with a context over a WebSocket. The context of a call lives on the far side as long as the call: it ends when the
  * caller's ends, with the same kind and cause, and when the connection is lost.
  */
-import { Link, type LinkLimits, linkLimits, type LinkStats } from '../../lib/bridge/link.ts'
+import { type Channel, Link, type LinkLimits, linkLimits, type LinkStats } from '../../lib/bridge/link.ts'
 import { background, type Context, createRoot } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { race } from '../../lib/wait.ts'
+import { isText } from '../../lib/wire/text.ts'
 import { decodeMessage, encodeMessage, messageLimits } from './msgpackr.ts'
-import { isServer, onConnection, openChannel, openSocket, type WebSocketServer } from './ws.ts'
+import { isServer, longestMessage, onConnection, openChannel, openSocket, type WebSocketServer } from './ws.ts'
 
 export type { LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
 
@@ -98,36 +99,32 @@ export function connect(url: string | URL, options: ConnectOptions = {}): Promis
 async function open(url: URL, context: Context, settings: LinkSettings, methods: object | undefined): Promise<Connection> {
   context.throwIfDone()
   const giveUp = new AbortController()
-  const opening = openSocket(url, { ...linkLimits, ...settings.limits }.maxMessage, giveUp.signal)
-  try {
-    const socket = await race(context, opening)
-    const { link, opened, closed } = openChannel(socket, (channel) => new Wire(channel, settings, methods))
-    try {
-      await race(context, opened)
-    } catch (error) {
-      link.close()
+  const socket = await race(context, openSocket(url, { ...linkLimits, ...settings.limits }.maxMessage, giveUp.signal)).catch(
+    (error: unknown) => {
+      giveUp.abort()
       throw error
-    }
-    return new LinkConnection(link, closed)
+    },
+  )
+  let greeted!: () => void
+  const opened = new Promise<void>((resolve) => (greeted = resolve))
+  const { link, closed } = openChannel(socket, (channel) => new Wire(channel, settings, methods, greeted))
+  try {
+    await race(context, Promise.race([opened, closed.then((reason) => Promise.reject(reason))]))
   } catch (error) {
-    giveUp.abort()
+    link.close()
     throw error
   }
+  return new LinkConnection(link, closed)
 }
 
-/** A link with what is waited for: its greeting and its end. */
+/** A link with its end. */
 class Wire {
   readonly link: Link
-  readonly opened: Promise<void>
   readonly closed: Promise<LinkLostError>
 
-  constructor(channel: ConstructorParameters<typeof Link>[0]['channel'], settings: LinkSettings, methods: object | undefined) {
-    let open!: () => void
-    let close!: (reason: LinkLostError) => void
-    this.closed = new Promise((resolve) => (close = resolve))
-    this.opened = Promise.race([new Promise<void>((resolve) => (open = resolve)), this.closed.then((reason) => Promise.reject(reason))])
-    // Nobody may be waiting for the greeting.
-    this.opened.catch(() => {})
+  constructor(channel: Channel, settings: LinkSettings, methods: object | undefined, onOpen: () => void) {
+    let onClose!: (reason: LinkLostError) => void
+    this.closed = new Promise((resolve) => (onClose = resolve))
     const maxBytes = settings.limits?.maxMessage ?? linkLimits.maxMessage
     this.link = new Link({
       channel,
@@ -135,12 +132,12 @@ class Wire {
       root: (peerName) => createRoot({ name: peerName === '' ? 'Link' : `Link(${JSON.stringify(peerName)})` }),
       defer: queueMicrotask,
       serve: methods,
-      keys: settings.keys as readonly Key<unknown>[] | undefined,
+      keys: settings.keys,
       name: settings.name,
       limits: settings.limits,
-      report: reportLater,
-      onOpen: open,
-      onClose: close,
+      report: warnOnce(),
+      onOpen,
+      onClose,
     })
   }
 
@@ -153,9 +150,25 @@ class Wire {
   }
 }
 
-/** What nobody waits for must not be lost silently, and must not take the process down either. */
-function reportLater(error: unknown): void {
-  process.emitWarning(error instanceof Error ? error : new Error(String(error)))
+/**
+ * Reports by a warning of the process that a context's value was left out: once for each key and connection, since it may be the peer that
+ * causes it; on one line; and never with a throw.
+ */
+function warnOnce(): (error: unknown, name: string) => void {
+  const warned = new Set<string>()
+  return (error, name) => {
+    if (warned.has(name)) return
+    warned.add(name)
+    process.emitWarning(`The value of the context key ${named(name)} was left out: ${shown(error)}`, { type: 'CtxbridgeWarning' })
+  }
+}
+
+function shown(error: unknown): string {
+  try {
+    return JSON.stringify(String(error instanceof Error ? error.message : error).slice(0, 100))
+  } catch {
+    return 'what was thrown cannot be shown'
+  }
 }
 
 /**
@@ -181,11 +194,11 @@ export function wrap<T extends object>(connection: Connection): Remote<T> {
 
 /** A server's links. */
 export interface Service extends Disposable {
-  /** The connections that are open. */
+  /** The connections whose peer has greeted, from before the first of its calls until the end. `wrap` works on them. */
   readonly connections: ReadonlySet<Connection>
-  /** Takes no more connections and closes those that are open. The `WebSocketServer` stays the caller's. */
+  /** Turns new connections away and closes those that are open. The `WebSocketServer` stays the caller's. */
   close(): void
-  /** The sums over all connections. */
+  /** The sums over all connections, those included whose peer has not greeted yet. */
   stats(): { readonly connections: number; readonly calls: number; readonly handlers: number }
 }
 
@@ -193,7 +206,8 @@ export interface Service extends Disposable {
  * Serves the own methods of an object to everybody who connects. A method gets the context of the call, then the caller's arguments; what
  * it returns and throws goes back. It never sees methods that are inherited, begin with `__`, or are called `constructor` or `then`.
  *
- * The server stays the caller's; give it `perMessageDeflate: false` and a `maxPayload`, since ws takes 100 MiB from anybody otherwise.
+ * The server stays the caller's; give it `perMessageDeflate: false` and a `maxPayload`, since ws takes 100 MiB from anybody otherwise. Peers are told
+ * the smaller one of `maxPayload` and the limit `maxMessage`.
  *
  * @throws TypeError when `server` is no WebSocketServer, or `methods` no object with methods of its own
  */
@@ -201,16 +215,25 @@ export function serve(server: WebSocketServer, methods: object, settings: LinkSe
   if (!isServer(server)) throw new TypeError(`serve() needs a WebSocketServer, but got ${named(server)}.`)
   checkMethods('serve', methods)
   checkSettings('serve', settings)
+  const limits = { ...linkLimits, ...settings.limits }
+  const own = {
+    ...settings,
+    limits: { ...limits, maxMessage: Math.max(leastMessage, Math.min(limits.maxMessage, longestMessage(server))) },
+  }
+  const all = new Set<Link>()
   const connections = new Set<Connection>()
   const stop = onConnection(server, (socket) => {
-    const { link, closed } = openChannel(socket, (channel) => new Wire(channel, settings, methods))
+    const { link, closed } = openChannel(socket, (channel) => new Wire(channel, own, methods, () => connections.add(connection)))
     const connection = new LinkConnection(link, closed)
-    connections.add(connection)
-    void closed.then(() => connections.delete(connection))
+    all.add(link)
+    void closed.then(() => {
+      all.delete(link)
+      connections.delete(connection)
+    })
   })
   const close = (): void => {
     stop()
-    for (const connection of connections) connection.close()
+    for (const link of all) link.close()
   }
   return {
     connections,
@@ -218,12 +241,12 @@ export function serve(server: WebSocketServer, methods: object, settings: LinkSe
     stats() {
       let calls = 0
       let handlers = 0
-      for (const connection of connections) {
-        const stats = connection.stats()
+      for (const link of all) {
+        const stats = link.stats()
         calls += stats.calls
         handlers += stats.handlers
       }
-      return { connections: connections.size, calls, handlers }
+      return { connections: all.size, calls, handlers }
     },
     [Symbol.dispose]: close,
   }
@@ -232,24 +255,34 @@ export function serve(server: WebSocketServer, methods: object, settings: LinkSe
 function checkMethods(caller: string, methods: object): void {
   const own = typeof methods === 'object' && methods !== null ? Object.values(Object.getOwnPropertyDescriptors(methods)) : []
   if (!own.some(({ value }) => typeof value === 'function')) {
-    throw new TypeError(`${caller}() needs an object with methods of its own to serve, but got ${named(methods)}. Methods of a class are inherited.`)
+    throw new TypeError(
+      `${caller}() needs an object with methods of its own to serve, but got ${named(methods)}. Methods of a class are inherited.`,
+    )
   }
 }
 
+/** The least that every peer must take, in bytes. */
+const leastMessage = 1_024
+
 function checkSettings(caller: string, settings: LinkSettings): void {
-  if (typeof settings !== 'object' || settings === null) throw new TypeError(`${caller}() needs its options to be an object, but got ${named(settings)}.`)
+  if (typeof settings !== 'object' || settings === null)
+    throw new TypeError(`${caller}() needs its options to be an object, but got ${named(settings)}.`)
   const { keys = [], name = '', limits = {} } = settings
   if (!Array.isArray(keys) || !keys.every((key: unknown) => isKey(key) && key.portable !== undefined)) {
     throw new TypeError(`${caller}() needs its option 'keys' to be portable keys, made by createKey(name, { portable: ... }).`)
   }
-  if (typeof name !== 'string' || name.length > 256) {
-    throw new TypeError(`${caller}() needs its option 'name' to be a string of at most 256 characters, but got ${named(name)}.`)
+  if (!isText(name, 0, 256)) {
+    throw new TypeError(
+      `${caller}() needs its option 'name' to be well-formed text of at most 256 characters, but got ${named(name)}.`,
+    )
   }
   for (const [limit, value] of Object.entries(limits)) {
     if (!(limit in linkLimits)) throw new TypeError(`${caller}() knows no limit of the name ${named(limit)}.`)
-    const least = limit === 'maxMessage' ? 1_024 : 0
+    const least = limit === 'maxMessage' ? leastMessage : 0
     if (!Number.isSafeInteger(value) || value < least) {
-      throw new TypeError(`${caller}() needs the limit ${limit} to be a whole number of at least ${least}, but got ${named(value)}.`)
+      throw new TypeError(
+        `${caller}() needs the limit ${limit} to be a whole number of at least ${least}, but got ${named(value)}.`,
+      )
     }
   }
 }

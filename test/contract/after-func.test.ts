@@ -1,0 +1,138 @@
+import { afterFunc, background, createKey, createRoot, todo, withCancel, withoutCancel, withSignal, withTimeout, withValue } from 'ctxbridge'
+import { describe, expect, it } from 'vitest'
+import { run } from '../support/child-process.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { turn } from '../support/gc.ts'
+
+const microtasks = async (): Promise<void> => {
+  for (let i = 0; i < 5; i++) await undefined
+}
+
+describe('afterFunc', () => {
+  it('C49: runs once, after the end, never before, and not within cancel()', async () => {
+    const [ctx, cancel] = withCancel(background())
+    const seen: unknown[] = []
+    afterFunc(ctx, () => seen.push(ctx.err()))
+    await microtasks()
+    expect(seen).toEqual([])
+    cancel('first')
+    expect(seen, 'cancel() does not wait for it').toEqual([])
+    cancel('second')
+    await microtasks()
+    expect(seen).toEqual([ctx.err()])
+    await turn()
+    expect(seen).toHaveLength(1)
+  })
+
+  it('C49: cancel() never sees its exception; an uncaught exception does', async () => {
+    const { code, stdout } = await run(`
+      import { afterFunc, background, withCancel } from 'ctxbridge'
+      process.on('uncaughtException', (error) => console.log('uncaught', error.message))
+      const [ctx, cancel] = withCancel(background())
+      afterFunc(ctx, () => { throw new Error('from f') })
+      cancel()
+      console.log('returned')
+    `)
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'returned\nuncaught from f\n' })
+  })
+
+  it('C50: on a context that is done, it is started at once, still asynchronously, and stop() returns false', async () => {
+    const [ctx, cancel] = withCancel(background())
+    cancel()
+    let runs = 0
+    const stop = afterFunc(ctx, () => runs++)
+    expect(runs).toBe(0)
+    expect(stop()).toBe(false)
+    await microtasks()
+    expect(runs).toBe(1)
+    expect(stop()).toBe(false)
+  })
+
+  it('C51: stop() returns true exactly when it prevented the run', async () => {
+    const [ctx, cancel] = withCancel(background())
+    let runs = 0
+    const stop = afterFunc(ctx, () => runs++)
+    expect(stop()).toBe(true)
+    expect(stop(), 'a second one').toBe(false)
+    cancel()
+    await microtasks()
+    expect(runs).toBe(0)
+    expect(stop()).toBe(false)
+  })
+
+  it('C51: stop() after the end returns false, also before the function has run, and also when nobody saw the deadline pass', async () => {
+    const clock = new FakeClock()
+    const [canceled, cancel] = withCancel(createRoot({ clock }))
+    let runs = 0
+    const stopCanceled = afterFunc(canceled, () => runs++)
+    cancel()
+    expect(stopCanceled()).toBe(false)
+    const stopExpired = afterFunc(withTimeout(createRoot({ clock }), 10), () => runs++)
+    clock.block(10)
+    expect(stopExpired()).toBe(false)
+    await microtasks()
+    expect(runs).toBe(2)
+  })
+
+  it('C52: registrations are independent, and one function registered twice runs twice', async () => {
+    const [ctx, cancel] = withCancel(background())
+    const seen: string[] = []
+    const f = (): void => void seen.push('f')
+    afterFunc(ctx, f)
+    const stop = afterFunc(ctx, () => seen.push('stopped'))
+    afterFunc(ctx, f)
+    afterFunc(ctx, () => seen.push('g'))
+    stop()
+    cancel()
+    await microtasks()
+    expect(seen).toEqual(['f', 'f', 'g'])
+  })
+
+  it('C52: a failing one is reported and stops no other', async () => {
+    const { code, stdout } = await run(`
+      import { afterFunc, background, withCancel } from 'ctxbridge'
+      process.on('uncaughtException', (error) => console.log('uncaught', error.message))
+      const [ctx, cancel] = withCancel(background())
+      const child = withCancel(ctx)
+      afterFunc(ctx, () => console.log('a'))
+      afterFunc(ctx, () => { throw new Error('b') })
+      afterFunc(ctx, () => console.log('c'))
+      afterFunc(child, () => console.log('d'))
+      cancel()
+    `)
+    expect(code).toBe(0)
+    expect(stdout.split('\n').filter(Boolean).sort()).toEqual(['a', 'c', 'd', 'uncaught b'])
+  })
+
+  it('C53: on roots and under withoutCancel it never runs, and the first stop() returns true', async () => {
+    const [parent, cancel] = withCancel(background())
+    let runs = 0
+    for (const ctx of [background(), todo(), createRoot(), withoutCancel(parent), withValue(withoutCancel(parent), createKey('k'), 1)]) {
+      const stop = afterFunc(ctx, () => runs++)
+      cancel()
+      expect(stop()).toBe(true)
+      expect(stop()).toBe(false)
+    }
+    await turn()
+    expect(runs).toBe(0)
+  })
+
+  it('C54: runs when the deadline passes, and when a joined signal aborts', async () => {
+    const clock = new FakeClock()
+    const controller = new AbortController()
+    const seen: string[] = []
+    afterFunc(withTimeout(createRoot({ clock }), 10), () => seen.push('deadline'))
+    afterFunc(withSignal(background(), controller.signal), () => seen.push('signal'))
+    clock.advance(9.999)
+    await microtasks()
+    expect(seen).toEqual([])
+    clock.advance(0.001)
+    controller.abort()
+    await microtasks()
+    expect(seen).toEqual(['deadline', 'signal'])
+  })
+
+  it('C3: refuses what is no function', () => {
+    expect(() => afterFunc(background(), 'f' as never)).toThrow(/^afterFunc\(\) needs a function to run, but got "f"\.$/)
+  })
+})

@@ -1,0 +1,183 @@
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import * as here from 'ctxbridge'
+import {
+  afterFunc,
+  background,
+  CanceledError,
+  cause,
+  type Context,
+  createKey,
+  createRoot,
+  DeadlineExceededError,
+  isCanceled,
+  isDeadlineExceeded,
+  merge,
+  race,
+  sleep,
+  withCancel,
+  withoutCancel,
+  withTimeout,
+  withValue,
+} from 'ctxbridge'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { FakeClock } from '../support/fake-clock.ts'
+import { EndWrapper, Independent, ValueWrapper, Wrapper } from '../support/foreign.ts'
+import { collected, turn } from '../support/gc.ts'
+
+const key = createKey<string>('key')
+
+describe('an object with the members of a Context', () => {
+  const kinds: [string, () => { ctx: Context; end: (cause: unknown) => void }][] = [
+    ['a wrapper that adds nothing', () => { const [inner, end] = withCancel(background()); return { ctx: new Wrapper(inner), end } }],
+    ['a wrapper of a wrapper', () => { const [inner, end] = withCancel(background()); return { ctx: new Wrapper(new Wrapper(inner)), end } }],
+    ['a wrapper of a value context', () => { const [inner, end] = withCancel(background()); return { ctx: new Wrapper(withValue(inner, key, 'v')), end } }],
+    ['one with an end of its own, ended by itself', () => { const ctx = new EndWrapper(withCancel(background())); return { ctx, end: (why) => ctx.end(why) } }],
+    ['one with an end of its own, ended from inside', () => { const [inner, end] = withCancel(background()); return { ctx: new EndWrapper(inner), end } }],
+    ['one with an end of its own, around background', () => { const ctx = new EndWrapper(background()); return { ctx, end: (why) => ctx.end(why) } }],
+    ['one that is not ours at all', () => { const ctx = new Independent(); return { ctx, end: (why) => ctx.end(why) } }],
+  ]
+
+  it.each(kinds)('C63: is a parent like any other, observed or not: %s', async (_name, make) => {
+    for (const observed of [false, true]) {
+      const { ctx, end } = make()
+      const child = withCancel(withTimeout(withValue(ctx, createKey('other'), 1), 1_000_000))
+      const merged = merge(background(), ctx)
+      let events = 0
+      if (observed) for (const one of [child, merged]) one.signal.addEventListener('abort', () => events++)
+      expect([child.err(), merged.err(), ctx.err()]).toEqual([undefined, undefined, undefined])
+      end('why')
+      expect(ctx.err()).toBeInstanceOf(CanceledError)
+      expect([child.err(), merged.err()].every((error) => error === ctx.err())).toBe(true)
+      expect([cause(ctx), cause(child)]).toEqual(['why', 'why'])
+      expect(events).toBe(observed ? 2 : 0)
+      expect(await child.done).toBe(ctx.err())
+      expect(withCancel(ctx).err(), 'derived after the end').toBe(ctx.err())
+    }
+  })
+
+  it.each(kinds)('C63: can be waited for: %s', async (_name, make) => {
+    const { ctx, end } = make()
+    let ran = 0
+    afterFunc(ctx, () => ran++)
+    const outcomes = [race(ctx, new Promise(() => {})), sleep(ctx, 1_000_000)].map((promise) => promise.catch((error: unknown) => error))
+    end('why')
+    for (const outcome of outcomes) expect(await outcome).toBe(ctx.err())
+    await turn()
+    expect(ran).toBe(1)
+  })
+
+  it.each(kinds)('C63: a child that is cancelled, or dropped, leaves nothing there: %s', async (_name, make) => {
+    const { ctx } = make()
+    const refs = [false, true].map((observed) => {
+      const child = withCancel(ctx)
+      if (observed) expect(afterFunc(child, () => {})()).toBe(true)
+      return new WeakRef(child)
+    })
+    refs.push((() => { const child = withCancel(ctx); child.signal.addEventListener('abort', () => {}); child.cancel(); return new WeakRef(child) })())
+    expect(await collected(...refs)).toBe(true)
+    expect(ctx.err()).toBeUndefined()
+  })
+
+  it('C63: a wrapper that adds nothing costs nothing: its signal is never made, and no listener is registered', () => {
+    const inner = withCancel(background())
+    const wrapper = new Wrapper(inner)
+    const children = Array.from({ length: 100 }, () => withCancel(wrapper))
+    for (const child of children) child.signal.addEventListener('abort', () => {})
+    expect(wrapper.asked.has('signal')).toBe(false)
+    inner.cancel()
+    expect(children.every((child) => child.signal.aborted && child.err() === inner.err())).toBe(true)
+  })
+
+  it('C63: one that is not ours has a listener only while something below is observed', () => {
+    const ctx = new Independent()
+    const child = withCancel(ctx)
+    expect(ctx.listeners).toBe(0)
+    const stops = [afterFunc(child, () => {}), afterFunc(withCancel(ctx), () => {})]
+    expect(ctx.listeners).toBe(1)
+    for (const stop of stops) stop()
+    expect(ctx.listeners).toBe(0)
+  })
+
+  it('C63: its values, deadline and clock are inherited', () => {
+    const clock = new FakeClock()
+    const inner = withTimeout(withValue(createRoot({ clock }), key, 'inner'), 100)
+    const wrapper = new ValueWrapper(inner, createKey<number>('own'), 7)
+    const child = withCancel(wrapper)
+    expect([child.value(key), child.remaining(), child.deadline]).toEqual(['inner', 100, inner.deadline])
+    const shorter = withTimeout(wrapper, 50)
+    expect(shorter.remaining()).toBe(50)
+    clock.block(60)
+    expect([shorter.err() instanceof DeadlineExceededError, child.err()]).toEqual([true, undefined])
+    expect(withTimeout(wrapper, 1_000).remaining()).toBe(40)
+    clock.block(40)
+    expect(child.err()).toBe(inner.err())
+    expect(withoutCancel(wrapper).value(key)).toBe('inner')
+    const overriding = withCancel(new ValueWrapper(inner, key, 'outer'))
+    expect([overriding.value(key), withValue(overriding, key, 'mine').value(key)]).toEqual(['outer', 'mine'])
+  })
+
+  it('C63: the order of its end and of a deadline below it is exact, though nobody looks', () => {
+    const clock = new FakeClock()
+    for (const first of ['end', 'deadline'] as const) {
+      const inner = withCancel(createRoot({ clock }))
+      const child = withTimeout(new Wrapper(inner), 10)
+      const own = new EndWrapper(withCancel(createRoot({ clock })))
+      const other = withTimeout(own, 10)
+      clock.block(first === 'end' ? 9 : 11)
+      inner.cancel()
+      own.end()
+      clock.block(20)
+      for (const ctx of [child, other]) expect(ctx.err()).toBeInstanceOf(first === 'end' ? CanceledError : DeadlineExceededError)
+    }
+  })
+
+  it('C3: what lacks a member is none', () => {
+    for (const thing of [{}, [], 'ctx', 7, Symbol('s'), new AbortController().signal, { err() {}, value() {}, remaining() {}, throwIfDone() {} }]) {
+      expect(() => withCancel(thing as never)).toThrow(/^withCancel\(\) needs a context to derive from, but got .+\. Pass background\(\) where there is none\.$/)
+    }
+  })
+})
+
+describe('two copies of the package', () => {
+  let folder: string
+  let there: typeof here
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'ctxbridge-'))
+    await cp(new URL('../../dist', import.meta.url), join(folder, 'dist'), { recursive: true })
+    await cp(new URL('../../package.json', import.meta.url), join(folder, 'package.json'))
+    there = (await import(pathToFileURL(join(folder, 'dist/lib/index.js')).href)) as typeof here
+  })
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+
+  it('C64: understand each other\'s contexts, both ways', async () => {
+    expect(there.withCancel).not.toBe(here.withCancel)
+    for (const [a, b] of [[here, there], [there, here]] as const) {
+      for (const observed of [false, true]) {
+        const parent = a.withCancel(a.background())
+        const child = b.withTimeout(b.withCancel(parent), 1_000_000)
+        const grandchild = a.withCancel(child)
+        if (observed) expect(grandchild.signal.aborted).toBe(false)
+        expect([child.err(), grandchild.err()]).toEqual([undefined, undefined])
+        parent.cancel('why')
+        expect([child.err(), grandchild.err()].every((error) => error === parent.err())).toBe(true)
+        expect([a.cause(grandchild), b.cause(child), await grandchild.done]).toEqual(['why', 'why', parent.err()])
+        expect(b.merge(b.background(), parent).err()).toBe(parent.err())
+      }
+    }
+  })
+
+  it('C64: understand each other\'s keys and errors', () => {
+    const key2 = there.createKey<number>('two')
+    const ctx = withValue(there.withValue(withValue(there.background(), key2, 2), key, 'one'), key2, undefined as never)
+    expect([ctx.value(key), ctx.value(key2)]).toEqual(['one', undefined])
+    expect(there.withCancel(withValue(background(), key2, 2)).value(key2)).toBe(2)
+    const canceled = new there.CanceledError()
+    const expired = new Error('wrapped', { cause: new there.DeadlineExceededError() })
+    expect([isCanceled(canceled), isDeadlineExceeded(canceled), isCanceled(expired), isDeadlineExceeded(expired)]).toEqual([true, false, false, true])
+    expect(canceled).not.toBeInstanceOf(CanceledError)
+  })
+})

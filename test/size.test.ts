@@ -1,0 +1,36 @@
+/** The core is small, and the README says how small. */
+
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
+import { expect, test } from 'vitest'
+
+/** Bytes. To raise it is a decision, to be taken with a reason. */
+const budget = 8_000
+
+/** Bytes of all that `import * from 'ctxbridge'` loads: bundled, minified, gzipped. */
+async function measure(): Promise<number> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL('../dist/lib/index.js', import.meta.url))],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: 'es2022',
+    write: false,
+  })
+  return gzipSync(outputFiles[0]?.contents ?? '', { level: 9 }).byteLength
+}
+
+test('the core stays within its budget', async () => {
+  const size = await measure()
+  expect(size).toBeGreaterThan(500)
+  expect(size).toBeLessThanOrEqual(budget)
+})
+
+test('the README states the size that is measured', async () => {
+  const measured = `${((await measure()) / 1000).toFixed(1)} kB`
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const stated = [...readme.matchAll(/\*\*(\d+\.\d kB)\*\* gzipped/g)].map(([, size]) => size)
+  expect(stated, `README.md must state the size of the core once, as: **${measured}** gzipped.`).toEqual([measured])
+})

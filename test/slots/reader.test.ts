@@ -1,0 +1,231 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { CAUSE, CONTROL, control, DEADLINE, FREE, GRANTED, OPEN, RETURNED, slotAt } from '../../lib/bridge/slot-memory.ts'
+import { SlotReader, SlotView } from '../../lib/bridge/slot-reader.ts'
+import { SlotTable } from '../../lib/bridge/slot-table.ts'
+import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
+
+const LINK = 3
+
+function setup(): { table: SlotTable; chunk: SharedArrayBuffer; words: Int32Array; reader: SlotReader } {
+  const table = new SlotTable({ id: 5 })
+  const reader = new SlotReader({ table: 5, link: LINK })
+  const [chunk = new SharedArrayBuffer(0)] = table.chunks()
+  expect(reader.attach(0, chunk)).toBeUndefined()
+  return { table, chunk, words: new Int32Array(chunk), reader }
+}
+
+function granted(slot: Slot | undefined): SlotHandle {
+  const handle = slot?.grant()
+  if (handle === undefined) throw new Error('no handle')
+  return handle
+}
+
+function accepted(view: SlotView | string): SlotView {
+  if (typeof view === 'string') throw new Error(`refused: ${view}`)
+  return view
+}
+
+describe('a chunk', () => {
+  test('is attached once; the same one again changes nothing, another one under its number is refused', () => {
+    const { chunk, reader } = setup()
+    expect(reader.attach(0, chunk)).toBeUndefined()
+    expect(reader.attach(0, new SlotTable({ id: 5 }).chunks()[0])).toBe('foreign')
+  })
+
+  test('of another table, of another number, or cut off is refused', () => {
+    const { chunk } = setup()
+    expect(new SlotReader({ table: 6, link: LINK }).attach(0, chunk)).toBe('foreign')
+    expect(new SlotReader({ table: 5, link: LINK }).attach(1, chunk)).toBe('foreign')
+    const short = new SharedArrayBuffer(chunk.byteLength - 128)
+    new Int32Array(short).set(new Int32Array(chunk).subarray(0, short.byteLength / 4))
+    expect(new SlotReader({ table: 5, link: LINK }).attach(0, short)).toBe('foreign')
+  })
+
+  test('that is none is refused', () => {
+    const { chunk, reader } = setup()
+    const Growable = SharedArrayBuffer as unknown as new (bytes: number, options: { maxByteLength: number }) => SharedArrayBuffer
+    const growable = new Growable(chunk.byteLength, { maxByteLength: 2 * chunk.byteLength })
+    for (const buffer of [
+      undefined,
+      null,
+      0,
+      {},
+      new ArrayBuffer(128),
+      new SharedArrayBuffer(0),
+      new SharedArrayBuffer(129),
+      growable,
+    ]) {
+      expect(reader.attach(1, buffer)).toBe('malformed')
+    }
+    for (const number of [-1, 0.5, Number.NaN, '0', 2 ** 16, undefined, 1n])
+      expect(reader.attach(number, chunk)).toBe('malformed')
+    expect(reader.stats()).toEqual({ chunks: 1, views: 0 })
+  })
+})
+
+describe('a handle', () => {
+  test('that was made for the link is accepted, whatever else the message has', () => {
+    const { table, reader } = setup()
+    expect(reader.accept({ ...granted(table.open(LINK)), more: 1 })).toBeInstanceOf(SlotView)
+  })
+
+  test('is refused when it is of another link, of a chunk that is not attached, stale, or was never granted', () => {
+    const { table, reader } = setup()
+    const handle = granted(table.open(LINK))
+    expect(reader.accept(granted(table.open(LINK + 1)))).toBe('foreign')
+    expect(reader.accept({ ...handle, slot: 4096 })).toBe('unknown')
+    expect(reader.accept({ ...handle, generation: 2 })).toBe('stale')
+    expect(reader.accept({ ...handle, slot: 9 })).toBe('stale')
+    expect(reader.accept({ ...handle, grant: 2 })).toBe('spent')
+    expect(reader.stats().views).toBe(0)
+    expect(reader.accept(handle)).toBeInstanceOf(SlotView)
+  })
+
+  test('is refused when its context is over and the slot is free, or serves another', () => {
+    const { table, reader } = setup()
+    const handle = granted(table.open(LINK))
+    table.sweep(LINK)
+    expect(reader.accept(handle)).toBe('stale')
+    while (table.open(LINK)?.number !== handle.slot) table.sweep(LINK)
+    expect(reader.accept(handle)).toBe('stale')
+  })
+
+  test('is refused when it was given back, and is no second hold while it is not', () => {
+    const { table, reader } = setup()
+    const slot = table.open(LINK)
+    const handle = granted(slot)
+    const view = accepted(reader.accept(handle))
+    expect(reader.accept(handle)).toBe(view)
+    expect([view.release(), slot?.returned, view.release(), slot?.returned]).toEqual([false, false, true, true])
+    expect(reader.accept(handle)).toBe('spent')
+    expect(slot?.returned).toBe(true)
+  })
+
+  test('of any form throws nothing and gives a view only where it is the right one', () => {
+    const { table, reader } = setup()
+    const handle = granted(table.open(LINK))
+    const part = fc.oneof(
+      fc.integer({ min: -2, max: 70 }),
+      fc.integer(),
+      fc.double(),
+      fc.constant(2 ** 31),
+      fc.bigInt(),
+      fc.string(),
+    )
+    const forged = fc.oneof(fc.anything(), fc.record({ slot: part, generation: part, grant: part }, { requiredKeys: [] }))
+    fc.assert(
+      fc.property(forged, (data) => {
+        const view = reader.accept(data)
+        if (typeof view === 'string') return
+        expect(data).toMatchObject(handle)
+        view.release()
+      }),
+    )
+    for (const odd of [
+      { ...handle, generation: 0 },
+      { ...handle, grant: 0 },
+      { ...handle, slot: 64 },
+      { ...handle, slot: 2 ** 31 },
+    ]) {
+      expect(reader.accept(odd)).toBe('malformed')
+    }
+  })
+})
+
+describe('handles of one slot', () => {
+  test('may overtake each other: the slot is held until the last has come and gone', () => {
+    const { table, reader } = setup()
+    const slot = table.open(LINK)
+    const [first, second, third] = [granted(slot), granted(slot), granted(slot)]
+    expect(accepted(reader.accept(third)).release()).toBe(true)
+    expect(accepted(reader.accept(second)).release()).toBe(true)
+    expect([slot?.returned, reader.accept(second), reader.accept(third)]).toEqual([false, 'spent', 'spent'])
+    expect(accepted(reader.accept(first)).release()).toBe(true)
+    expect([slot?.returned, reader.stats().views]).toEqual([true, 0])
+  })
+
+  test('that nobody imports do not cost more and more, nor make later ones unusable', () => {
+    const { table, reader } = setup()
+    const slot = table.open(LINK)
+    const lost = granted(slot)
+    for (let i = 0; i < 1024; i++) accepted(reader.accept(granted(slot))).release()
+    expect([slot?.returned, reader.stats().views]).toEqual([false, 1])
+    accepted(reader.accept(granted(slot))).release()
+    expect([slot?.returned, reader.stats().views]).toEqual([true, 0])
+    expect(reader.accept(lost)).toBe('spent')
+  })
+})
+
+test('find gives the view of a slot that a message names, only in its own generation', () => {
+  const { table, reader } = setup()
+  const handle = granted(table.open(LINK))
+  expect(reader.find(handle.slot, handle.generation)).toBeUndefined()
+  const view = accepted(reader.accept(handle))
+  expect(reader.find(handle.slot, handle.generation)).toBe(view)
+  expect(reader.find(handle.slot, handle.generation + 1)).toBeUndefined()
+  view.release()
+  expect(reader.find(handle.slot, handle.generation)).toBeUndefined()
+})
+
+describe('garbage in the memory', () => {
+  test('is told from a slot that an owner wrote', () => {
+    const { table, words, reader } = setup()
+    const slot = table.open(LINK)
+    const handle = granted(slot)
+    const at = slotAt(handle.slot)
+    const during = (word: number, value: number): unknown => {
+      const before = words[at + word] ?? 0
+      words[at + word] = value
+      const refusal = reader.accept(handle)
+      words[at + word] = before
+      return refusal
+    }
+    expect(during(CONTROL, -1)).toBe('stale')
+    expect(during(CONTROL, control(handle.generation, OPEN) | (1 << 31))).toBe('stale')
+    expect(during(CONTROL, control(handle.generation, FREE))).toBe('stale')
+    expect(during(DEADLINE + 1, -1)).toBe('corrupt')
+    expect(during(RETURNED, -1)).toBe('corrupt')
+    expect(during(RETURNED, 2)).toBe('corrupt')
+    expect(during(GRANTED, -1)).toBe('spent')
+    const view = accepted(reader.accept(handle))
+    slot?.end('canceled', Uint8Array.of(1))
+    words[at + CAUSE] = 101
+    expect(view.read()).toBe('corrupt')
+    words[at + CAUSE] = -1
+    expect(view.read()).toBe('corrupt')
+    words[at + CAUSE] = 1
+    const end = view.read()
+    words.fill(-1)
+    expect(view.read()).toBe(end)
+  })
+
+  test('of any kind throws nothing, and costs nobody else a slot', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(31), fc.oneof(fc.integer(), fc.nat(300)))), fc.nat(3), (writes, moment) => {
+        const { table, words, reader } = setup()
+        const slot = table.open(LINK)
+        const other = table.open(LINK)
+        const handle = granted(slot)
+        const foul = (now: number): void => {
+          if (now === moment) for (const [word, value] of writes) words[slotAt(handle.slot) + word] = value
+        }
+        foul(0)
+        const view = reader.accept(handle)
+        foul(1)
+        const looked = view instanceof SlotView ? [view.isOpen()] : []
+        slot?.end('deadline', Uint8Array.of(1, 2))
+        foul(2)
+        const end = view instanceof SlotView ? view.read() : view
+        const length = typeof end === 'string' ? 0 : end.cause.length
+        expect([looked.length, length <= 100]).toEqual([view instanceof SlotView ? 1 : 0, true])
+        if (view instanceof SlotView) view.release()
+        foul(3)
+        other?.end('canceled')
+        expect(table.stats().inUse).toBeLessThanOrEqual(1)
+        table.sweep(LINK)
+        expect(table.stats()).toMatchObject({ inUse: 0, retired: 0 })
+      }),
+    )
+  })
+})

@@ -1,0 +1,66 @@
+/**
+ * What must compile and what must not, in `types/*.test-d.ts`, held against the built declarations: as Node resolves the
+ * package and as bundlers do, with the compiler of today and with TypeScript 5.4.
+ */
+
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { tsc } from './support/compiler.ts'
+
+/** Compilers are slow to start on a busy machine; this bounds a failure and is no expectation. */
+const timeout = 120_000
+
+test('there are type tests', () => {
+  expect(readdirSync(new URL('types', import.meta.url)).filter((name) => name.endsWith('.test-d.ts'))).not.toEqual([])
+})
+
+test.for(['typescript', 'typescript-5.4'] as const)(
+  '%s accepts the types as Node resolves them',
+  { timeout },
+  async (compiler) => {
+    expect(await tsc(compiler, '-p', 'test/types/tsconfig.json')).toBe('')
+  },
+)
+
+test.for(['typescript', 'typescript-5.4'] as const)(
+  '%s accepts the types as bundlers resolve them',
+  { timeout },
+  async (compiler) => {
+    expect(await tsc(compiler, '-p', 'test/types/tsconfig.bundler.json')).toBe('')
+  },
+)
+
+test.for(['typescript', 'typescript-5.4'] as const)(
+  '%s accepts the core without the types of Node',
+  { timeout },
+  async (compiler) => {
+    expect(await tsc(compiler, '-p', 'test/types/tsconfig.browser.json')).toBe('')
+  },
+)
+
+test.for(['typescript', 'typescript-5.4'] as const)(
+  '%s is the compiler that its name says, and finds mistakes',
+  { timeout },
+  async (compiler) => {
+    expect(await tsc(compiler, '--version')).toMatch(compiler === 'typescript' ? /^Version 7\.0\./ : /^Version 5\.4\./)
+
+    const folder = new URL(`../.build/types/${compiler}/`, import.meta.url)
+    mkdirSync(folder, { recursive: true })
+    const lines = [
+      "import { background, withCancel } from 'ctxbridge'",
+      'export const right = withCancel(background())',
+      'export const wrong = withCancel(1)',
+      '// @ts-expect-error nothing is wrong here',
+      'export const unexpected = background()',
+    ]
+    writeFileSync(new URL('mistakes.ts', folder), lines.join('\n'))
+    writeFileSync(
+      new URL('tsconfig.json', folder),
+      JSON.stringify({ extends: '../../../test/types/tsconfig.json', include: ['*.ts'] }),
+    )
+    const found = await tsc(compiler, '-p', `.build/types/${compiler}`)
+    expect(found).toContain('mistakes.ts(3,33): error TS2345')
+    expect(found).toContain('mistakes.ts(4,1): error TS2578')
+    expect(found.match(/mistakes\.ts/g)).toHaveLength(2)
+  },
+)

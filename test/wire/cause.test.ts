@@ -1,0 +1,664 @@
+import { runInNewContext } from 'node:vm'
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  BridgeError,
+  CanceledError,
+  DeadlineExceededError,
+  LinkLostError,
+  RemoteError,
+  isCanceled,
+  isDeadlineExceeded,
+  withoutStack,
+} from '../../lib/errors.ts'
+import { causeLimits, causeSize, reviveCause, type WireCause } from '../../lib/wire/cause.ts'
+import { describeCause } from '../../lib/wire/cause-describe.ts'
+import { parseCause } from '../../lib/wire/cause-parse.ts'
+import { utf8Length } from '../../lib/wire/text.ts'
+import { chain, expectSame, wireCause } from './support.ts'
+
+const cross = (cause: unknown): unknown => {
+  // Through JSON, as a cause crosses: nothing of this side's objects can survive that.
+  const parsed = parseCause(JSON.parse(JSON.stringify(describeCause(cause))))
+  if (!parsed.ok) expect.fail(parsed.reason)
+  return reviveCause(parsed.value)
+}
+
+const reasonOf = (data: unknown) => {
+  const result = parseCause(data)
+  return result.ok ? 'accepted' : result.reason
+}
+
+/** What must hold for the description of anything. */
+function expectGood(cause: unknown): WireCause {
+  const described = describeCause(cause)
+  expect(causeSize(described)).toBeLessThanOrEqual(causeLimits.maxSize)
+  const parsed = parseCause(JSON.parse(JSON.stringify(described)))
+  expectSame(parsed, { ok: true, value: described })
+  expectSame(describeCause(reviveCause(described)), described)
+  return described
+}
+
+describe('primitives', () => {
+  const primitives = [
+    undefined,
+    null,
+    true,
+    false,
+    0,
+    -0,
+    1,
+    -1.5,
+    5e-324,
+    1.7976931348623157e308,
+    Number.NaN,
+    Infinity,
+    -Infinity,
+    0n,
+    1n,
+    -1n,
+    2n ** 64n,
+    -(2n ** 1023n),
+    2n ** 1023n - 1n,
+    '',
+    'text',
+    'ünï 😀',
+    '\u0000\u001b[31m',
+    '\ufeffmark',
+    'undefined',
+    'NaN',
+    '…',
+    'x'.repeat(1_024),
+    '😀'.repeat(256),
+  ] // prettier-ignore
+
+  test('arrive as they were', () => {
+    for (const primitive of primitives) {
+      expect(Object.is(cross(primitive), primitive), String(primitive)).toBe(true)
+      expectGood(primitive)
+    }
+  })
+
+  test('of any value arrive as they were, within the limits', () => {
+    const primitive = fc.oneof(
+      fc.constant(undefined),
+      fc.constant(null),
+      fc.boolean(),
+      fc.double(),
+      fc.integer(),
+      fc.bigInt({ min: -(2n ** 1023n), max: 2n ** 1023n - 1n }),
+      fc.string({ unit: 'binary', maxLength: 256 }),
+    )
+    fc.assert(
+      fc.property(primitive, (value) => Object.is(cross(value), value)),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('that are too long are cut, and what JSON and UTF-8 cannot carry is replaced', () => {
+    expect(cross('x'.repeat(10_000_000))).toBe(`${'x'.repeat(1_021)}…`)
+    expect(cross('é'.repeat(1_000))).toBe(`${'é'.repeat(510)}…`)
+    expect(cross('😀'.repeat(257))).toBe(`${'😀'.repeat(255)}…`)
+    expect(cross('a\ud800b\udc00')).toBe('a\ufffdb\ufffd')
+    expect(cross(Symbol('s'))).toBe('Symbol(s)')
+    expect(cross(Symbol())).toBe('Symbol()')
+    expect(cross(2n ** 1023n)).toBe('a bigint of many digits')
+    expect(cross(-(2n ** 1023n) - 1n)).toBe('a bigint of many digits')
+    expect(cross(1n << 3_000_000n)).toBe('a bigint of many digits')
+  })
+})
+
+describe('errors', () => {
+  test('of contexts and links arrive as what they are, with their causes', () => {
+    const canceled = cross(new CanceledError({ cause: 'closed' })) as CanceledError
+    expect(canceled).toBeInstanceOf(CanceledError)
+    expect(canceled).toMatchObject({ name: 'AbortError', message: 'context canceled', code: 'ABORT_ERR', cause: 'closed' })
+    const deadline = cross(new DeadlineExceededError()) as DeadlineExceededError
+    expect(deadline).toBeInstanceOf(DeadlineExceededError)
+    expect('cause' in deadline).toBe(false)
+    const lost = cross(new LinkLostError('the worker exited', { cause: new CanceledError() })) as LinkLostError
+    expect(lost).toBeInstanceOf(LinkLostError)
+    expect(lost).toMatchObject({ name: 'LinkLostError', message: 'the worker exited', code: 'ERR_LINK_LOST' })
+    expect(lost.cause).toBeInstanceOf(CanceledError)
+    for (const cause of [canceled, deadline, lost]) expectGood(cause)
+  })
+
+  test('no kind becomes the other, through any chain', () => {
+    const wrapped = cross(new Error('handler failed', { cause: new DeadlineExceededError({ cause: new CanceledError() }) }))
+    expect(isDeadlineExceeded(wrapped)).toBe(true)
+    expect(isCanceled(wrapped)).toBe(false)
+    const other = cross(new CanceledError({ cause: new DeadlineExceededError() }))
+    expect(isCanceled(other)).toBe(true)
+    expect(isDeadlineExceeded(other)).toBe(false)
+  })
+
+  test('of another copy of the package are known by their brand', () => {
+    class Other extends Error {
+      readonly [Symbol.for('ctxbridge.kind')] = 'deadline'
+    }
+    expect(cross(new Other('other', { cause: 1 }))).toStrictEqual(new DeadlineExceededError({ cause: 1 }))
+  })
+
+  test('of any other class arrive as a RemoteError with name, message, code and chain, and no stack of either side', () => {
+    const cause = new TypeError('bad input', { cause: new RangeError('too far', { cause: [1, 'leaf'] }) })
+    const error = cross(
+      Object.assign(new SyntaxError('no', { cause }), { code: 'E_SYNTAX', secret: 'stays here' }),
+    ) as RemoteError
+    expect(error).toBeInstanceOf(RemoteError)
+    expect(error).toMatchObject({ name: 'SyntaxError', message: 'no', code: 'E_SYNTAX' })
+    expect(error).not.toBeInstanceOf(SyntaxError)
+    expect(error).not.toHaveProperty('secret')
+    expect(error.cause).toMatchObject({ name: 'TypeError', message: 'bad input' })
+    expect(Object.hasOwn(error.cause as object, 'code')).toBe(false)
+    expect((error.cause as Error).cause).toMatchObject({ name: 'RangeError', cause: [1, 'leaf'] })
+    expect(error.stack ?? '').not.toContain('\n')
+    expect(JSON.stringify(describeCause(error))).not.toContain('cause.test')
+    expect(cross(new BridgeError('ERR_NO_METHOD', 'no method f'))).toMatchObject({ name: 'BridgeError', code: 'ERR_NO_METHOD' })
+  })
+
+  test('a name never chooses a class', () => {
+    for (const name of ['AbortError', 'TimeoutError', 'LinkLostError', 'CanceledError', 'TypeError']) {
+      const error = cross(Object.assign(new Error('fake'), { name, code: 'ERR_LINK_LOST' }))
+      expect(Object.getPrototypeOf(error)).toBe(RemoteError.prototype)
+      expect(isCanceled(error) || isDeadlineExceeded(error)).toBe(false)
+    }
+    const aborted = cross(new DOMException('stop', 'AbortError'))
+    expect(aborted).toMatchObject({ name: 'AbortError', message: 'stop', code: 20 })
+    expect(isCanceled(aborted)).toBe(false)
+  })
+
+  test('of another realm are errors', () => {
+    expect(cross(runInNewContext('new TypeError("far", { cause: { a: [1] } })'))).toMatchObject({
+      name: 'TypeError',
+      message: 'far',
+      cause: { a: [1] },
+    })
+  })
+
+  test('with fields of wrong kinds lose these fields', () => {
+    const odd = Object.assign(new Error('x'), { name: 5, code: { toString: () => 'E' } })
+    Object.defineProperty(odd, 'message', { value: ['no text'] })
+    expect(describeCause(odd)).toEqual([6, 'Error', '', null, null])
+    for (const code of [Number.NaN, Infinity, 'x'.repeat(257), 'é'.repeat(129), '\ud800', 1n, Symbol('c'), null, undefined]) {
+      expect(describeCause(Object.assign(new Error('m'), { code }))).toEqual([6, 'Error', 'm', null, null])
+    }
+    for (const code of [0, -1.5, '', 'x'.repeat(256)]) {
+      expect(describeCause(Object.assign(new Error('m'), { code }))).toEqual([6, 'Error', 'm', code, null])
+    }
+    expectSame(describeCause(Object.assign(new Error('m'), { code: -0 })), [6, 'Error', 'm', 0, null])
+  })
+
+  test('whose cause is undefined on purpose still have one', () => {
+    expect(describeCause(new Error('x', { cause: undefined }))).toEqual([6, 'Error', 'x', null, [1, 'undefined']])
+    expect(describeCause(new Error('x'))).toEqual([6, 'Error', 'x', null, null])
+    expect(Object.hasOwn(cross(new Error('x', { cause: undefined })) as object, 'cause')).toBe(true)
+    expect(Object.hasOwn(cross(new Error('x')) as object, 'cause')).toBe(false)
+    expect((cross(new Error('x', { cause: null })) as Error).cause).toBe(null)
+  })
+
+  test('that are aggregates name the first of their errors', () => {
+    const many = new AggregateError([new TypeError('a'), 1], 'all failed')
+    expect(cross(many)).toMatchObject({ name: 'AggregateError', message: 'all failed (first of 2: TypeError: a)' })
+    expect(cross(new AggregateError([new Error('a')]))).toMatchObject({ message: 'Error: a' })
+    expect(cross(new AggregateError([], 'none'))).toMatchObject({ message: 'none' })
+    expect(isCanceled(cross(new AggregateError([new CanceledError()])))).toBe(false)
+    const long = expectGood(new AggregateError([new Error('b'.repeat(5_000)), 0], 'a'.repeat(5_000)))
+    expect(long[2]).toMatch(/^a{477}… \(first of 2: Error: b{470}…\)$/)
+  })
+
+  test('deeper than 8, or in a cycle, end with an ellipsis', { timeout: 60_000 }, () => {
+    const deep = withoutStack(() => {
+      let error = new Error('last')
+      for (let i = 0; i < 1_000_000; i++) error = new Error(String(i), { cause: error })
+      return error
+    })
+    let depth = 0
+    let at = cross(deep)
+    for (; at instanceof Error; at = at.cause) expect(at.message).toBe(String(999_999 - depth++))
+    expect(depth).toBe(8)
+    expect(at).toBe('…')
+    const cyclic = new Error('cyclic')
+    cyclic.cause = new CanceledError({ cause: cyclic })
+    expect(describeCause(cyclic)).toEqual([6, 'Error', 'cyclic', null, [3, [0, '…']]])
+    // What is no error stands behind the last, and is not counted.
+    let eight: unknown = 'leaf'
+    for (let i = 0; i < 8; i++) eight = new CanceledError({ cause: eight })
+    expect(expectGood(eight)).toEqual([3, [3, [3, [3, [3, [3, [3, [3, [0, 'leaf']]]]]]]]])
+  })
+
+  test('over the size lose their deepest causes first, then the end of the message', () => {
+    let error: Error | undefined
+    for (let i = 8; i >= 1; i--) error = new Error(String(i).repeat(5_000), error === undefined ? undefined : { cause: error })
+    const described = expectGood(error)
+    expect(described).toEqual([
+      6,
+      'Error',
+      `${'1'.repeat(1_021)}…`,
+      null,
+      [6, 'Error', `${'2'.repeat(1_021)}…`, null, [6, 'Error', `${'3'.repeat(1_021)}…`, null, [0, '…']]],
+    ]) // prettier-ignore
+    // Where even the first is too large, its message is what gives way.
+    const small = describeCause(Object.assign(new Error('m'.repeat(500)), { code: 'CODE' }), { ...causeLimits, maxSize: 100 })
+    expect(small).toEqual([6, 'Error', expect.stringMatching(/^m{1,50}…$/), 'CODE', null])
+    expect(causeSize(small)).toBe(100)
+  })
+})
+
+describe('data', () => {
+  test('arrives as it was, frozen through and through', () => {
+    const data = { code: 7, list: [1, [null, true]], text: 'ü', constructor: 'x', hasOwnProperty: 0, nested: { a: {} } }
+    const arrived = cross(data) as typeof data
+    expectSame(arrived, data)
+    for (const part of [arrived, arrived.list, arrived.list[1], arrived.nested, arrived.nested.a])
+      expect(Object.isFrozen(part)).toBe(true)
+    expectGood(data)
+  })
+
+  test('is a copy, so that later changes to it change no cause', () => {
+    const data = { list: [1] }
+    const described = describeCause(data)
+    data.list.push(2)
+    expect(described).toEqual([0, { list: [1] }])
+    expect(Object.isFrozen(data)).toBe(false)
+  })
+
+  test('with what JSON has not is described in these places', () => {
+    const shared = { a: 1 }
+    const data = {
+      undef: undefined,
+      list: [undefined, , 1],
+      nan: Number.NaN,
+      zero: -0,
+      big: 12n,
+      symbol: Symbol('s'),
+      f: function name() {},
+      date: new Date(0),
+      map: new Map(),
+      error: new RangeError('r'),
+      bytes: new Uint8Array(2),
+      lone: '\ud800',
+      twice: [shared, shared],
+    } // eslint-disable-line no-sparse-arrays
+    expectSame(cross(data), {
+      list: [null, null, 1],
+      nan: 'NaN',
+      zero: 0,
+      big: '12n',
+      symbol: 'Symbol(s)',
+      f: 'the function name that cannot be sent',
+      date: 'an object of class Date that cannot be sent',
+      map: 'an object of class Map that cannot be sent',
+      error: 'RangeError: r',
+      bytes: 'an object of class Uint8Array that cannot be sent',
+      lone: '\ufffd',
+      twice: [{ a: 1 }, { a: 1 }],
+    })
+    expectGood(data)
+  })
+
+  test('over the limits, and what is not plain, is described as a whole', () => {
+    const cyclic: unknown[] = []
+    cyclic.push(cyclic)
+    const proto = JSON.parse('{"__proto__": {"x": 1}, "a": 1}') as unknown
+    class Foo {}
+    const cases: [unknown, unknown][] = [
+      [cyclic, 'an array that cannot be sent'],
+      [{ a: { b: { c: { d: {} } } } }, 'an object that cannot be sent'],
+      [{ a: { b: { c: {} } } }, { a: { b: { c: {} } } }],
+      [Array(1_000).fill(1), 'an array that cannot be sent'],
+      [new Array(2 ** 32 - 1), 'an array that cannot be sent'],
+      [{ ['k'.repeat(1_025)]: 1 }, 'an object that cannot be sent'],
+      [{ '\ud800': 1 }, 'an object that cannot be sent'],
+      [Array(8).fill('x'.repeat(1_000)), 'an array that cannot be sent'],
+      [{ x: 'x'.repeat(5_000_000) }, { x: `${'x'.repeat(1_021)}…` }],
+      [proto, { a: 1 }],
+      [Object.create(null), {}],
+      [runInNewContext('({ a: [1] })'), { a: [1] }],
+      [new Foo(), 'an object of class Foo that cannot be sent'],
+      [Object.create({ a: 1 }), 'an object that cannot be sent'],
+      [new Date(), 'an object of class Date that cannot be sent'],
+      [Foo, 'the function Foo that cannot be sent'],
+      [() => {}, 'a function that cannot be sent'],
+      [new String('x'), 'an object of class String that cannot be sent'],
+      [new Uint8Array(3), 'an object of class Uint8Array that cannot be sent'],
+    ]
+    for (const [value, expected] of cases) {
+      expect(cross(value)).toEqual(expected)
+      expectGood(value)
+    }
+    expect(({} as { x?: unknown }).x).toBeUndefined()
+  })
+})
+
+describe('describeCause never throws', () => {
+  const boom = () => {
+    throw new Error('boom')
+  }
+  const revoked = (target: object) => {
+    const { proxy, revoke } = Proxy.revocable(target, {})
+    revoke()
+    return proxy
+  }
+  const traps = ['get', 'has', 'ownKeys', 'getPrototypeOf', 'getOwnPropertyDescriptor', 'isExtensible', 'apply']
+  const throwing = Object.fromEntries(traps.map((trap) => [trap, boom]))
+  const getters = (target: object, keys: (string | symbol)[]) => {
+    for (const key of keys) Object.defineProperty(target, key, { get: boom, enumerable: true, configurable: true })
+    return target
+  }
+  const members = [
+    'name',
+    'message',
+    'code',
+    'cause',
+    'stack',
+    'errors',
+    'toString',
+    'constructor',
+    'length',
+    'toJSON',
+    Symbol.toStringTag,
+    Symbol.for('ctxbridge.kind'),
+    Symbol.iterator,
+    Symbol.toPrimitive,
+  ] // prettier-ignore
+
+  const hostile: [string, () => unknown][] = [
+    ['a revoked proxy of an object', () => revoked({})],
+    ['a revoked proxy of an array', () => revoked([])],
+    ['a revoked proxy of a function', () => revoked(() => {})],
+    ['a proxy that throws at everything', () => new Proxy({}, throwing)],
+    ['a proxy of an error that throws at everything', () => new Proxy(new Error('x'), throwing)],
+    ['a proxy of an array that throws at everything', () => new Proxy([1], throwing)],
+    ['a proxy of a function that throws at everything', () => new Proxy(() => {}, throwing)],
+    ...traps.map((trap): [string, () => unknown] => [
+      `a proxy of an error that throws at ${trap}`,
+      () => new Proxy(new Error('x'), { [trap]: boom }),
+    ]),
+    ...members.map((key): [string, () => unknown] => [
+      `an error whose ${String(key)} throws`,
+      () => getters(new Error('x'), [key]),
+    ]),
+    ...members.map((key): [string, () => unknown] => [`an object whose ${String(key)} throws`, () => getters({}, [key])]),
+    ...members.map((key): [string, () => unknown] => [
+      `an aggregate whose ${String(key)} throws`,
+      () => getters(new AggregateError([1]), [key]),
+    ]),
+    ['an error of which every member throws', () => getters(Object.create(Error.prototype) as object, members)],
+    ['an error whose cause is always another', () => endless()],
+    ['a proxy that answers everything with itself', () => mirror()],
+    [
+      'a proxy whose keys never end',
+      () =>
+        new Proxy(
+          {},
+          {
+            ownKeys: () => Array.from({ length: 100_000 }, (_, i) => `k${i}`),
+            getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true, value: 1 }),
+          },
+        ),
+    ],
+    ['an array whose length lies', () => new Proxy([], { get: (_, key) => (key === 'length' ? 1e15 : 1) })],
+    [
+      'an array whose iterator never ends',
+      () =>
+        Object.assign([1], {
+          *[Symbol.iterator]() {
+            for (;;) yield 1
+          },
+        }),
+    ],
+    ['an aggregate whose errors lie', () => Object.assign(new AggregateError([]), { errors: new Proxy([], throwing) })],
+    [
+      'a class whose name throws',
+      () =>
+        class {
+          static get name() {
+            return boom()
+          }
+        },
+    ],
+    [
+      'a class whose name is a symbol',
+      () =>
+        class {
+          static override readonly name = Symbol('n') as never
+        },
+    ],
+    [
+      'an object whose class is named by 10 MB',
+      () => new (Object.defineProperty(class {}, 'name', { value: 'x'.repeat(10_000_000) }))(),
+    ],
+    ['an error whose name is 10 MB', () => Object.assign(new Error('x'), { name: 'n'.repeat(10_000_000) })],
+    ['an error whose message is 10 MB', () => new Error('m'.repeat(10_000_000))],
+    ['a message of lone surrogates', () => new Error('\udc00'.repeat(5_000))],
+    ['a message of controls', () => new Error('\u0000'.repeat(5_000))],
+    ['an object that claims to be an error', () => ({ [Symbol.toStringTag]: 'Error', message: 5 })],
+    [
+      'an object with the brand',
+      () => ({ [Symbol.for('ctxbridge.kind')]: 'canceled', cause: { [Symbol.for('ctxbridge.kind')]: 'what' } }),
+    ],
+    ['Error.prototype', () => Error.prototype],
+    ['CanceledError.prototype', () => CanceledError.prototype],
+    ['Object.prototype', () => Object.prototype],
+    ['globalThis', () => globalThis],
+    ['a generator', () => (function* () {})()],
+    ['a module', () => import.meta],
+    [
+      'arguments',
+      () =>
+        (function () {
+          return arguments
+        })(),
+    ],
+    [
+      'a detached view',
+      () => {
+        const view = new Uint8Array(8)
+        structuredClone(view, { transfer: [view.buffer] })
+        return view
+      },
+    ],
+  ] // prettier-ignore
+
+  function endless(): Error {
+    return Object.defineProperty(new Error('endless'), 'cause', { get: endless })
+  }
+  function mirror(): object {
+    const proxy: object = new Proxy({}, { get: () => proxy, getPrototypeOf: () => Error.prototype })
+    return proxy
+  }
+
+  test.each(hostile)('at %s', (_, make) => {
+    expectGood(make())
+    expectGood({ nested: make() })
+    expectGood([make()])
+    expectGood(new Error('outer', { cause: make() }))
+    expectGood(new AggregateError([make()], 'all'))
+  })
+
+  test('at the end of the stack', () => {
+    let described = 0
+    const dive = (): void => {
+      try {
+        dive()
+      } catch {
+        // Here there is no room left, and a few frames further up there is.
+      }
+      if (described < 500) {
+        described++
+        describeCause(new Error('deep', { cause: { a: 1 } }))
+      }
+    }
+    expect(dive).not.toThrow()
+  })
+
+  test('at anything that fast-check makes', () => {
+    fc.assert(
+      fc.property(
+        fc.anything({
+          withBigInt: true,
+          withDate: true,
+          withMap: true,
+          withSet: true,
+          withTypedArray: true,
+          withSparseArray: true,
+          withNullPrototype: true,
+          withObjectString: true,
+          withBoxedValues: true,
+        }),
+        (value) => {
+          expectGood(value)
+          expectGood(new Error('outer', { cause: value }))
+        },
+      ),
+      { numRuns: 2_000 },
+    ) // prettier-ignore
+  })
+})
+
+describe('parseCause', () => {
+  test('what it accepts is the same after a revival and a description', () => {
+    fc.assert(
+      fc.property(wireCause, (cause) => {
+        const parsed = parseCause(cause)
+        if (!parsed.ok) {
+          expect(parsed.reason).toBe('cause: larger than the limit')
+          return
+        }
+        expectSame(parsed.value, cause)
+        expectSame(describeCause(reviveCause(parsed.value)), cause)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('-0 in data and as a code becomes 0', () => {
+    expectSame(parseCause([0, -0]), { ok: true, value: [0, 0] })
+    expectSame(parseCause([0, [{ a: -0 }]]), { ok: true, value: [0, [{ a: 0 }]] })
+    expectSame(parseCause([6, 'E', 'm', -0, null]), { ok: true, value: [6, 'E', 'm', 0, null] })
+  })
+
+  test.each<[string, unknown]>([
+    ['cause: is no array', null],
+    ['cause: is no array', 'x'],
+    ['cause: is no array', { 0: 3, 1: null, length: 2 }],
+    ['cause: too few or too many elements', []],
+    ['cause: too few or too many elements', [0]],
+    ['cause: too few or too many elements', [0, 1, 2]],
+    ['cause: too few or too many elements', [1]],
+    ['cause: too few or too many elements', [2, '1', '1']],
+    ['cause: too few or too many elements', [3]],
+    ['cause: too few or too many elements', [3, null, null]],
+    ['cause: too few or too many elements', [4]],
+    ['cause: too few or too many elements', [5, 'm']],
+    ['cause: too few or too many elements', [5, 'm', null, null]],
+    ['cause: too few or too many elements', [6, 'E', 'm', null]],
+    ['cause: too few or too many elements', [6, 'E', 'm', null, null, 'stack']],
+    ['cause: an unknown tag', [7, 'x']],
+    ['cause: an unknown tag', [-1, 'x']],
+    ['cause: an unknown tag', ['0', 'x']],
+    ['cause: an unknown tag', [null, 'x']],
+    ['cause: an unknown special value', [1, 'nothing']],
+    ['cause: an unknown special value', [1, 'toString']],
+    ['cause: an unknown special value', [1, null]],
+    ['cause: an unknown special value', [1, ['NaN']]],
+    ['cause: a text is missing', [2, 5]],
+    ['cause: a bigint that is no integer in decimal', [2, '']],
+    ['cause: a bigint that is no integer in decimal', [2, '-0']],
+    ['cause: a bigint that is no integer in decimal', [2, '01']],
+    ['cause: a bigint that is no integer in decimal', [2, '+1']],
+    ['cause: a bigint that is no integer in decimal', [2, '0x1']],
+    ['cause: a bigint that is no integer in decimal', [2, ' 1']],
+    ['cause: a bigint that is no integer in decimal', [2, '1\n']],
+    ['cause: a bigint of too many bits', [2, String(2n ** 1023n)]],
+    ['cause: a bigint of too many bits', [2, String(-(2n ** 1023n) - 1n)]],
+    ['cause: a text longer than the limit', [2, '1'.repeat(311)]],
+    ['cause: a text is missing', [5, null, null]],
+    ['cause: a text is missing', [6, 5, 'm', null, null]],
+    ['cause: a text is missing', [6, 'E', {}, null, null]],
+    ['cause: a code that is no text and no finite number', [6, 'E', 'm', true, null]],
+    ['cause: a code that is no text and no finite number', [6, 'E', 'm', Number.NaN, null]],
+    ['cause: a code that is no text and no finite number', [6, 'E', 'm', [], null]],
+    ['cause: a text longer than the limit', [6, 'n'.repeat(257), 'm', null, null]],
+    ['cause: a text longer than the limit', [6, 'é'.repeat(129), 'm', null, null]],
+    ['cause: a text longer than the limit', [6, 'E', 'm'.repeat(1_025), null, null]],
+    ['cause: a text longer than the limit', [6, 'E', 'é'.repeat(513), null, null]],
+    ['cause: a text longer than the limit', [6, 'E', 'm', 'c'.repeat(257), null]],
+    ['cause: a text longer than the limit', [5, 'm'.repeat(1_025), null]],
+    ['cause: a text longer than the limit', [0, 'm'.repeat(1_025)]],
+    ['cause: a text longer than the limit', [0, ['m'.repeat(1_025)]]],
+    ['cause: a text longer than the limit', [0, { ['k'.repeat(1_025)]: 1 }]],
+    ['cause: a text that is not well formed', [0, '\ud800']],
+    ['cause: a text that is not well formed', [0, { '\ud800': 1 }]],
+    ['cause: a text that is not well formed', [6, '\udc00', 'm', null, null]],
+    ['cause: a text that is not well formed', [6, 'E', 'm\ud83d', null, null]],
+    ['cause: a number that is not finite', [0, Number.NaN]],
+    ['cause: a number that is not finite', [0, [Infinity]]],
+    ['cause: data that is not plain', [0, undefined]],
+    ['cause: data that is not plain', [0, 1n]],
+    ['cause: data that is not plain', [0, () => {}]],
+    ['cause: data that is not plain', [0, new Date(0)]],
+    ['cause: data that is not plain', [0, new Uint8Array(1)]],
+    ['cause: data that is not plain', [0, [undefined]]],
+    ['cause: the key __proto__', [0, JSON.parse('{"__proto__": 1}')]],
+    ['cause: data nested deeper than the limit', [0, [[[[[]]]]]]],
+    ['cause: data nested deeper than the limit', [0, { a: { b: { c: { d: {} } } } }]],
+    ['cause: a chain longer than the limit', chain(9, 'm')],
+    ['cause: a chain longer than the limit', chain(9, 'm', [0, 1])],
+    ['cause: larger than the limit', chain(5, 'm'.repeat(1_000))],
+    ['cause: larger than the limit', [0, Array(511).fill(0)]],
+    ['cause: larger than the limit', [0, Array(600).fill(0)]],
+    ['cause: larger than the limit', [0, Object.fromEntries(Array.from({ length: 220 }, (_, i) => [`k${i}`, 0]))]],
+    ['cause: is no array', [3, 'why']],
+    ['cause: is no array', [6, 'E', 'm', null, undefined]],
+  ])('%s', (reason, data) => {
+    expect(reasonOf(data)).toBe(reason)
+    // Not at the top alone, and with JSON's nesting that nobody expects.
+    if (!reason.includes('limit')) expect(reasonOf([3, data]), 'nested').toBe(data === null ? 'accepted' : reason)
+  })
+
+  test('what is exactly at a limit is accepted', () => {
+    expect(reasonOf([0, Array(509).fill(0)])).toBe('accepted')
+    expect(reasonOf([0, [[[[]]]]])).toBe('accepted')
+    expect(reasonOf(chain(8, 'm', [0, 1]))).toBe('accepted')
+    expect(reasonOf([6, 'n'.repeat(256), 'm'.repeat(1_024), 'c'.repeat(256), null])).toBe('accepted')
+    const sized = (size: number) => [0, Array.from({ length: 4 }, (_, i) => 'x'.repeat(i < 3 ? 1_010 : size - 3 * 1_018 - 32))]
+    expect(causeSize(sized(4_096) as never)).toBe(4_096)
+    expect(reasonOf(sized(4_096))).toBe('accepted')
+    expect(reasonOf(sized(4_097))).toBe('cause: larger than the limit')
+  })
+
+  test('never throws, also at what no decoder makes', () => {
+    const throwing = new Proxy([], {
+      get: () => {
+        throw new Error('boom')
+      },
+    }) // prettier-ignore
+    for (const data of [throwing, [0, throwing], [3, throwing]]) expect(reasonOf(data)).toBe('cause: cannot be read')
+    const cyclic: unknown[] = [3]
+    cyclic.push(cyclic)
+    expect(reasonOf(cyclic)).toBe('cause: a chain longer than the limit')
+    let deep: unknown = []
+    for (let i = 0; i < 100_000; i++) deep = [deep]
+    expect(reasonOf([0, deep])).toBe('cause: data nested deeper than the limit')
+    fc.assert(fc.property(fc.anything(), (data) => typeof parseCause(data).ok === 'boolean'))
+    fc.assert(
+      fc.property(fc.array(fc.oneof(fc.integer({ min: 0, max: 7 }), fc.string(), fc.constant(null), fc.anything())), (data) => {
+        return typeof parseCause(data).ok === 'boolean'
+      }),
+    )
+  })
+
+  test('shares nothing with what it was given', () => {
+    const data = [6, 'E', 'm', null, [0, { list: [1] }]]
+    const parsed = parseCause(data)
+    ;((data[4] as unknown[])[1] as { list: number[] }).list.push(2)
+    expectSame(parsed, { ok: true, value: [6, 'E', 'm', null, [0, { list: [1] }]] })
+  })
+})
+
+test('the size of a cause is 8 for each value, and the bytes of each text', () => {
+  expect(causeSize([3, null])).toBe(24)
+  expect(causeSize([0, 'é'])).toBe(8 + 8 + 8 + utf8Length('é'))
+  expect(causeSize([0, { ab: [1, true] }])).toBe(8 + 8 + 8 + 8 + 2 + 8 + 8 + 8)
+})

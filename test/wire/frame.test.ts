@@ -1,0 +1,228 @@
+/* oxlint-disable vitest/expect-expect, vitest/no-conditional-expect -- expectSame and its like assert; of many inputs, only a wrong one does */
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Frame } from '../../lib/wire/frame.ts'
+import { frameLimits } from '../../lib/wire/frame.ts'
+import { fromWire, messageFromWire, messageToWire, toWire } from '../../lib/wire/frame-codec.ts'
+import { expectSame, frame, samples } from './support.ts'
+
+function reasonOf(data: unknown): string {
+  const result = fromWire(data)
+  return result.ok ? 'accepted' : result.reason
+}
+
+/** What is an id in no frame. */
+const badIds = [0, -1, 1.5, 2 ** 53, Number.NaN, Number.POSITIVE_INFINITY, '1', 1n, null, undefined, [1], true]
+
+const noContext = [null, null, []]
+
+describe('what each frame is on the wire', () => {
+  test.each<[Frame, unknown[]]>([
+    [{ type: 'hello', version: 1, limits: { maxMessage: 4096, maxCalls: 2 }, name: 'a' }, [1, 1, [4096, 2], 'a']],
+    [
+      { type: 'call', id: 5, method: 'm', context: { left: 10, why: [0, 'slow'], values: [['k', 1]] }, args: [true] },
+      [2, 5, 'm', [10, [0, 'slow'], [['k', 1]]], [true]],
+    ],
+    [{ type: 'cancel', id: 5, kind: 'canceled', cause: undefined }, [3, 5, 0, null]],
+    [{ type: 'cancel', id: 5, kind: 'deadline', cause: [0, null] }, [3, 5, 1, [0, null]]],
+    [{ type: 'result', id: 5, value: undefined }, [4, 5]],
+    [{ type: 'result', id: 5, value: null }, [4, 5, null]],
+    [{ type: 'error', id: 5, error: [3, null] }, [5, 5, [3, null]]],
+    [{ type: 'export', id: 5, context: { left: undefined, why: undefined, values: [] } }, [6, 5, noContext]],
+    [{ type: 'release', id: 5 }, [7, 5]],
+    [{ type: 'ping', n: 0 }, [8, 0]],
+    [{ type: 'pong', n: 9 }, [9, 9]],
+    [{ type: 'goaway', reason: '' }, [10, '']],
+  ])('%j', (frame, wire) => {
+    expect(toWire(frame)).toStrictEqual(wire)
+    expect(fromWire(wire)).toStrictEqual({ ok: true, value: frame })
+  })
+
+  test('every frame survives the way there and back', () => {
+    fc.assert(
+      fc.property(frame, (original) => {
+        expectSame(fromWire(toWire(original)), { ok: true, value: original })
+      }),
+    )
+  })
+})
+
+describe('what is refused', () => {
+  test('every frame that is one element too short or too long', () => {
+    for (const sample of samples) {
+      const wire = toWire(sample)
+      const accepted = (data: unknown[]) => fromWire(data).ok
+      expect(accepted(wire)).toBe(true)
+      // A result without its value is the one frame that has two lengths.
+      if (sample.type !== 'result') expect(accepted(wire.slice(0, -1)), sample.type).toBe(false)
+      if (sample.type !== 'result' || wire.length === 3) expect(accepted([...wire, null]), sample.type).toBe(false)
+    }
+    expect(fromWire([4]).ok).toBe(false)
+    expect(fromWire([4, 1, 2, 3]).ok).toBe(false)
+  })
+
+  test('row 16: ids that are no integer from 1 to 2^53-1', () => {
+    for (const sample of samples) {
+      if (!('id' in sample)) continue
+      for (const id of badIds) {
+        expect(reasonOf(toWire(sample).with(1, id)), `${sample.type} ${String(id)}`).toBe(
+          `${sample.type}: id is no integer from 1`,
+        )
+      }
+      expect(fromWire(toWire(sample).with(1, Number.MAX_SAFE_INTEGER)).ok).toBe(true)
+    }
+  })
+
+  test('row 14: a time left that is no finite number; what has passed and what is far are numbers like others', () => {
+    const call = (left: unknown) => fromWire([2, 1, 'm', [left, null, []], []])
+    for (const left of [Number.NaN, Infinity, -Infinity, '5', 5n, new Date(), undefined, true, [], {}]) {
+      expect(call(left), String(left)).toStrictEqual({ ok: false, reason: 'context: time left is no finite number' })
+    }
+    for (const left of [0, -0, -1, 5e-324, 1e308, -1e308, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 53, 2 ** 53 + 2]) {
+      const result = call(left)
+      expect(result.ok && result.value?.type === 'call' && result.value.context.left, String(left)).toBe(left)
+    }
+    expect(call(null).ok).toBe(true)
+  })
+
+  test('row 23: frames of unknown types, except those that are to be skipped', () => {
+    for (let type = -128; type <= 300; type++) {
+      if (type >= 1 && type <= 10) continue
+      const skipped = type >= 64 && type <= 127
+      expect(fromWire([type, 'anything', {}]), String(type)).toStrictEqual(
+        skipped ? { ok: true, value: undefined } : { ok: false, reason: 'frame: type is unknown' },
+      )
+    }
+    for (const type of ['3', 3.5, null, undefined, [3], {}, true, Number.NaN, 64.5, 127.5, 3n]) {
+      expect(reasonOf([type, 1, 0, null]), String(type)).toBe('frame: type is unknown')
+    }
+    for (const data of [null, 3, 'x', {}, { length: 4, 0: 3, 1: 1, 2: 0, 3: null }, new Uint8Array(4), undefined]) {
+      expect(reasonOf(data)).toBe('frame: no array')
+    }
+    expect(reasonOf([])).toBe('frame: type is unknown')
+  })
+
+  test('row 25: a hello of another version, whatever it looks like, with a reason that names the version that is spoken', () => {
+    for (const data of [
+      [1, 2],
+      [1, 2, 'x', 'y', 'z'],
+      [1, 99, [4096, 1], 'a'],
+    ]) {
+      expect(reasonOf(data)).toBe(`hello: version ${data[1] as number} is not spoken here, 1 is`)
+    }
+    for (const version of [0, -1, 1.5, '1', null, undefined]) {
+      expect(reasonOf([1, version, [4096, 1], 'a'])).toBe('hello: version is no integer from 1')
+    }
+  })
+
+  test.each<[string, unknown]>([
+    ['hello: limits are no array of 2', [1, 1, [4096], 'a']],
+    ['hello: limits are no array of 2', [1, 1, [4096, 1, 1], 'a']],
+    ['hello: limits are no array of 2', [1, 1, { 0: 4096, 1: 1, length: 2 }, 'a']],
+    ['hello: maxMessage is no integer from 1024', [1, 1, [1023, 1], 'a']],
+    ['hello: maxMessage is no integer from 1024', [1, 1, [2 ** 53, 1], 'a']],
+    ['hello: maxCalls is no integer from 0', [1, 1, [4096, -1], 'a']],
+    ['hello: maxCalls is no integer from 0', [1, 1, [4096, 0.5], 'a']],
+    ['hello: name is no text up to 256', [1, 1, [4096, 1], 'a'.repeat(257)]],
+    ['hello: name is no text up to 256', [1, 1, [4096, 1], '\ud800']],
+    ['hello: name is no text up to 256', [1, 1, [4096, 1], null]],
+    ['call: method is no text of 1 to 256', [2, 1, '', noContext, []]],
+    ['call: method is no text of 1 to 256', [2, 1, 'a'.repeat(257), noContext, []]],
+    ['call: method is no text of 1 to 256', [2, 1, 'a\udc00', noContext, []]],
+    ['call: method is no text of 1 to 256', [2, 1, ['a'], noContext, []]],
+    ['call: arguments are no array', [2, 1, 'm', noContext, null]],
+    ['call: arguments are no array', [2, 1, 'm', noContext, { length: 0 }]],
+    ['context: no array of 3', [2, 1, 'm', null, []]],
+    ['context: no array of 3', [2, 1, 'm', [null, null], []]],
+    ['context: no array of 3', [2, 1, 'm', [null, null, [], []], []]],
+    ['context: no array of 3', [6, 1, { left: 1 }]],
+    ['context: a cause of a deadline without a deadline', [6, 1, [null, [0, 'why'], []]]],
+    ['context: values are no array', [6, 1, [1, null, {}]]],
+    ['context: a value is no pair', [6, 1, [1, null, ['k']]]],
+    ['context: a value is no pair', [6, 1, [1, null, [['k']]]]],
+    ['context: a value is no pair', [6, 1, [1, null, [['k', 1, 2]]]]],
+    ['context: the name of a value is no text of 1 to 256', [6, 1, [1, null, [['', 1]]]]],
+    ['context: the name of a value is no text of 1 to 256', [6, 1, [1, null, [['k'.repeat(257), 1]]]]],
+    ['context: the name of a value is no text of 1 to 256', [6, 1, [1, null, [[1, 1]]]]],
+    [
+      'context: a value twice',
+      [
+        6,
+        1,
+        [
+          1,
+          null,
+          [
+            ['a', 1],
+            ['b', 1],
+            ['a', 2],
+          ],
+        ],
+      ],
+    ],
+    ['context: more values than the limit', [6, 1, [1, null, Array.from({ length: 65 }, (_, i) => [`k${i}`, 0])]]],
+    ['cause: is no array', [6, 1, [1, 'why', []]]],
+    ['cancel: kind is neither 0 nor 1', [3, 1, 2, null]],
+    ['cancel: kind is neither 0 nor 1', [3, 1, 'canceled', null]],
+    ['cancel: kind is neither 0 nor 1', [3, 1, false, null]],
+    ['cause: is no array', [3, 1, 0, 'why']],
+    ['cause: is no array', [3, 1, 0, undefined]],
+    ['cause: is no array', [5, 1, null]],
+    ['ping: n is no integer from 0', [8, -1]],
+    ['ping: n is no integer from 0', [8, 2 ** 53]],
+    ['pong: n is no integer from 0', [9, '1']],
+    ['pong: n is no integer from 0', [9, 0.5]],
+    ['goaway: reason is no text up to 256', [10, 'a'.repeat(257)]],
+    ['goaway: reason is no text up to 256', [10, null]],
+  ])('%s', (reason, data) => {
+    expect(reasonOf(data)).toBe(reason)
+    expect(reason.length).toBeLessThanOrEqual(100)
+  })
+
+  test('the longest names and the most values are accepted', () => {
+    const name = 'x'.repeat(256)
+    expect(fromWire([1, 1, [1024, 0], name]).ok).toBe(true)
+    expect(fromWire([10, name]).ok).toBe(true)
+    expect(fromWire([2, 1, name, [1, null, Array.from({ length: 64 }, (_, i) => [`k${i}`, 0])], []]).ok).toBe(true)
+  })
+})
+
+describe('a message', () => {
+  test('has 1 to 1,024 frames', () => {
+    const ping = [8, 1]
+    expect(messageFromWire([])).toStrictEqual({ ok: false, reason: 'message: without a frame' })
+    expect(messageFromWire(Array.from({ length: frameLimits.maxFrames }, () => ping)).ok).toBe(true)
+    expect(messageFromWire(Array.from({ length: frameLimits.maxFrames + 1 }, () => ping))).toStrictEqual({
+      ok: false,
+      reason: 'message: more frames than the limit',
+    })
+    for (const data of [null, 1, 'x', { 0: ping, length: 1 }]) {
+      expect(messageFromWire(data)).toStrictEqual({ ok: false, reason: 'message: no array of frames' })
+    }
+  })
+
+  test('keeps the order of its frames, and loses those that are to be skipped', () => {
+    expect(messageFromWire([[7, 1], [64], [8, 2], [127, {}, 'x'], [7, 3]])).toStrictEqual({
+      ok: true,
+      value: [
+        { type: 'release', id: 1 },
+        { type: 'ping', n: 2 },
+        { type: 'release', id: 3 },
+      ],
+    })
+    expect(messageFromWire([[64]])).toStrictEqual({ ok: true, value: [] })
+  })
+
+  test('is refused as a whole when one frame is', () => {
+    expect(
+      messageFromWire([
+        [7, 1],
+        [7, 0],
+      ]),
+    ).toStrictEqual({ ok: false, reason: 'release: id is no integer from 1' })
+  })
+
+  test('is what its frames were', () => {
+    expectSame(messageFromWire(messageToWire(samples)), { ok: true, value: samples })
+  })
+})

@@ -1,0 +1,50 @@
+/**
+ * Comlink carries the calls: the only file that imports it. What can be an argument or a result by itself can be one here: `Comlink.proxy`
+ * and `Comlink.transfer` work, and so do transfer handlers that a program has installed.
+ *
+ * Comlink is given one function to serve, and its messages reach it one by one and checked: the rest of what it can do (read, set and
+ * construct along a path of any properties, inherited ones too) is never asked for, and not reached by anybody who does.
+ */
+
+import * as Comlink from 'comlink'
+import type { CallMessage } from './messages.ts'
+
+/** What is between Comlink and a port. */
+export interface CallPort {
+  post(message: CallMessage, transfer: readonly Transferable[]): void
+  /** Set by Comlink's side; takes each message that came. */
+  receive: (message: CallMessage) => void
+}
+
+/** Calls the function that is served on the other side of `port`. Posts synchronously. Never rejects, unless a transfer handler throws. */
+export function callerOf(port: CallPort): (args: readonly unknown[]) => Promise<unknown> {
+  const remote = Comlink.wrap<(...args: readonly unknown[]) => unknown>(endpointOf(port)) as unknown as (...args: readonly unknown[]) => Promise<unknown>
+  return (args) => remote(...args)
+}
+
+/** Serves `f`, which must not throw or reject, to the other side of `port`. */
+export function serve(f: (...args: readonly unknown[]) => Promise<unknown>, port: CallPort): void {
+  Comlink.expose(f, endpointOf(port))
+}
+
+/** Whether a message is a call of the served function itself, whose arguments Comlink can read. */
+export function isCall(message: CallMessage): boolean {
+  const { type, path, argumentList } = message
+  return type === 'APPLY' && Array.isArray(path) && path.length === 0 && Array.isArray(argumentList) && argumentList.every(isReadable)
+}
+
+function isReadable(argument: unknown): boolean {
+  const { type, name } = (argument ?? {}) as { type?: unknown; name?: unknown }
+  return type === 'RAW' || (type === 'HANDLER' && typeof name === 'string' && Comlink.transferHandlers.has(name))
+}
+
+function endpointOf(port: CallPort): Comlink.Endpoint {
+  return {
+    postMessage: (message: CallMessage, transfer: readonly Transferable[] = []) => port.post(message, transfer),
+    addEventListener: (_type, listener) => {
+      const handle = listener as unknown as (event: { data: CallMessage }) => void
+      port.receive = (message) => handle({ data: message })
+    },
+    removeEventListener: () => undefined,
+  }
+}

@@ -1,0 +1,49 @@
+/** How a call failed: on its way back as data, and on either side as a value that no result can be mistaken for. */
+
+import { BridgeError, type BridgeErrorCode } from '../../lib/errors.ts'
+import { reviveCause } from '../../lib/wire/cause.ts'
+import { describeCause } from '../../lib/wire/cause-describe.ts'
+import { parseCause } from '../../lib/wire/cause-parse.ts'
+
+/** What a failed call throws at the caller. */
+export class Failure {
+  readonly error: unknown
+
+  constructor(error: unknown) {
+    this.error = error
+  }
+}
+
+/** Says that the bridge itself refused a call, where the method's own errors are causes: `[code, message]`. */
+type Refusal = readonly [code: BridgeErrorCode, message: string]
+
+export function failureToWire({ error }: Failure): unknown {
+  const refused: Refusal | undefined = error instanceof BridgeError && own.has(error) ? [error.code, error.message] : undefined
+  return refused === undefined ? { threw: describeCause(error) } : { refused }
+}
+
+export function failureFromWire(data: unknown): Failure {
+  const { threw, refused } = (data ?? {}) as { threw?: unknown; refused?: readonly unknown[] }
+  if (isRefusal(refused)) return new Failure(new BridgeError(refused[0], refused[1]))
+  const cause = parseCause(threw)
+  return new Failure(cause.ok ? reviveCause(cause.value) : new BridgeError('ERR_PROTOCOL', 'The call failed, and its error cannot be read.'))
+}
+
+const codes: readonly unknown[] = ['ERR_NO_METHOD', 'ERR_HANDLE', 'ERR_UNSENDABLE'] satisfies readonly BridgeErrorCode[]
+const own = new WeakSet<BridgeError>()
+
+/** An error of the bridge about this very call, which arrives as a `BridgeError`. One that a method throws is the method's. */
+export function refusal(code: 'ERR_NO_METHOD' | 'ERR_HANDLE' | 'ERR_UNSENDABLE', message: string, options?: ErrorOptions): BridgeError {
+  const error = new BridgeError(code, message, options)
+  own.add(error)
+  return error
+}
+
+function isRefusal(refused: unknown): refused is Refusal {
+  return Array.isArray(refused) && codes.includes(refused[0]) && typeof refused[1] === 'string'
+}
+
+/** The message of what `postMessage` or a handle threw. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

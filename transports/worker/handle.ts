@@ -1,0 +1,72 @@
+/** Handles: what stands for a context in a message. */
+
+import { type WireCause } from '../../lib/wire/cause.ts'
+import { parseCause } from '../../lib/wire/cause-parse.ts'
+import type { WirePair } from '../../lib/wire/frame.ts'
+import { VERSION } from './messages.ts'
+
+/**
+ * Stands for a context in a message of one's own: plain data, which survives `structuredClone` and JSON (a portable value whose codec gives
+ * bytes survives only the former). It is for one `import`, on the other side of the link that made it, and means nothing elsewhere.
+ */
+export interface ContextHandle {
+  /** Marks a handle, with the version of its form. */
+  readonly ctxbridge: number
+  readonly table: number
+  readonly link: number
+  /** Slot, generation, grant. Missing in a handle of a context that has ended, or never will. */
+  readonly slot?: readonly [slot: number, generation: number, grant: number]
+  /** The end of a context that had ended when it was exported. */
+  readonly end?: unknown
+  /** The cause that was given with its deadline. */
+  readonly why?: unknown
+  /** Portable values, as names and data. */
+  readonly values?: readonly (readonly [name: string, data: unknown])[]
+}
+
+/** A handle as it came, each field of the right form. */
+export interface ParsedHandle {
+  readonly table: number
+  readonly link: number
+  readonly slot: { readonly slot: number; readonly generation: number; readonly grant: number } | undefined
+  readonly end: WireCause | undefined
+  readonly why: WireCause | undefined
+  readonly values: readonly WirePair[]
+}
+
+/** Whether it is, or says it is, a handle. What is wrong with it beyond that, `parseHandle` tells. */
+export function isHandle(value: unknown): value is ContextHandle {
+  const handle = value as Partial<ContextHandle> | null
+  return typeof handle === 'object' && handle !== null && Number.isInteger(handle.ctxbridge)
+}
+
+/** The fields of a handle, or undefined where one is not of its form. Never throws. */
+export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
+  try {
+    const { ctxbridge, table, link, slot, end, why, values = [] } = handle
+    if (ctxbridge !== VERSION || !Number.isInteger(table) || !Number.isInteger(link)) return undefined
+    if (!Array.isArray(values) || !values.every(isPair)) return undefined
+    const parsed = { table, link, why: causeOr(why), values }
+    if (end !== undefined) {
+      const cause = causeOr(end)
+      return cause === undefined ? undefined : { ...parsed, slot: undefined, end: cause }
+    }
+    if (slot === undefined) return { ...parsed, slot: undefined, end: undefined }
+    if (!Array.isArray(slot) || slot.length !== 3) return undefined
+    const [number, generation, grant] = slot as [number, number, number]
+    return { ...parsed, slot: { slot: number, generation, grant }, end: undefined }
+  } catch {
+    return undefined
+  }
+}
+
+function isPair(pair: unknown): pair is WirePair {
+  return Array.isArray(pair) && pair.length === 2 && typeof pair[0] === 'string'
+}
+
+/** A cause that is not of its form is no reason to refuse a context: then there is none. */
+function causeOr(data: unknown): WireCause | undefined {
+  if (data === undefined) return undefined
+  const cause = parseCause(data)
+  return cause.ok ? cause.value : undefined
+}

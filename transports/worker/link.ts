@@ -1,0 +1,259 @@
+/** Two threads that share contexts: everything that belongs to one endpoint, from its first use until it is closed or lost. */
+
+import { Worker } from 'node:worker_threads'
+import type { Transferable as NodeTransferable } from 'node:worker_threads'
+import { hostClock } from '../../lib/clock.ts'
+import { background, type CancelableContext, type Context, End, report, withValue } from '../../lib/context.ts'
+import { ContextError, kindOf, LinkLostError } from '../../lib/errors.ts'
+import { isKey, type Key, named } from '../../lib/key.ts'
+import { reviveCause } from '../../lib/wire/cause.ts'
+import { decodeValues } from '../../lib/wire/values.ts'
+import { Caller } from './caller.ts'
+import { endpointOf, type WorkerEndpoint } from './endpoint.ts'
+import { Exporter, tableStats } from './exporter.ts'
+import { type ContextHandle, isHandle, parseHandle } from './handle.ts'
+import { ended, Importer, refused } from './importer.ts'
+import { type CallMessage, type Envelope, isAttach, isEnvelope, VERSION } from './messages.ts'
+import { Server } from './server.ts'
+
+export interface LinkOptions {
+  /** The portable keys whose values are taken over from contexts that come in. Values of other keys are dropped. */
+  readonly keys?: readonly Key<unknown>[]
+}
+
+export interface LinkStats {
+  /** Slots in use in this thread's table, for all of its links. */
+  readonly slots: number
+  /** Chunks of that table. They are kept. */
+  readonly chunks: number
+  /** Live contexts that this link exports. */
+  readonly exports: number
+  /** Live contexts that were imported over this link, and not released. */
+  readonly imports: number
+  /** Calls that the other side has not answered, also where their callers wait no more. */
+  readonly calls: number
+}
+
+/** Takes contexts over to the other thread and back, in messages of one's own. Disposing closes it, and terminates nothing. */
+export interface Link extends Disposable {
+  /**
+   * A handle for `ctx`, to be sent in a message over the same endpoint, once. Export again to send it again: it costs no second slot.
+   * A handle that is never sent, or never imported, holds its slot until the context ends.
+   *
+   * @throws TypeError when `ctx` is no context; LinkLostError when the other side is gone; BridgeError `ERR_LIMIT` when all slots are in use
+   */
+  export(ctx: Context): ContextHandle
+  /**
+   * The context that a handle stands for. Cancel or dispose it when you are through with it: that gives it back, and ends nothing on the other
+   * side; dropping it does so, too, some time later. It ends with the exporter's and for the same reason, by its deadline, or with a
+   * `LinkLostError` as its cause when the other thread is gone. A handle that is stale, forged or of another link gives a
+   * context that is done, with a `BridgeError` of code `ERR_HANDLE` as its cause.
+   *
+   * @throws TypeError when `handle` is no handle at all
+   */
+  import(handle: unknown): CancelableContext
+  stats(): LinkStats
+}
+
+const links = new WeakMap<WorkerEndpoint, WorkerLink>()
+
+/**
+ * The link over an endpoint: always the same one until it is disposed of. The first call in each thread listens to the endpoint, so that
+ * messages begin to flow: make it before the first `await`, beside your own `on('message')`.
+ *
+ * @param endpoint a `Worker`, `parentPort`, or one of the two ports of a `MessageChannel`. Default: `parentPort`
+ * @throws TypeError when `endpoint` is none of these
+ */
+export function link(endpoint?: WorkerEndpoint, options: LinkOptions = {}): Link {
+  return linkOf(endpoint, options, 'link')
+}
+
+/** Not public: as `link`, in the name of `caller`. */
+export function linkOf(endpoint: unknown, options: LinkOptions, caller: string): WorkerLink {
+  const target = endpointOf(endpoint, caller)
+  const keys = keysOf(options, caller)
+  let found = links.get(target)
+  if (found === undefined) links.set(target, (found = new WorkerLink(target, () => links.delete(target))))
+  found.register(keys)
+  return found
+}
+
+function keysOf(options: LinkOptions, caller: string): readonly Key<unknown>[] {
+  if (typeof options !== 'object' || options === null) throw new TypeError(`${caller}() needs its options to be an object, but got ${named(options)}.`)
+  const { keys = [] } = options
+  if (!Array.isArray(keys)) throw new TypeError(`${caller}() needs 'keys' to be an array of keys, but got ${named(keys)}.`)
+  for (const key of keys as unknown[]) {
+    if (!isKey(key)) throw new TypeError(`${caller}() needs 'keys' to be keys from createKey(), but got ${named(key)}.`)
+    if (key.portable === undefined) throw new TypeError(`${caller}() needs portable keys, but the values of ${String(key)} cannot leave a thread.`)
+  }
+  return keys as readonly Key<unknown>[]
+}
+
+export class WorkerLink implements Link {
+  readonly #endpoint: WorkerEndpoint
+  readonly #forget: () => void
+  readonly #importers = new Map<string, Importer>()
+  readonly #keys: Key<unknown>[] = []
+  readonly #warned = new Set<string>()
+  #exporter: Exporter | undefined
+  #caller: Caller | undefined
+  #server: Server | undefined
+  /** Calls that came before there was somebody to serve them. */
+  #early: Envelope[] = []
+  #lost: LinkLostError | undefined
+  #uncaught: { readonly error: unknown } | undefined
+  #stop: () => void
+  /** Callers that still wait. */
+  waiting = 0
+
+  constructor(endpoint: WorkerEndpoint, forget: () => void) {
+    this.#endpoint = endpoint
+    this.#forget = forget
+    if (endpoint instanceof Worker) {
+      this.#stop = this.#watchWorker(endpoint)
+      if (endpoint.threadId === -1) this.#lose(new LinkLostError('The worker has exited.'))
+    } else {
+      const message = (data: unknown): void => this.#receive(data)
+      const lost = (): void => this.#lose(new LinkLostError('The port to the other thread was closed.'))
+      const garbled = (error: unknown): void => this.#lose(garbledMessage(error))
+      endpoint.on('message', message).on('close', lost).on('messageerror', garbled)
+      this.#stop = () => void endpoint.off('message', message).off('close', lost).off('messageerror', garbled)
+    }
+  }
+
+  #watchWorker(worker: Worker): () => void {
+    const message = (data: unknown): void => this.#receive(data)
+    const garbled = (error: unknown): void => this.#lose(garbledMessage(error))
+    const error = (error: unknown): void => {
+      this.#uncaught = { error }
+      // By listening we have kept it from being thrown. Where nobody else heard of it, and no caller will, it is.
+      if (this.waiting === 0 && worker.listenerCount('error') === 1) report(error)
+    }
+    // It comes after 'error', and always.
+    const exit = (code: number): void => {
+      const options = this.#uncaught === undefined ? undefined : { cause: this.#uncaught.error }
+      this.#lose(new LinkLostError(`The worker exited with code ${code}.`, options))
+    }
+    worker.on('message', message).on('messageerror', garbled).on('error', error).on('exit', exit)
+    return () => void worker.off('message', message).off('messageerror', garbled).off('error', error).off('exit', exit)
+  }
+
+  register(keys: readonly Key<unknown>[]): void {
+    for (const key of keys) if (!this.#keys.includes(key)) this.#keys.push(key)
+  }
+
+  /** Why it is closed; undefined while it is not. */
+  get lost(): LinkLostError | undefined {
+    return this.#lost
+  }
+
+  /** What exports over this link. With it the other side is told, and given the table. */
+  get exporter(): Exporter {
+    if (this.#lost !== undefined) throw this.#lost
+    return (this.#exporter ??= new Exporter(
+      (attach, transfer) => this.#post(attach, transfer),
+      (error, name) => this.#warn(name, 'sent', error),
+      () => {
+        this.#exporter?.close()
+        this.#exporter = undefined
+      },
+    ))
+  }
+
+  get caller(): Caller {
+    if (this.#caller !== undefined) return this.#caller
+    this.#caller = new Caller((message, transfer) => this.#send('call', message, transfer, false))
+    if (this.#lost !== undefined) this.#caller.lose(this.#lost)
+    return this.#caller
+  }
+
+  /** False when something is served here already. */
+  serve(api: object): boolean {
+    if (this.#server !== undefined) return false
+    const server = new Server(
+      api,
+      (handle) => this.import(handle),
+      (message, transfer, failed) => this.#send('answer', message, transfer, failed),
+    )
+    this.#server = server
+    for (const early of this.#early.splice(0)) server.receive(early)
+    return true
+  }
+
+  export(ctx: Context): ContextHandle {
+    return this.exporter.export(ctx)
+  }
+
+  import(handle: unknown): CancelableContext {
+    if (!isHandle(handle)) throw new TypeError(`import() needs a handle that export() made, but got ${named(handle)}.`)
+    const parsed = parseHandle(handle)
+    if (parsed === undefined) return refused('it is forged, damaged, or of another version')
+    const { bindings } = decodeValues(parsed.values, this.#keys, (error, name) => this.#warn(name, 'received', error))
+    const base = bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), background())
+    const importer = this.#importers.get(`${parsed.table}.${parsed.link}`)
+    if (this.#lost !== undefined) return ended(base, new End('canceled', this.#lost, hostClock.now()))
+    if (importer === undefined) return refused('it was made for another link, or for one that is closed')
+    if (parsed.end === undefined) return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why))
+    const error = reviveCause(parsed.end)
+    if (!(error instanceof ContextError)) return refused('it says that its context has ended, but not how')
+    return ended(base, new End(kindOf(error) ?? 'canceled', undefined, hostClock.now(), error))
+  }
+
+  stats(): LinkStats {
+    let imports = 0
+    for (const importer of this.#importers.values()) imports += importer.size
+    return { ...tableStats(), exports: this.#exporter?.size ?? 0, imports, calls: this.#caller?.size ?? 0 }
+  }
+
+  [Symbol.dispose](): void {
+    this.#lose(new LinkLostError('The link was closed by this thread.'))
+    this.#forget()
+  }
+
+  /** From here on nothing goes in or out. Everything that the other side held is taken back before anybody hears of it. */
+  #lose(error: LinkLostError): void {
+    if (this.#lost !== undefined) return
+    this.#lost = error
+    this.#stop()
+    this.#exporter?.close()
+    this.#exporter = undefined
+    this.#caller?.lose(error)
+    for (const importer of this.#importers.values()) importer.close(error)
+    this.#importers.clear()
+  }
+
+  #receive(data: unknown): void {
+    if (isAttach(data)) {
+      const name = `${data.table}.${data.link}`
+      if (this.#importers.has(name)) return
+      this.#importers.set(name, new Importer(data, () => this.#importers.delete(name)))
+    } else if (isEnvelope(data, 'call')) {
+      if (this.#server === undefined) this.#early.push(data)
+      else this.#server.receive(data)
+    } else if (isEnvelope(data, 'answer')) {
+      this.#caller?.receive(data)
+    }
+  }
+
+  #send(kind: Envelope['ctxbridge'], message: CallMessage, transfer: readonly Transferable[], failed: boolean): void {
+    const envelope: Envelope = { ctxbridge: kind, version: VERSION, message, ...(failed && { failed }) }
+    // Node's list of what can be transferred is its own, and a little longer than that of the web.
+    this.#post(envelope, transfer as unknown as readonly NodeTransferable[])
+  }
+
+  #post(message: unknown, transfer: readonly NodeTransferable[]): void {
+    if (this.#lost === undefined) this.#endpoint.postMessage(message, transfer)
+  }
+
+  /** A value that is left out harms nothing else, but somebody misses it: said once for each key. */
+  #warn(name: string, what: string, error: unknown): void {
+    if (this.#warned.has(name)) return
+    this.#warned.add(name)
+    process.emitWarning(`The value of the portable key ${named(name)} was not ${what}: ${String(error)}`, { type: 'CtxbridgeWarning' })
+  }
+}
+
+function garbledMessage(error: unknown): LinkLostError {
+  return new LinkLostError('A message of the other thread could not be read.', { cause: error })
+}
+
