@@ -84,6 +84,11 @@ export class End {
     }))
   }
 
+  /** The same, of which it is known only now when it happened. */
+  dated(at: number): End {
+    return new End(this.kind, this.cause, at, this.#error)
+  }
+
   /** Whether this end came before a deadline at `at` passed. One of unknown instant did not; of two deadlines at once the outer one counts. */
   cameBefore(at: number): boolean {
     return this.at < at || (this.at === at && this.kind === 'deadline')
@@ -107,7 +112,12 @@ class Deadline {
 
   get date(): Date {
     const { clock } = this.#time
-    return new Date((this.#date ??= Math.round(clock.wall() + (this.at - clock.now()))))
+    return new Date((this.#date ??= Math.round(Math.min(lastDate, Math.max(-lastDate, clock.wall() + (this.at - clock.now()))))))
+  }
+
+  /** Whether it is the one asked for. A wall clock may tell whole milliseconds only: then one Date, asked for twice, comes to two instants. */
+  is(at: number, date: number | undefined): boolean {
+    return this.at === at || (date !== undefined && this.#date === date && Math.abs(this.at - at) < 2)
   }
 
   remaining(): number {
@@ -318,8 +328,11 @@ function quiet(scope: Scope, now: number): boolean {
 /** Whether no ancestor has ended; remembers that, so that the next look is a compare. */
 function allQuiet(scope: Scope): boolean {
   let s: Scope | undefined = scope
-  for (; s !== undefined && s.seen !== epoch; s = s.up) {
-    if (s.end !== undefined || s.others.some((other) => other.seen !== epoch)) return false
+  for (; s !== undefined; s = s.up) {
+    // One that nothing was derived from has ended without a new epoch: what it has seen tells nothing then.
+    if (s.end !== undefined) return false
+    if (s.seen === epoch) break
+    if (s.others.some((other) => other.end !== undefined || other.seen !== epoch)) return false
   }
   for (let t: Scope | undefined = scope; t !== s && t !== undefined; t = t.up) t.seen = epoch
   return true
@@ -795,14 +808,15 @@ const lastDate = 8.64e15
 function deriveDeadline(parent: Context, node: ContextNode, now: number, at: number, cause: unknown, date?: number): CancelableContext {
   const { scope, bindings } = node
   const { time, due } = scope
+  const same = due?.is(at, date) === true
   // The parent's is strictly before, or there is none to speak of: as withCancel (C26).
-  if (at === Infinity || (due !== undefined && due.at < at)) {
+  if (at === Infinity || (due !== undefined && due.at < at && !same)) {
     return begin(new CancelScope(parent, orNone(scope), bindings, time, due, false))
   }
   keepTime(scope)
-  const own = due?.at === at ? due : new Deadline(at, cause, time, date)
+  const own = same ? due : new Deadline(at, cause, time, date)
   const child = begin(new DeadlineScope(parent, orNone(scope), bindings, time, own, false))
-  if (child.end === undefined && at <= now) child.end = new End('deadline', cause, at)
+  if (child.end === undefined && own.at <= now) child.end = new End('deadline', cause, at)
   return child
 }
 
@@ -1002,9 +1016,17 @@ class SourceScope extends CancelScope {
 
   /** Whoever is outside judges better than our clock, which may only be looked at long after: so the deadline comes last. */
   override judge(above: End | undefined, now: number): End | undefined {
-    const end = above ?? this.#source.poll()
+    const end = above ?? this.#poll()
     if (end !== undefined || this.#deadline === undefined || !(this.#deadline.at <= now)) return end
     return new End('deadline', this.#deadline.cause, this.#deadline.at)
+  }
+
+  #poll(): End | undefined {
+    const end = this.#source.poll()
+    if (end === undefined || !this.timed || !Number.isNaN(end.at)) return end
+    // Who keeps the time is told at once. So what is found here, before that, has happened just now, or when it was due.
+    const now = this.time.clock.now()
+    return end.dated(end.kind === 'deadline' && this.due !== undefined ? Math.min(now, this.due.at) : now)
   }
 
   override stirred(): boolean {

@@ -1,6 +1,7 @@
 /** Keys of context values. A key is an object, so two libraries can never collide, and it carries the type of its value. */
 
-const brand: unique symbol = Symbol.for('ctxbridge.key') as never
+/** No symbol: so that the types of two copies of this package fit, too. */
+const brand = '~ctxbridge.key'
 
 /** How the values of a key cross a boundary. Both functions are called with what they are typed for and may throw to refuse. */
 export interface Codec<T> {
@@ -22,7 +23,7 @@ export interface Key<T> {
   readonly name: string
   readonly portable: Codec<T> | undefined
   readonly show: boolean
-  readonly [brand]: true
+  readonly '~ctxbridge.key': true
 }
 
 /**
