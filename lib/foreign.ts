@@ -1,6 +1,10 @@
 /** Contexts that are not ours: an object with the members of a `Context` is a parent like any other (contract C63, C64). */
-import { type Context, End, type Scope, type Source } from './context.ts'
+import { hostClock } from './clock.ts'
+import type { Context } from './context.ts'
 import { kindOf } from './errors.ts'
+import { named } from './key.ts'
+import { type Source, SourceScope } from './source.ts'
+import { Binding, ContextNode, Deadline, End, nodeKey, type Scope, timeOf } from './tree.ts'
 
 /** Whether a value has the members of a context, be it ours, of another copy of the package, or somebody's own. Reads no property that would observe it. */
 export function isContext(value: unknown): value is Context {
@@ -57,6 +61,54 @@ export class ForeignSource implements Source {
   inner(): Scope | undefined {
     return this.#native !== undefined && this.#ctx.done === this.#native.done ? this.#native : undefined
   }
+}
+
+const hostTime = timeOf(hostClock)
+
+const foreignNodes = new WeakMap<Context, SourceScope>()
+
+/** The node that stands for a context of somebody else's; one for each, however often it is derived from. */
+function foreignNode(ctx: Context): SourceScope {
+  let node = foreignNodes.get(ctx)
+  if (node !== undefined) return node
+  const native = nativeOf(ctx)
+  const time = native?.scope.time ?? hostTime
+  const date = ctx.deadline
+  let due = native?.scope.due
+  if (date?.getTime() !== due?.date.getTime()) {
+    const left = date === undefined ? Infinity : ctx.remaining()
+    due = left === Infinity ? undefined : new Deadline(time.clock.now() + left, undefined, time, date?.getTime())
+  }
+  const bindings = new Binding(undefined, undefined, undefined, ctx)
+  node = new SourceScope('', ctx, { up: undefined, bindings, time, due }, new ForeignSource(ctx, native?.scope))
+  foreignNodes.set(ctx, node)
+  return node
+}
+
+/** The node of ours that a foreign context wraps, if it passes our question on to one. */
+function nativeOf(ctx: Context): ContextNode | undefined {
+  try {
+    const node: unknown = ctx.value(nodeKey)
+    return node instanceof ContextNode ? node : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The node that a parent context stands for. Anything with the members of a `Context` is a parent like any other (C63). */
+export function nodeOf(parent: Context, caller: string): ContextNode {
+  if (parent instanceof ContextNode) return parent
+  if (!isContext(parent)) {
+    throw new TypeError(
+      `${caller}() needs a context to derive from, but got ${named(parent)}. Pass background() where there is none.`,
+    )
+  }
+  return foreignNode(parent)
+}
+
+/** The scope of a context that was given to the function named `caller`; throws a `TypeError` where it is none. */
+export function scopeOf(ctx: Context, caller: string): Scope {
+  return nodeOf(ctx, caller).scope
 }
 
 const forgotten = new FinalizationRegistry<() => void>((stop) => stop())

@@ -1,5 +1,6 @@
 /** Several tasks that succeed or fail together. Go: `golang.org/x/sync/errgroup`. */
-import { type Context, scopeOf, withCancel } from './context.ts'
+import { type Context, withCancel } from './context.ts'
+import { scopeOf } from './foreign.ts'
 import { named } from './key.ts'
 
 export interface GroupOptions {
@@ -27,7 +28,8 @@ export interface Group<T> extends Disposable {
  */
 export function group<T = unknown>(parent: Context, options: GroupOptions = {}): Group<T> {
   scopeOf(parent, 'group')
-  if (typeof options !== 'object' || options === null) throw new TypeError(`group() needs its options to be an object, but got ${named(options)}.`)
+  if (typeof options !== 'object' || options === null)
+    throw new TypeError(`group() needs its options to be an object, but got ${named(options)}.`)
   const { limit = Infinity } = options
   if (limit !== Infinity && (!Number.isSafeInteger(limit) || limit < 1)) {
     throw new RangeError(`group() needs a limit that is a whole number of at least 1, but got ${named(limit)}.`)

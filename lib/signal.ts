@@ -1,5 +1,8 @@
 /** The way in from `AbortSignal`; the way out is `ctx.signal`. */
-import { type CancelableContext, type Context, End, type Scope, type Source, withSource } from './context.ts'
+import { withSource } from './boundary.ts'
+import type { CancelableContext, Context } from './context.ts'
+import type { Source } from './source.ts'
+import { End, type Scope } from './tree.ts'
 import { listenWeakly } from './foreign.ts'
 import { named } from './key.ts'
 

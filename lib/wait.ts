@@ -1,5 +1,7 @@
 /** Waiting, for as long as a context lives. */
-import { type Context, listen, scopeOf } from './context.ts'
+import { listen } from './boundary.ts'
+import type { Context } from './context.ts'
+import { scopeOf } from './foreign.ts'
 import { delayUntil, type Timer } from './clock.ts'
 import { named } from './key.ts'
 

@@ -1,6 +1,7 @@
 /** Signals of the operating system, as the end of a context. Node only. */
 import { constants } from 'node:os'
-import { type CancelableContext, type Context, listen, withCancel } from '../lib/context.ts'
+import { listen } from '../lib/boundary.ts'
+import { type CancelableContext, type Context, withCancel } from '../lib/context.ts'
 import { named } from '../lib/key.ts'
 
 /** The cause of a context that a signal ended. */

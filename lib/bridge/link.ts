@@ -5,18 +5,9 @@
  * Ids only grow and are never used twice: an id that is not in a table is closed when it is at most the highest one seen, and was
  * never opened when it is above. So nothing is kept of what is over, and a late cancel cannot reach another call.
  */
-import {
-  bindingsOf,
-  type CancelableContext,
-  type Context,
-  deadlineOf,
-  endWith,
-  listen,
-  scopeOf,
-  withCancel,
-  withInstant,
-  withValue,
-} from '../context.ts'
+import { bindingsOf, deadlineOf, endWith, listen, withInstant } from '../boundary.ts'
+import { type CancelableContext, type Context, withCancel, withValue } from '../context.ts'
+import { scopeOf } from '../foreign.ts'
 import {
   BridgeError,
   CanceledError,

@@ -8,6 +8,9 @@ import { type Result, refuse } from './result.ts'
 /** The smallest place that every cause fits into, shortened as far as need be. */
 export const minCauseBytes = 32
 
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 /** Of a cause within its limits no bytes are longer, even when JSON writes each byte of its texts as six. */
 const maxCauseBytes = 32_768
 
@@ -25,7 +28,7 @@ export function encodeCauseBytes(cause: WireCause, capacity: number): { bytes: U
 }
 
 function encode(cause: WireCause): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(cause))
+  return encoder.encode(JSON.stringify(cause))
 }
 
 /** The cause that `bytes` are. They are copied before they are read, so they may be shared memory. Never throws. */
@@ -33,7 +36,7 @@ export function decodeCauseBytes(bytes: Uint8Array): Result<WireCause> {
   if (bytes.length > maxCauseBytes) return refuse('cause: longer than the limit')
   let data: unknown
   try {
-    data = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(new Uint8Array(bytes)))
+    data = JSON.parse(decoder.decode(new Uint8Array(bytes)))
   } catch {
     return refuse('cause: no JSON in UTF-8')
   }

@@ -103,7 +103,6 @@ export function scan(bytes: Uint8Array, limits: ScanLimits = scanLimits, size: n
       const values = kind === MAP ? length * 2 : length
       // Every value takes a byte at least, so a header that promises more than there is lies.
       if (values > size - at) return truncated
-      if (values > maxElements - elements) return tooMany
       if (depth >= maxDepth) return tooDeep
       missingStack[depth] = missing
       if (keysStack !== undefined) keysStack[depth] = keys

@@ -56,18 +56,9 @@ describe('deadlines', () => {
     const e = withDeadline(d, new Date(clock.wall() + 300))
     expect([a, b, c, d, e].map(at)).toEqual([1_000, 1_000, 400, 400, 300])
     expect([a, b, c, d, e].map((ctx) => ctx.remaining())).toEqual([1_000, 1_000, 400, 400, 300])
-    for (const { 1: ms, 0: ctx } of [
-      [e, 300],
-      [d, 400],
-      [c, 400],
-      [b, 1_000],
-      [a, 1_000],
-    ] as const) {
-      clock.advance(ms - (clock.now() - 1_000) - 0.5)
-      expect(ctx.err()).toBeUndefined()
-      clock.advance(0.5)
-      expect(ctx.err()).toBeInstanceOf(DeadlineExceededError)
-    }
+    const done = (): string[] => Object.entries({ a, b, c, d, e }).flatMap(([name, ctx]) => (ctx.err() === undefined ? [] : name))
+    const seen = [299.5, 0.5, 99.5, 0.5, 599.5, 0.5].map((ms) => (clock.advance(ms), done()))
+    expect(seen).toEqual([[], ['e'], ['e'], ['c', 'd', 'e'], ['c', 'd', 'e'], ['a', 'b', 'c', 'd', 'e']])
   })
 
   it.each(between)('C25: a deadline reaches through %s, and a nearer one below counts', (_name, hang) => {
@@ -420,7 +411,7 @@ describe('deadlines', () => {
 
   it('C32: a real timeout is never early by the monotonic clock, for any of many small ones', async () => {
     const early: number[] = []
-    let ended = 0
+    let [ended, missed] = [0, 0]
     const waits: Promise<unknown>[] = []
     for (let round = 0; round < 40; round++) {
       for (const ms of [0.1, 0.5, 0.9, 1, 1.1, 1.5, 2, 2.999, 3.3, 5]) {
@@ -431,7 +422,10 @@ describe('deadlines', () => {
           ended++
           if (passed < ms || ctx.remaining() !== 0 || !(ctx.err() instanceof DeadlineExceededError)) early.push(passed - ms)
         }
-        ctx.signal.addEventListener('abort', check)
+        // A short one may have passed by now, and then tells nobody.
+        const { signal } = ctx
+        if (signal.aborted) missed++
+        else signal.addEventListener('abort', check)
         waits.push(ctx.done.then(check))
         afterFunc(ctx, check)
       }
@@ -440,7 +434,7 @@ describe('deadlines', () => {
     await Promise.all(waits)
     await turn()
     expect(early).toEqual([])
-    expect(ended).toBe(3 * waits.length)
+    expect(ended).toBe(3 * waits.length - missed)
   })
 
   it('C32: a poll never says that a real deadline has passed before it has', () => {

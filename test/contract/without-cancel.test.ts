@@ -1,4 +1,4 @@
-import { afterFunc, background, CanceledError, createKey, createRoot, DeadlineExceededError, merge, withCancel, withoutCancel, withTimeout, withValue } from 'ctxbridge'
+import { afterFunc, CanceledError, createKey, createRoot, DeadlineExceededError, merge, withCancel, withoutCancel, withTimeout, withValue } from 'ctxbridge'
 import { describe, expect, it } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 import { turn } from '../support/gc.ts'

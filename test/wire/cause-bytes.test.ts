@@ -1,10 +1,10 @@
-/* oxlint-disable vitest/expect-expect, vitest/no-conditional-expect -- expectSame and its like assert; of many inputs, only a wrong one does */
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { causeOf, isError, type WireCause } from '../../lib/wire/cause.ts'
 import { decodeCauseBytes, encodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
-import { chain, expectSame, random, utf8, wireCause } from './support.ts'
+import { chain, wireCause } from './arbitrary.ts'
+import { expectSame, random, utf8 } from './support.ts'
 
 function decoded(bytes: Uint8Array): WireCause {
   const result = decodeCauseBytes(bytes)

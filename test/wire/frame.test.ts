@@ -1,10 +1,10 @@
-/* oxlint-disable vitest/expect-expect, vitest/no-conditional-expect -- expectSame and its like assert; of many inputs, only a wrong one does */
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Frame } from '../../lib/wire/frame.ts'
 import { frameLimits } from '../../lib/wire/frame.ts'
 import { fromWire, messageFromWire, messageToWire, toWire } from '../../lib/wire/frame-codec.ts'
-import { expectSame, frame, samples } from './support.ts'
+import { frame, samples } from './arbitrary.ts'
+import { expectSame } from './support.ts'
 
 function reasonOf(data: unknown): string {
   const result = fromWire(data)

@@ -1,8 +1,10 @@
+/* oxlint-disable unicorn/no-new-array -- odd values are what this is about */
 import { runInNewContext } from 'node:vm'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { checkSendable, sendableLimits } from '../../lib/wire/sendable.ts'
-import { expectSame, plainData } from './support.ts'
+import { plainData } from './arbitrary.ts'
+import { expectSame } from './support.ts'
 
 function reasonOf(value: unknown): string {
   const result = checkSendable(value)
@@ -118,7 +120,7 @@ describe('what is not sendable', () => {
   })
 
   test('is named in at most 100 characters, without anything of its own that could not go into a log', () => {
-    const name = `${'N'.repeat(30)}`
+    const name = 'N'.repeat(30)
     const long = new (Object.defineProperty(class {}, 'name', { value: name }))()
     const key = 'k'.repeat(20)
     for (const value of [

@@ -4,7 +4,7 @@
  */
 import { type Channel, Link, type LinkLimits, linkLimits, type LinkStats } from '../../lib/bridge/link.ts'
 import { background, type Context, createRoot } from '../../lib/context.ts'
-import { LinkLostError } from '../../lib/errors.ts'
+import type { LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { race } from '../../lib/wait.ts'
@@ -26,7 +26,7 @@ export type Remote<T> = {
 
 export interface LinkSettings {
   /** The portable keys whose values are taken from the peer; values of others are dropped. */
-  readonly keys?: readonly Key<never>[]
+  readonly keys?: readonly Key<unknown>[]
   /** Who this is: the peer sees it in the paths of contexts. At most 256 characters. */
   readonly name?: string
   /** What this side takes; each has a default. */

@@ -113,7 +113,6 @@ export function longestMessage({ options: { maxPayload = 0 } }: WebSocketServer)
 /** Whether a value is a server of ws, of any copy of it. */
 export function isServer(value: unknown): value is WebSocketServer {
   const server = value as Partial<WebSocketServer> | null
-  return (
-    typeof server === 'object' && server !== null && typeof server.handleUpgrade === 'function' && typeof server.on === 'function'
-  )
+  if (typeof server !== 'object' || server === null || typeof server.options !== 'object') return false
+  return typeof server.handleUpgrade === 'function' && typeof server.on === 'function'
 }

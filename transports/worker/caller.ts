@@ -29,7 +29,10 @@ export class Caller {
           if (this.#lost === undefined) return post(message, transfer)
           this.#answer(message.id, this.#lost)
         } catch (error) {
-          this.#answer(message.id, refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${messageOf(error)}`, { cause: error }))
+          this.#answer(
+            message.id,
+            refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${messageOf(error)}`, { cause: error }),
+          )
         }
         this.#refused = true
       },
@@ -61,7 +64,7 @@ export class Caller {
   /** Ends all calls that are pending, and all to come. */
   lose(error: LinkLostError): void {
     this.#lost = error
-    for (const id of [...this.#pending]) this.#answer(id, error)
+    for (const id of this.#pending) this.#answer(id, error)
   }
 
   #answer(id: string, error: unknown): void {

@@ -18,7 +18,9 @@ export interface CallPort {
 
 /** Calls the function that is served on the other side of `port`. Posts synchronously. Never rejects, unless a transfer handler throws. */
 export function callerOf(port: CallPort): (args: readonly unknown[]) => Promise<unknown> {
-  const remote = Comlink.wrap<(...args: readonly unknown[]) => unknown>(endpointOf(port)) as unknown as (...args: readonly unknown[]) => Promise<unknown>
+  const remote = Comlink.wrap<(...args: readonly unknown[]) => unknown>(endpointOf(port)) as unknown as (
+    ...args: readonly unknown[]
+  ) => Promise<unknown>
   return (args) => remote(...args)
 }
 
@@ -30,7 +32,9 @@ export function serve(f: (...args: readonly unknown[]) => Promise<unknown>, port
 /** Whether a message is a call of the served function itself, whose arguments Comlink can read. */
 export function isCall(message: CallMessage): boolean {
   const { type, path, argumentList } = message
-  return type === 'APPLY' && Array.isArray(path) && path.length === 0 && Array.isArray(argumentList) && argumentList.every(isReadable)
+  return (
+    type === 'APPLY' && Array.isArray(path) && path.length === 0 && Array.isArray(argumentList) && argumentList.every(isReadable)
+  )
 }
 
 function isReadable(argument: unknown): boolean {

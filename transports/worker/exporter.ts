@@ -11,7 +11,10 @@ import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
 import { CAUSE_BYTES } from '../../lib/bridge/slot-memory.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import { hostClock } from '../../lib/clock.ts'
-import { bindingsOf, type Context, deadlineOf, listen, type Scope, scopeOf } from '../../lib/context.ts'
+import { bindingsOf, deadlineOf, listen } from '../../lib/boundary.ts'
+import type { Context } from '../../lib/context.ts'
+import { scopeOf } from '../../lib/foreign.ts'
+import type { Scope } from '../../lib/tree.ts'
 import { BridgeError, type ContextError, kindOf } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
 import { encodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
@@ -161,7 +164,11 @@ export class Exporter {
 
   /** All of a handle but the state of the context. */
   #describe(ctx: Context): ContextHandle {
-    const handle: { -readonly [K in keyof ContextHandle]: ContextHandle[K] } = { ctxbridge: VERSION, table: this.#table.id, link: this.#link }
+    const handle: { -readonly [K in keyof ContextHandle]: ContextHandle[K] } = {
+      ctxbridge: VERSION,
+      table: this.#table.id,
+      link: this.#link,
+    }
     const why = deadlineOf(ctx)?.cause
     if (why !== undefined) handle.why = describeCause(why)
     const values = encodeValues(bindingsOf(ctx), this.#reportValue)
@@ -213,7 +220,7 @@ export class Exporter {
     if (this.#closed) return
     this.#closed = true
     exporters.delete(this)
-    for (const held of [...this.#exports.values()]) held.drop()
+    for (const held of this.#exports.values()) held.drop()
     this.#table.sweep(this.#link)
     this.#port.close()
   }

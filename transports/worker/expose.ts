@@ -18,10 +18,14 @@ import { linkOf, type LinkOptions } from './link.ts'
 export function expose(api: object, options?: LinkOptions): void
 export function expose(api: object, endpoint: WorkerEndpoint | undefined, options?: LinkOptions): void
 export function expose(api: object, endpointOrOptions?: WorkerEndpoint | LinkOptions, more?: LinkOptions): void {
-  if (typeof api !== 'object' || api === null) throw new TypeError(`expose() needs an object with methods to serve, but got ${named(api)}.`)
+  if (typeof api !== 'object' || api === null)
+    throw new TypeError(`expose() needs an object with methods to serve, but got ${named(api)}.`)
   const [endpoint, options] =
-    more === undefined && !isEndpoint(endpointOrOptions) && isOptions(endpointOrOptions) ? [undefined, endpointOrOptions] : [endpointOrOptions, more]
-  if (!linkOf(endpoint, options ?? {}, 'expose').serve(api)) throw new TypeError('expose() serves one object for each endpoint, and this one has one already.')
+    more === undefined && !isEndpoint(endpointOrOptions) && isOptions(endpointOrOptions)
+      ? [undefined, endpointOrOptions]
+      : [endpointOrOptions, more]
+  if (!linkOf(endpoint, options ?? {}, 'expose').serve(api))
+    throw new TypeError('expose() serves one object for each endpoint, and this one has one already.')
 }
 
 /** A plain object; an endpoint of somebody else's making is not. */

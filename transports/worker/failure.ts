@@ -26,14 +26,20 @@ export function failureFromWire(data: unknown): Failure {
   const { threw, refused } = (data ?? {}) as { threw?: unknown; refused?: readonly unknown[] }
   if (isRefusal(refused)) return new Failure(new BridgeError(refused[0], refused[1]))
   const cause = parseCause(threw)
-  return new Failure(cause.ok ? reviveCause(cause.value) : new BridgeError('ERR_PROTOCOL', 'The call failed, and its error cannot be read.'))
+  return new Failure(
+    cause.ok ? reviveCause(cause.value) : new BridgeError('ERR_PROTOCOL', 'The call failed, and its error cannot be read.'),
+  )
 }
 
 const codes: readonly unknown[] = ['ERR_NO_METHOD', 'ERR_HANDLE', 'ERR_UNSENDABLE'] satisfies readonly BridgeErrorCode[]
 const own = new WeakSet<BridgeError>()
 
 /** An error of the bridge about this very call, which arrives as a `BridgeError`. One that a method throws is the method's. */
-export function refusal(code: 'ERR_NO_METHOD' | 'ERR_HANDLE' | 'ERR_UNSENDABLE', message: string, options?: ErrorOptions): BridgeError {
+export function refusal(
+  code: 'ERR_NO_METHOD' | 'ERR_HANDLE' | 'ERR_UNSENDABLE',
+  message: string,
+  options?: ErrorOptions,
+): BridgeError {
   const error = new BridgeError(code, message, options)
   own.add(error)
   return error

@@ -8,7 +8,10 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { SlotReader, type SlotRefusal, type SlotView } from '../../lib/bridge/slot-reader.ts'
 import { hostClock } from '../../lib/clock.ts'
-import { background, type CancelableContext, type Context, End, type Source, withRemote } from '../../lib/context.ts'
+import { withRemote } from '../../lib/boundary.ts'
+import { background, type CancelableContext, type Context } from '../../lib/context.ts'
+import type { Source } from '../../lib/source.ts'
+import { End } from '../../lib/tree.ts'
 import { BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
@@ -31,7 +34,13 @@ export function refused(why: string): CancelableContext {
 
 /** A context that is done: with what a handle says. */
 export function ended(base: Context, end: End): CancelableContext {
-  return withRemote(base, label, { poll: () => end, watch: (wake) => wake(), unwatch: () => undefined }, Number.POSITIVE_INFINITY, undefined)
+  return withRemote(
+    base,
+    label,
+    { poll: () => end, watch: (wake) => wake(), unwatch: () => undefined },
+    Number.POSITIVE_INFINITY,
+    undefined,
+  )
 }
 
 const reasons: Record<SlotRefusal, string> = {
@@ -101,6 +110,7 @@ export class Importer {
 
   /** Handles now what has come over the port, though this thread does not yield, except that listeners are called later. */
   drain(): void {
+    if (this.#closed) return
     for (let next = receiveMessageOnPort(this.#port); next !== undefined; next = receiveMessageOnPort(this.#port)) {
       const message: unknown = next.message
       if (!isMessage(message, ENDED)) this.#receive(message)
@@ -136,7 +146,7 @@ export class Importer {
     } else if (isMessage(message, ENDED) && Array.isArray(message[1])) {
       const slots = message[1] as unknown[]
       for (let i = 0; i < slots.length; i += 2) {
-        for (const source of [...(this.#sources.get(slots[i] as number) ?? [])]) source.wake(slots[i + 1])
+        for (const source of this.#sources.get(slots[i] as number) ?? []) source.wake(slots[i + 1])
       }
     }
   }
@@ -146,7 +156,8 @@ export class Importer {
     if (this.#closed) return
     this.#closed = true
     // First all are marked, then anybody's listeners run.
-    const sources = [...this.#sources.values()].flatMap((set) => [...set])
+    const sources: RemoteSource[] = []
+    for (const set of this.#sources.values()) sources.push(...set)
     for (const source of sources) source.lose(error)
     for (const source of sources) source.tell()
     this.#causes.clear()
@@ -188,7 +199,11 @@ class RemoteSource implements Source {
     const now = hostClock.now()
     if (typeof end === 'string') {
       const message = end === 'stale' ? 'The other thread has closed the link.' : 'The shared memory of the link is damaged.'
-      this.#end = new End('canceled', withoutStack(() => new LinkLostError(message)), now)
+      this.#end = new End(
+        'canceled',
+        withoutStack(() => new LinkLostError(message)),
+        now,
+      )
     } else {
       const whole = end.shortened ? this.#importer.wholeCause(view) : undefined
       const at = end.kind === 'deadline' ? Math.min(now, this.deadline) : now

@@ -3,7 +3,8 @@
 import { Worker } from 'node:worker_threads'
 import type { Transferable as NodeTransferable } from 'node:worker_threads'
 import { hostClock } from '../../lib/clock.ts'
-import { background, type CancelableContext, type Context, End, report, withValue } from '../../lib/context.ts'
+import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
+import { End, report } from '../../lib/tree.ts'
 import { ContextError, kindOf, LinkLostError } from '../../lib/errors.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
@@ -59,7 +60,7 @@ const links = new WeakMap<WorkerEndpoint, WorkerLink>()
 
 /**
  * The link over an endpoint: always the same one until it is disposed of. The first call in each thread listens to the endpoint, so that
- * messages begin to flow: make it before the first `await`, beside your own `on('message')`.
+ * messages begin to flow: make it before the first `await`, beside your own `on('message')`, and before the other side's first handle comes.
  *
  * @param endpoint a `Worker`, `parentPort`, or one of the two ports of a `MessageChannel`. Default: `parentPort`
  * @throws TypeError when `endpoint` is none of these
@@ -79,12 +80,14 @@ export function linkOf(endpoint: unknown, options: LinkOptions, caller: string):
 }
 
 function keysOf(options: LinkOptions, caller: string): readonly Key<unknown>[] {
-  if (typeof options !== 'object' || options === null) throw new TypeError(`${caller}() needs its options to be an object, but got ${named(options)}.`)
+  if (typeof options !== 'object' || options === null)
+    throw new TypeError(`${caller}() needs its options to be an object, but got ${named(options)}.`)
   const { keys = [] } = options
   if (!Array.isArray(keys)) throw new TypeError(`${caller}() needs 'keys' to be an array of keys, but got ${named(keys)}.`)
   for (const key of keys as unknown[]) {
     if (!isKey(key)) throw new TypeError(`${caller}() needs 'keys' to be keys from createKey(), but got ${named(key)}.`)
-    if (key.portable === undefined) throw new TypeError(`${caller}() needs portable keys, but the values of ${String(key)} cannot leave a thread.`)
+    if (key.portable === undefined)
+      throw new TypeError(`${caller}() needs portable keys, but the values of ${String(key)} cannot leave a thread.`)
   }
   return keys as readonly Key<unknown>[]
 }
@@ -193,7 +196,8 @@ export class WorkerLink implements Link {
     const importer = this.#importers.get(`${parsed.table}.${parsed.link}`)
     if (this.#lost !== undefined) return ended(base, new End('canceled', this.#lost, hostClock.now()))
     if (importer === undefined) return refused('it was made for another link, or for one that is closed')
-    if (parsed.end === undefined) return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why))
+    if (parsed.end === undefined)
+      return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why))
     const error = reviveCause(parsed.end)
     if (!(error instanceof ContextError)) return refused('it says that its context has ended, but not how')
     return ended(base, new End(kindOf(error) ?? 'canceled', undefined, hostClock.now(), error))
@@ -249,11 +253,12 @@ export class WorkerLink implements Link {
   #warn(name: string, what: string, error: unknown): void {
     if (this.#warned.has(name)) return
     this.#warned.add(name)
-    process.emitWarning(`The value of the portable key ${named(name)} was not ${what}: ${String(error)}`, { type: 'CtxbridgeWarning' })
+    process.emitWarning(`The value of the portable key ${named(name)} was not ${what}: ${String(error)}`, {
+      type: 'CtxbridgeWarning',
+    })
   }
 }
 
 function garbledMessage(error: unknown): LinkLostError {
   return new LinkLostError('A message of the other thread could not be read.', { cause: error })
 }
-

@@ -82,7 +82,8 @@ export function isAttach(value: unknown): value is Attach {
 
 export function isEnvelope(value: unknown, kind: Envelope['ctxbridge']): value is Envelope {
   const envelope = value as Partial<Envelope> | null
-  if (typeof envelope !== 'object' || envelope === null || envelope.ctxbridge !== kind || envelope.version !== VERSION) return false
+  if (typeof envelope !== 'object' || envelope === null || envelope.ctxbridge !== kind || envelope.version !== VERSION)
+    return false
   const message: unknown = envelope.message
   return typeof message === 'object' && message !== null && typeof (message as CallMessage).id === 'string'
 }

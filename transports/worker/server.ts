@@ -60,9 +60,14 @@ export class Server {
 
   #method(name: unknown): (...args: unknown[]) => unknown {
     const method: unknown =
-      typeof name === 'string' && isMethodName(name) && Object.hasOwn(this.#api, name) ? (this.#api as Record<string, unknown>)[name] : undefined
+      typeof name === 'string' && isMethodName(name) && Object.hasOwn(this.#api, name)
+        ? (this.#api as Record<string, unknown>)[name]
+        : undefined
     if (typeof method === 'function') return method as (...args: unknown[]) => unknown
-    throw refusal('ERR_NO_METHOD', `The served object has no own method ${named(name)}; inherited ones, and so those of a class, cannot be called.`)
+    throw refusal(
+      'ERR_NO_METHOD',
+      `The served object has no own method ${named(name)}; inherited ones, and so those of a class, cannot be called.`,
+    )
   }
 }
 

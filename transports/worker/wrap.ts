@@ -1,6 +1,7 @@
 /** Calling what another thread serves. */
 
-import { type Context, listen } from '../../lib/context.ts'
+import { listen } from '../../lib/boundary.ts'
+import type { Context } from '../../lib/context.ts'
 import { isContext } from '../../lib/foreign.ts'
 import type { WorkerEndpoint } from './endpoint.ts'
 import type { Grant } from './exporter.ts'
@@ -36,7 +37,8 @@ export type Remote<T> = {
  * @throws TypeError when `endpoint` is neither a Worker nor a MessagePort
  */
 export function wrap<T extends object>(endpoint: WorkerEndpoint, options: LinkOptions = {}): Remote<T> {
-  if (endpoint === undefined) throw new TypeError('wrap() needs a Worker or a MessagePort of node:worker_threads, but got undefined.')
+  if (endpoint === undefined)
+    throw new TypeError('wrap() needs a Worker or a MessagePort of node:worker_threads, but got undefined.')
   const link = linkOf(endpoint, options, 'wrap')
   // Now and not with the first context: so that the table is there before any handle, whichever way that takes.
   if (link.lost === undefined) void link.exporter
@@ -78,7 +80,7 @@ function call(link: WorkerLink, name: string, args: readonly unknown[]): Promise
 }
 
 function revoke(grants: Grant[]): void {
-  for (const grant of grants.splice(0).reverse()) grant.revoke()
+  for (const grant of grants.splice(0).toReversed()) grant.revoke()
 }
 
 /** The outcome of `answer`, or the end of whichever context is first. Leaves nothing on the contexts. */

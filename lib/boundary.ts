@@ -1,0 +1,87 @@
+/** What boundaries, signals and waiting need of the tree beyond what users see. Not public. */
+import type { Clock } from './clock.ts'
+import { type CancelableContext, type Context, deriveDeadline } from './context.ts'
+import { type ContextError, kindOf } from './errors.ts'
+import { nodeOf, scopeOf } from './foreign.ts'
+import type { Key } from './key.ts'
+import { type Source, SourceScope } from './source.ts'
+import { conclude, ContextNode, Deadline, endOf, keepTime, Listener, nodeKey, orNone, register } from './tree.ts'
+
+/**
+ * Calls `f` once, synchronously, right after the context and all its descendants are marked; at once when it has ended already.
+ * Not public: whoever listens this way must not throw. Returns `stop`, as `afterFunc` does.
+ */
+export function listen(ctx: Context, f: () => void): () => boolean {
+  return register(scopeOf(ctx, 'listen'), new Listener(f))
+}
+
+/** Ends a context of this thread with an error that came from elsewhere; nothing happens where it has ended. Not public. */
+export function endWith(ctx: CancelableContext, error: ContextError): void {
+  conclude(scopeOf(ctx, 'endWith'), kindOf(error) ?? 'canceled', undefined, error)
+}
+
+/** A context's deadline as an instant of its clock, with the cause given with it; undefined without one. Not public: it is what an export sends. */
+export function deadlineOf(ctx: Context): { readonly at: number; readonly cause: unknown; readonly clock: Clock } | undefined {
+  const { due, time } = scopeOf(ctx, 'deadlineOf')
+  return due === undefined ? undefined : { at: due.at, cause: due.cause, clock: time.clock }
+}
+
+/** The bindings that can be seen from a context, nearest first, each key once; what a foreign context holds cannot be listed. */
+export function* bindingsOf(ctx: Context): Iterable<[Key<unknown>, unknown]> {
+  const seen = new Set<unknown>()
+  const node = ctx instanceof ContextNode ? ctx : ctx.value(nodeKey)
+  for (let b = node?.bindings; b !== undefined; b = b.outer) {
+    if (b.key === undefined || seen.has(b.key)) continue
+    seen.add(b.key)
+    yield [b.key, node === ctx ? b.value : ctx.value(b.key)]
+  }
+}
+
+/**
+ * `withDeadline` by an instant of the parent's own clock. Not public: the boundaries build on it.
+ *
+ * @param at may be past: then the context is done on return; `Infinity` for no deadline
+ */
+export function withInstant(parent: Context, at: number, cause: unknown): CancelableContext {
+  const node = nodeOf(parent, 'withInstant')
+  return deriveDeadline(parent, node, node.scope.time.clock.now(), at, cause)
+}
+
+/**
+ * A context that ends with its parent, by its own cancel, or when `source` says so. Not public: `withSignal` and the boundaries build on it.
+ * Without a parent it has the given values, and the host's clock.
+ */
+export function withSource(parent: Context, label: string, source: Source, caller: string): CancelableContext {
+  return deriveSource(parent, nodeOf(parent, caller), label, source)
+}
+
+/**
+ * The local end of a context that lives elsewhere: it ends when `source` says so, or, where that is silent, when its deadline passes by the clock of
+ * `parent`. Not public: the boundaries build on it.
+ *
+ * @param at the deadline as an instant of the parent's clock; `Infinity` for none
+ * @param why the cause that was given with the deadline, or undefined
+ */
+export function withRemote(parent: Context, label: string, source: Source, at: number, why: unknown): CancelableContext {
+  const node = nodeOf(parent, 'withRemote')
+  const { time, due } = node.scope
+  const own = at < (due?.at ?? Infinity) ? new Deadline(at, why, time) : undefined
+  return deriveSource(parent, node, label, source, own)
+}
+
+function deriveSource(
+  parent: Context,
+  { scope, bindings }: ContextNode,
+  label: string,
+  source: Source,
+  deadline?: Deadline,
+): CancelableContext {
+  const { time, due } = scope
+  const child = new SourceScope(label, parent, { up: orNone(scope), bindings, time, due }, source, deadline)
+  if (deadline !== undefined) keepTime(scope)
+  // Whichever comes first, the end outside or a deadline above: nobody may be looking then.
+  if (due !== undefined) keepTime(child)
+  // A deadline above may pass while nobody looks: then it matters which was first.
+  if (endOf(child) === undefined && due !== undefined) keepTime(child)
+  return child
+}

@@ -1,0 +1,272 @@
+/** Connecting, and calls over sockets of this process. */
+import { background, type Context, createKey, isDeadlineExceeded, withCancel, withTimeout, withValue } from 'ctxbridge'
+import { connect, type Connection, type ConnectOptions, serve, wrap } from 'ctxbridge/websocket'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import { describe, expect, it, onTestFinished, test } from 'vitest'
+import { WebSocketServer } from 'ws'
+import { holding, idle, local, rejection, until } from './support.ts'
+
+interface Methods {
+  echo<T>(ctx: Context, value: T): T
+  hold(ctx: Context): Promise<void>
+}
+
+/** A server that speaks WebSocket, and then does as it is told. */
+async function plain(onConnection: (socket: import('ws').WebSocket) => void): Promise<{ url: string; server: WebSocketServer }> {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+  onTestFinished(() => {
+    server.close()
+    for (const socket of server.clients) socket.terminate()
+  })
+  server.on('connection', onConnection)
+  await once(server, 'listening')
+  return { url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`, server }
+}
+
+describe('connect', () => {
+  it('resolves when the server has greeted, with its name', async () => {
+    const { url, service } = await local({ f: () => 1 }, { name: 'reports' })
+    const connection = await connect(url, { name: 'me' })
+    expect(connection.peerName).toBe('reports')
+    expect(connection.stats()).toEqual({ state: 'open', calls: 0, handlers: 0, queued: 0, late: 0 })
+    await until(() => service.connections.size === 1)
+    expect([...service.connections][0]?.peerName).toBe('me')
+    connection.close()
+    await idle(service)
+    expect(service.connections.size).toBe(0)
+  })
+
+  it('closes what it opened at the end of a block', async () => {
+    const { url, service } = await local({ f: () => 1 })
+    let closed: Promise<unknown>
+    {
+      using connection = await connect(url)
+      closed = connection.closed
+    }
+    expect(await closed).toMatchObject({ code: 'ERR_LINK_LOST', message: 'The link was closed on this side.' })
+    await idle(service)
+  })
+
+  it('rejects where nobody is', async () => {
+    const { url, server } = await plain(() => {})
+    server.close()
+    await once(server, 'close')
+    await expect(connect(url)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+  })
+
+  it('rejects where an HTTP server speaks no WebSocket', async () => {
+    const server = createServer((_request, response) => response.end('hello')).listen(0, '127.0.0.1')
+    onTestFinished(() => void server.close())
+    await once(server, 'listening')
+    await expect(connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)).rejects.toThrow('Unexpected server response: 200')
+  })
+
+  it('rejects with the end of its context: before it, while it connects, and while it waits for a greeting', async () => {
+    const ended = withCancel(background())
+    ended.cancel('before')
+    expect(await rejection(connect('ws://127.0.0.1:1', { context: ended }))).toBe(ended.err())
+
+    // Takes connections and never answers the upgrade.
+    const deaf = createTcpServer().listen(0, '127.0.0.1')
+    await once(deaf, 'listening')
+    const connecting = withCancel(background())
+    const result = rejection(connect(`ws://127.0.0.1:${(deaf.address() as AddressInfo).port}`, { context: connecting }))
+    const [socket] = (await once(deaf, 'connection')) as [import('node:net').Socket]
+    connecting.cancel('during')
+    expect(await result).toBe(connecting.err())
+    await once(socket.resume(), 'close')
+    deaf.close()
+    await once(deaf, 'close')
+
+    const { url, server } = await plain(() => {})
+    const error = await rejection(connect(url, { context: withTimeout(background(), 50) }))
+    expect(isDeadlineExceeded(error)).toBe(true)
+    await until(() => server.clients.size === 0)
+  })
+
+  it('leaves no socket where its context ends in the very moment in which it opens', async () => {
+    const { url, server } = await plain(() => {})
+    for (let microtasks = 0; microtasks < 8; microtasks++) {
+      const context = withCancel(background())
+      const connection = once(server, 'connection')
+      const result = rejection(connect(url, { context }))
+      const [socket] = (await connection) as [import('ws').WebSocket]
+      socket.on('error', () => {})
+      context.cancel()
+      expect(await result).toBe(context.err())
+      await until(() => server.clients.size === 0)
+    }
+  })
+
+  it.each<[string, (socket: import('ws').WebSocket) => void, string]>([
+    ['text', (socket) => socket.send('hello'), 'not binary'],
+    ['another protocol', (socket) => socket.send(new Uint8Array([1, 2, 3])), 'more than one value'],
+    ['another version', (socket) => socket.send(new Uint8Array([0x91, 0x92, 1, 2])), 'version 2 is not spoken here, 1 is'],
+    ['a close', (socket) => socket.close(4321, 'go away'), 'code 4321 and the reason "go away"'],
+    ['nothing, and hangs up', (socket) => socket.terminate(), 'broke'],
+  ])('rejects where the peer sends %s', async (_name, act, reason) => {
+    const { url, server } = await plain((socket) => {
+      socket.on('error', () => {})
+      act(socket)
+    })
+    const error = await rejection(connect(url))
+    expect(error).toMatchObject({ name: 'LinkLostError', code: 'ERR_LINK_LOST', message: expect.stringContaining(reason) as string })
+    await until(() => server.clients.size === 0)
+  })
+
+  it('does nothing when its context ends later', async () => {
+    const { url } = await local({ echo: (_ctx: Context, x: unknown) => x })
+    const context = withCancel(background())
+    const connection = await connect(url, { context })
+    context.cancel()
+    expect(await wrap<Methods>(connection).echo(background(), 1)).toBe(1)
+    connection.close()
+  })
+
+  it('throws at once where it is misused', () => {
+    const wrong = (options: unknown) => () => connect('ws://127.0.0.1:1', options as ConnectOptions)
+    expect(() => connect('nonsense')).toThrow(TypeError)
+    expect(wrong(null)).toThrow(TypeError)
+    expect(wrong({ context: {} })).toThrow(TypeError)
+    expect(wrong({ name: 'x'.repeat(257) })).toThrow(TypeError)
+    expect(wrong({ name: '\ud800' })).toThrow(TypeError)
+    expect(wrong({ name: 1 })).toThrow(TypeError)
+    expect(wrong({ keys: [createKey('x')] })).toThrow(TypeError)
+    expect(wrong({ keys: 1 })).toThrow(TypeError)
+    expect(wrong({ limits: { maxMessage: 1_023 } })).toThrow(TypeError)
+    expect(wrong({ limits: { maxCalls: 1.5 } })).toThrow(TypeError)
+    expect(wrong({ limits: { maxFoo: 1 } })).toThrow(TypeError)
+    expect(wrong({ serve: {} })).toThrow(TypeError)
+    expect(wrong({ serve: new (class { f() {} })() })).toThrow(TypeError)
+    expect(() => wrap({} as Connection)).toThrow(TypeError)
+    expect(() => wrap(null as never)).toThrow(TypeError)
+  })
+})
+
+describe('serve', () => {
+  it('throws at once where it is misused', async () => {
+    const { server } = await plain(() => {})
+    expect(() => serve({} as WebSocketServer, { f: () => 1 })).toThrow(TypeError)
+    expect(() => serve(null as never, { f: () => 1 })).toThrow(TypeError)
+    expect(() => serve(server, {})).toThrow(TypeError)
+    expect(() => serve(server, null as never)).toThrow(TypeError)
+    expect(() => serve(server, { f: () => 1 }, { name: 1 as never })).toThrow(TypeError)
+    expect(server.listenerCount('connection')).toBe(1)
+  })
+
+  it('tells its peers the smaller one of its own limit and that of the server', async () => {
+    const { url } = await local({ echo: (_ctx: Context, x: unknown) => x }, {}, { maxPayload: 10_000 })
+    const connection = await connect(url)
+    const methods = wrap<Methods>(connection)
+    await expect(methods.echo(background(), 'x'.repeat(10_000))).rejects.toMatchObject({ code: 'ERR_LIMIT' })
+    expect(await methods.echo(background(), 'x'.repeat(9_800))).toHaveLength(9_800)
+    connection.close()
+  })
+
+  it('can be closed and served anew on the same server', async () => {
+    const { url, server, service } = await local({ echo: () => 'old' })
+    service.close()
+    const again = serve(server, { echo: () => 'new' })
+    const connection = await connect(url)
+    expect(await wrap<Methods>(connection).echo(background(), '')).toBe('new')
+    expect(server.listenerCount('connection')).toBe(1)
+    again.close()
+    expect(await connection.closed).toMatchObject({ message: expect.stringContaining('code 1000') as string })
+  })
+
+  it('lets what a handler answered in the turn of the close arrive', async () => {
+    const { url, service } = await local({ echo: (_ctx: Context, x: unknown) => x, hold: () => new Promise(() => {}) })
+    const connection = await connect(url)
+    const methods = wrap<Methods & { stop(ctx: Context): void }>(connection)
+    const results = [methods.echo(background(), 1), rejection(methods.hold(background()))]
+    expect(await results[0]).toBe(1)
+    service.close()
+    expect(await results[1]).toMatchObject({ code: 'ERR_LINK_LOST' })
+  })
+})
+
+describe('one socket', () => {
+  it('carries calls in both directions, and a context from one to the other and back', async () => {
+    const { hold, contexts, started } = holding()
+    let connections: ReadonlySet<Connection> = new Set()
+    const { url, service } = await local({
+      // The first of the calls of a client already finds its connection.
+      back: async (ctx: Context) => {
+        const [connection] = connections
+        return wrap<Methods>(connection as Connection).hold(ctx)
+      },
+    })
+    connections = service.connections
+    const connection = await connect(url, { serve: { hold } })
+    const ctx = withCancel(background())
+    const result = rejection(wrap<{ back(ctx: Context): Promise<void> }>(connection).back(ctx))
+    const handled = await started()
+    expect(service.stats()).toEqual({ connections: 1, calls: 1, handlers: 1 })
+    expect(connection.stats()).toMatchObject({ calls: 1, handlers: 1 })
+    ctx.cancel('there and back')
+    expect(await result).toBe(ctx.err())
+    expect((await handled.done).cause).toBe('there and back')
+    await until(() => service.stats().handlers + service.stats().calls + connection.stats().handlers === 0)
+    expect(contexts).toHaveLength(1)
+    connection.close()
+    await idle(service)
+  })
+
+  it('is wrapped by a proxy that neither awaiting nor printing makes a call of', async () => {
+    const { url } = await local({ echo: (_ctx: Context, x: unknown) => x })
+    const connection = await connect(url)
+    const methods = wrap<Methods>(connection)
+    expect(await (async () => methods)()).toBe(methods)
+    expect(JSON.stringify({ methods })).toBe('{"methods":{}}')
+    expect(methods.echo).toBe(methods.echo)
+    expect(() => methods.echo(null as never, 1)).toThrow(TypeError)
+    expect(connection.stats()).toMatchObject({ calls: 0, queued: 0 })
+    connection.close()
+  })
+
+  it('loses nothing when thousands of unrelated calls end in one turn', async () => {
+    const { hold, contexts } = holding()
+    const { url, service } = await local({ hold, echo: (_ctx: Context, x: unknown) => x }, { limits: { maxCalls: 5_001 } })
+    const connection = await connect(url)
+    const methods = wrap<Methods>(connection)
+    const calls = Array.from({ length: 5_000 }, () => {
+      const ctx = withCancel(background())
+      return { ctx, result: rejection(methods.hold(ctx)) }
+    })
+    const untouched = rejection(methods.hold(background()))
+    await until(() => contexts.length === 5_001)
+    for (const { ctx } of calls) ctx.cancel('one of many')
+    for (const { ctx, result } of calls) expect(await result).toBe(ctx.err())
+    await until(() => service.stats().handlers === 1)
+    expect(contexts.at(-1)?.err()).toBeUndefined()
+    expect(await methods.echo(background(), 'on')).toBe('on')
+    connection.close()
+    expect(await untouched).toMatchObject({ code: 'ERR_LINK_LOST' })
+    await idle(service)
+  })
+})
+
+test('a value that its codec refuses is left out, with one warning for each key', async () => {
+  const shy = createKey<string>('shy', {
+    portable: {
+      encode: () => {
+        throw new Error('not\ntoday')
+      },
+      decode: String,
+    },
+  })
+  const { url } = await local({ echo: (_ctx: Context, x: unknown) => x })
+  const connection = await connect(url)
+  const warnings: Error[] = []
+  const listener = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', listener)
+  onTestFinished(() => void process.off('warning', listener))
+  for (let i = 0; i < 3; i++) expect(await wrap<Methods>(connection).echo(withValue(background(), shy, 'x'), i)).toBe(i)
+  await until(() => warnings.length > 0)
+  expect(warnings).toMatchObject([
+    { name: 'CtxbridgeWarning', message: 'The value of the context key "shy" was left out: "not\\ntoday"' },
+  ])
+  connection.close()
+})

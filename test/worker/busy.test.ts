@@ -1,0 +1,207 @@
+import {
+  background,
+  CanceledError,
+  cause,
+  DeadlineExceededError,
+  merge,
+  withCancel,
+  withSignal,
+  withTimeout,
+  withValue,
+  createKey,
+} from 'ctxbridge'
+import { link } from 'ctxbridge/worker'
+import { expect, test } from 'vitest'
+import { empty, flag, now, quiet, reached, rejection, startJobs } from './workers.ts'
+
+test('a loop that never yields stops with the cause of the cancel', async () => {
+  const { worker, jobs } = startJobs()
+  const [ctx, cancel] = withCancel(background())
+  const at = flag()
+  const call = jobs.spin(ctx, at)
+  await reached(at)
+  cancel(new RangeError('enough'))
+  const error = await rejection(call)
+  expect(error).toBe(ctx.err())
+  expect(error).toBeInstanceOf(CanceledError)
+  await quiet(worker)
+  expect(await jobs.last()).toMatchObject({
+    name: 'AbortError',
+    code: 'ABORT_ERR',
+    cause: { name: 'RangeError', message: 'enough' },
+    turned: false,
+  })
+})
+
+test('a loop that never yields stops at the deadline, never before, though both threads are blocked', async () => {
+  const { worker, jobs } = startJobs()
+  const at = flag()
+  const before = now()
+  const ctx = withTimeout(background(), 150, 'too slow')
+  const call = rejection(jobs.spin(ctx, at))
+  // Blocks this thread until well after the deadline: neither its timer nor its messages can have helped.
+  while (now() < before + 300);
+  expect(await call).toBe(ctx.err())
+  expect(ctx.err()).toBeInstanceOf(DeadlineExceededError)
+  expect(cause(ctx)).toBe('too slow')
+  await quiet(worker)
+  const seen = await jobs.last()
+  expect(seen).toMatchObject({ name: 'TimeoutError', code: 'ETIMEDOUT', cause: 'too slow', turned: false })
+  expect(seen?.at).toBeGreaterThanOrEqual(before + 150)
+})
+
+test('deadlines in the worker are never early, however short', async () => {
+  const { worker, jobs } = startJobs()
+  for (let i = 0; i < 200; i++) {
+    const ms = (i % 10) + 0.5 + i / 1_000
+    const before = now()
+    const error = await rejection(jobs.spin(withTimeout(background(), ms)))
+    expect(error).toBeInstanceOf(DeadlineExceededError)
+    await quiet(worker)
+    const seen = await jobs.last()
+    expect((seen?.at ?? 0) - before).toBeGreaterThanOrEqual(ms)
+  }
+})
+
+test('the end is seen by a loop that asks a signal', async () => {
+  const { worker, jobs } = startJobs()
+  const [ctx, cancel] = withCancel(background())
+  const at = flag()
+  const call = jobs.spinSignal(at, ctx)
+  await reached(at)
+  cancel('by signal')
+  expect(await rejection(call)).toBe(ctx.err())
+  await quiet(worker)
+  expect(await jobs.last()).toMatchObject({ name: 'AbortError', cause: 'by signal', turned: false })
+})
+
+test('a loop that asks a context derived from it stops with the parent, or by its own deadline', async () => {
+  const { worker, jobs } = startJobs()
+  const [ctx, cancel] = withCancel(background())
+  expect(await jobs.spinChild(ctx, flag(), 10)).toBe('by itself')
+  expect(await jobs.last()).toMatchObject({ name: 'TimeoutError', turned: false })
+
+  const at = flag()
+  const call = jobs.spinChild(ctx, at, 60_000)
+  await reached(at)
+  cancel('from above')
+  expect(await rejection(call)).toBe(ctx.err())
+  await quiet(worker)
+  expect(await jobs.last()).toMatchObject({ name: 'AbortError', cause: 'from above', turned: false })
+})
+
+test('a context may stand anywhere in the argument list, and be of any kind', async () => {
+  const { worker, jobs } = startJobs()
+  const controller = new AbortController()
+  const [other, cancelOther] = withCancel(background())
+  const kinds = [
+    [withSignal(background(), controller.signal), () => controller.abort('any')],
+    [merge(withCancel(background()), other), () => cancelOther('any')],
+    [withValue(withCancel(other), createKey('k'), 1), () => cancelOther('any')],
+  ] as const
+  // The last two share what ends them: the first of all goes first.
+  for (const [ctx, end] of [kinds[0], kinds[1]]) {
+    const at = flag()
+    const call = jobs.spinAnywhere('a', at, ctx, 'b')
+    await reached(at)
+    end()
+    expect(await rejection(call)).toBe(ctx.err())
+    await quiet(worker)
+    expect(await jobs.last()).toMatchObject({ name: 'AbortError', cause: 'any', turned: false })
+  }
+  expect(await rejection(jobs.spinAnywhere('a', flag(), kinds[2][0], 'b'))).toBe(other.err())
+})
+
+test('of several contexts each ends by itself, and the caller gets the first end', async () => {
+  const { worker, jobs } = startJobs()
+  for (const which of [0, 1] as const) {
+    const both = [withCancel(background()), withCancel(background())] as const
+    const at = flag()
+    const call = jobs.spinTwo(both[0], at, both[1])
+    await reached(at)
+    expect(link(worker).stats()).toMatchObject({ slots: 2, exports: 2, calls: 1 })
+    both[which].cancel(which)
+    expect(await rejection(call)).toBe(both[which].err())
+    await quiet(worker)
+    expect(await jobs.last()).toMatchObject({ cause: which, turned: false })
+    expect(link(worker).stats()).toMatchObject(empty)
+  }
+})
+
+test('one context given twice is one slot', async () => {
+  const { worker, jobs } = startJobs()
+  const [ctx, cancel] = withCancel(background())
+  const at = flag()
+  const call = jobs.spinTwo(ctx, at, ctx)
+  await reached(at)
+  expect(link(worker).stats().slots).toBe(1)
+  cancel()
+  expect(await rejection(call)).toBe(ctx.err())
+  await quiet(worker)
+  expect(link(worker).stats()).toMatchObject(empty)
+})
+
+test('the caller is told at once though the worker is stuck, and the slots are kept until it is not', async () => {
+  const { worker, jobs } = startJobs()
+  const ctx = withCancel(background())
+  const other = withCancel(background())
+  const at = flag()
+  const call = jobs.stuckTwo(ctx, at, other)
+  await reached(at)
+  ctx.cancel('now')
+  expect(await rejection(call)).toBe(ctx.err())
+  expect(link(worker).stats()).toMatchObject({ exports: 1, calls: 1, slots: 2 })
+  Atomics.store(at, 0, 2)
+  await quiet(worker)
+  expect(link(worker).stats()).toMatchObject(empty)
+  expect(other.err()).toBe(undefined)
+})
+
+test('a call with a context that is done is never sent', async () => {
+  const { worker, jobs } = startJobs()
+  await jobs.add(1, 1)
+  const { served } = await jobs.warm()
+  const ctx = withCancel(background())
+  ctx.cancel('before')
+  const at = flag()
+  expect(await rejection(jobs.spin(ctx, at))).toBe(ctx.err())
+  expect(await rejection(jobs.spinTwo(withCancel(background()), at, withTimeout(background(), 0)))).toBeInstanceOf(
+    DeadlineExceededError,
+  )
+  expect(link(worker).stats()).toMatchObject(empty)
+  expect(await jobs.warm()).toMatchObject({ served })
+  expect(Atomics.load(at, 0)).toBe(0)
+})
+
+test('the worker stays: same thread, its state kept, and the next job does not feel the cancelled one', async () => {
+  const { worker, jobs } = startJobs()
+  const first = await jobs.warm()
+  for (let i = 1; i <= 20; i++) {
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = jobs.spin(ctx, at)
+    await reached(at)
+    // The next one is on its way while this one is being stopped.
+    const next = jobs.look(withCancel(background()))
+    cancel(i)
+    expect(await rejection(call)).toBe(ctx.err())
+    expect(await next).toEqual({ err: undefined, cause: undefined, deadline: false, same: true })
+    expect(await jobs.last()).toMatchObject({ cause: i })
+  }
+  expect(await jobs.warm()).toEqual({ threadId: first.threadId, served: first.served + 20 })
+  expect(link(worker).stats()).toMatchObject(empty)
+})
+
+test('a slot that serves another context by now does not end it', async () => {
+  const { worker, jobs } = startJobs()
+  for (let i = 0; i < 300; i++) {
+    const ctx = withCancel(background())
+    expect(await jobs.keep(ctx)).toBe(true)
+    // The call is over, so this reaches nobody, also not whoever has the slot now.
+    ctx.cancel(i)
+    expect((await jobs.look(withCancel(background()))).err).toBe(undefined)
+  }
+  expect(link(worker).stats()).toMatchObject(empty)
+  // What a method keeps of its call's context is done when the call is over.
+  expect(await jobs.keptIsDone()).toMatchObject({ name: 'AbortError' })
+})

@@ -1,0 +1,198 @@
+import { once } from 'node:events'
+import { MessageChannel } from 'node:worker_threads'
+import * as Comlink from 'comlink'
+import { background, BridgeError, type Context, withCancel } from 'ctxbridge'
+import { expose, link, type Remote, wrap } from 'ctxbridge/worker'
+import { describe, expect, test } from 'vitest'
+import type { Jobs } from '../fixtures/worker-jobs.ts'
+import { empty, quiet, rejection, start, startJobs } from './workers.ts'
+
+/** Two ends in this very thread: what is tested here needs no other. */
+function pair<T extends object>(api: T): { remote: Remote<T>; port1: MessagePortOf; port2: MessagePortOf } {
+  const { port1, port2 } = new MessageChannel()
+  expose(api, port2)
+  return { remote: wrap<T>(port1), port1, port2 }
+}
+type MessagePortOf = InstanceType<typeof MessageChannel>['port1']
+
+test('a method is called with what was given, and its result comes back', async () => {
+  const { jobs } = startJobs()
+  expect(await jobs.add(1, 2)).toBe(3)
+  const args = [undefined, null, -0, 1n, new Date(0), new Map([[1, new Set([2])]]), new Uint8Array([1, 2]), [{ a: [] }], 'ü']
+  expect(await jobs.echo(...args)).toEqual(args)
+  expect(await jobs.size()).toBe(0)
+})
+
+test('only own methods can be called', async () => {
+  const { jobs } = startJobs()
+  const any = jobs as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>
+  for (const name of ['inherited', 'nonsense', '', 'prototype', 'call', 'apply', 'bind']) {
+    const error = await rejection(any[name]?.() ?? Promise.resolve())
+    expect(error).toBeInstanceOf(BridgeError)
+    expect(error).toMatchObject({ code: 'ERR_NO_METHOD' })
+  }
+  const ctx = withCancel(background())
+  expect(await rejection(any['nonsense']?.(ctx, 1) ?? Promise.resolve())).toMatchObject({ code: 'ERR_NO_METHOD' })
+})
+
+test('methods of a class are inherited, so they are not served; functions of its instances are', async () => {
+  class Api {
+    own = (): string => `own of ${this.name()}`
+    name(): string {
+      return 'Api'
+    }
+  }
+  const { remote, port1 } = pair(new Api())
+  expect(await remote.own()).toBe('own of Api')
+  expect(await rejection(remote.name())).toMatchObject({ code: 'ERR_NO_METHOD' })
+  port1.close()
+})
+
+test('a remote is safe to hand around: not thenable, nothing inherited is called, nothing can be set', async () => {
+  const { jobs } = startJobs()
+  const any = jobs as unknown as Record<string | symbol, unknown>
+  expect(await Promise.resolve(jobs)).toBe(jobs)
+  for (const name of ['then', '__hidden', '__proto__', 'toJSON', Symbol.iterator, Symbol.asyncIterator, Symbol.toPrimitive]) {
+    expect(typeof any[name], String(name)).not.toBe('function')
+  }
+  expect(any['constructor']).toBe(Object)
+  expect(String(jobs)).toBe('[object Remote]')
+  expect(JSON.stringify(jobs)).toBe('{}')
+  expect(() => (any['add'] = 1)).toThrow(TypeError)
+  expect(any['add']).toBe(any['add'])
+  expect(await jobs.add(2, 2)).toBe(4)
+})
+
+test('what cannot be cloned rejects its own call, holds no slot, and harms no other', async () => {
+  const { worker, jobs } = startJobs()
+  const ctx = withCancel(background())
+  const other = jobs.hang(ctx).catch(() => undefined)
+  for (const bad of [() => 1, Symbol('s'), { deep: [ctx] }, new WeakMap()]) {
+    const error = await rejection(jobs.size(ctx, withCancel(background()), bad, ctx))
+    expect(error).toBeInstanceOf(BridgeError)
+    expect(error).toMatchObject({ code: 'ERR_UNSENDABLE', message: expect.stringMatching(/^An argument .+/) as string })
+    expect(link(worker).stats()).toMatchObject({ slots: 1, exports: 1, calls: 1 })
+  }
+  const error = await rejection(jobs.unsendable())
+  expect(error).toBeInstanceOf(BridgeError)
+  expect(error).toMatchObject({ code: 'ERR_UNSENDABLE', message: expect.stringMatching(/^The result .+/) as string })
+  expect(await jobs.look(ctx)).toMatchObject({ err: undefined })
+  ctx.cancel()
+  await other
+  expect(link(worker).stats()).toMatchObject({ exports: 0 })
+})
+
+test('after a call that could not be sent, the same context is sent and ends as always', async () => {
+  const { worker, jobs } = startJobs()
+  const ctx = withCancel(background())
+  await rejection(jobs.size(ctx, () => 1))
+  expect(link(worker).stats()).toMatchObject(empty)
+  expect(await jobs.look(ctx)).toMatchObject({ err: undefined })
+  expect(link(worker).stats()).toMatchObject(empty)
+})
+
+test("what Comlink can carry is carried: its proxies and transfers among a call's arguments, and its transfers as a result", async () => {
+  const { remote, port1 } = pair({
+    async callBack(ctx: Context, f: (n: number) => unknown): Promise<unknown> {
+      return [await f(20), ctx.err()]
+    },
+    bytes: (buffer: ArrayBuffer): ArrayBuffer => Comlink.transfer(buffer, [buffer]),
+  })
+  expect(
+    await remote.callBack(
+      withCancel(background()),
+      Comlink.proxy((n: number) => n + 1),
+    ),
+  ).toEqual([21, undefined])
+  const buffer = new ArrayBuffer(8)
+  expect((await remote.bytes(Comlink.transfer(buffer, [buffer]))).byteLength).toBe(8)
+  expect(buffer.byteLength).toBe(0)
+  port1.close()
+})
+
+test('calls go both ways over one port', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const [a, b] = [{ who: (ctx: Context) => `a ${ctx.err()}` }, { who: (ctx: Context) => `b ${ctx.err()}` }]
+  expose(a, port1)
+  expose(b, port2)
+  const ctx = withCancel(background())
+  expect(await Promise.all([wrap<typeof b>(port1).who(ctx), wrap<typeof a>(port2).who(ctx)])).toEqual([
+    'b undefined',
+    'a undefined',
+  ])
+  expect(link(port1).stats()).toMatchObject(empty)
+  port1.close()
+})
+
+describe('messages of others on the same port', () => {
+  test('are left alone, and come through', async () => {
+    const { worker, jobs } = startJobs()
+    const pong = once(worker, 'message')
+    worker.postMessage('ping')
+    for (const message of [
+      null,
+      1,
+      {},
+      [],
+      { ctxbridge: 'attach' },
+      { ctxbridge: 'call', version: 1 },
+      { ctxbridge: 'answer', version: 1, message: { id: 'x' } },
+    ]) {
+      worker.postMessage(message)
+    }
+    expect(await pong).toEqual(['pong'])
+    expect(await jobs.add(1, 2)).toBe(3)
+  })
+
+  test('and messages as Comlink would send them reach no property of the served object', async () => {
+    const { worker, jobs } = startJobs()
+    const seen: unknown[] = []
+    worker.on('message', (message: unknown) => seen.push(message))
+    const inner = [
+      { id: '1', type: 'GET', path: ['add'] },
+      { id: '2', type: 'APPLY', path: ['constructor'], argumentList: [{ type: 'RAW', value: 'return 1' }] },
+      { id: '3', type: 'CONSTRUCT', path: ['constructor'], argumentList: [] },
+      { id: '4', type: 'ENDPOINT' },
+      { id: '5', type: 'RELEASE' },
+      { id: '6', type: 'SET', path: ['add'], value: { type: 'RAW', value: 1 } },
+      { id: '7', type: 'APPLY', path: [], argumentList: [{ type: 'HANDLER', name: 'nobody', value: 1 }] },
+      { id: '8', type: 'APPLY', path: [], argumentList: 'x' },
+    ]
+    for (const message of inner) {
+      worker.postMessage(message)
+      worker.postMessage({ ctxbridge: 'call', version: 1, message })
+    }
+    expect(await jobs.add(1, 2)).toBe(3)
+    expect(seen).toHaveLength(1)
+  })
+
+  test('a marker that is forged rejects its call, or is a context that is done', async () => {
+    const { jobs } = startJobs()
+    const look = jobs.look as unknown as (arg: unknown) => Promise<unknown>
+    expect(await rejection(look({ ctxbridge: 'context', version: 1, handle: 'x' }))).toMatchObject({ name: 'TypeError' })
+    expect(
+      await look({ ctxbridge: 'context', version: 1, handle: { ctxbridge: 1, table: 1, link: 1, slot: [0, 1, 1] } }),
+    ).toMatchObject({ err: 'AbortError' })
+  })
+})
+
+test('misuse is a TypeError in a whole sentence', async () => {
+  const sentence = /^(wrap|expose|link|export)\(\) .+\.$/
+  for (const bad of [undefined, null, {}, 'worker', () => 1, new EventTarget()]) {
+    expect(() => wrap(bad as never)).toThrow(TypeError)
+    expect(() => wrap(bad as never)).toThrow(sentence)
+    if (bad !== undefined) expect(() => link(bad as never)).toThrow(sentence)
+  }
+  expect(() => link()).toThrow(/main thread/)
+  expect(() => expose({})).toThrow(/main thread/)
+  expect(() => expose(undefined as never)).toThrow(sentence)
+  const worker = start()
+  expect(() => expose(() => 1, worker)).toThrow(sentence)
+  expect(() => link(worker, { keys: ['tenant' as never] })).toThrow(sentence)
+  expect(() => link(worker, 1 as never)).toThrow(sentence)
+  expect(() => link(worker).export({} as never)).toThrow(TypeError)
+  expose({}, worker)
+  expect(() => expose({}, worker)).toThrow(sentence)
+  expect(await wrap<Jobs>(worker).add(1, 1)).toBe(2)
+  await quiet(worker)
+})

@@ -1,0 +1,127 @@
+import { background, CanceledError, DeadlineExceededError, RemoteError, withCancel, withTimeout } from 'ctxbridge'
+import { expect, test } from 'vitest'
+import { flag, quiet, reached, rejection, startJobs } from './workers.ts'
+
+const long = 'x'.repeat(10_000)
+const cyclic = new Error('round')
+cyclic.cause = cyclic
+const hostile = new Proxy(new Error('hidden'), {
+  get() {
+    throw new Error('a trap')
+  },
+})
+
+/** What was given to the cancel, and what the worker sees of it. */
+const causes: [string, unknown, unknown][] = [
+  ['nothing', undefined, 'itself'],
+  ['a text', 'stop', 'stop'],
+  ['null', null, null],
+  ['a number', -0, -0],
+  ['data', { job: 7, tags: ['a', null] }, { job: 7, tags: ['a', null] }],
+  [
+    'an error with a code',
+    Object.assign(new TypeError('bad'), { code: 'E_BAD' }),
+    { name: 'TypeError', message: 'bad', code: 'E_BAD', class: 'RemoteError' },
+  ],
+  [
+    'a chain',
+    new Error('outer', { cause: new Error('inner', { cause: 'root' }) }),
+    { name: 'Error', message: 'outer', cause: { name: 'Error', message: 'inner', cause: 'root' } },
+  ],
+  [
+    'another end',
+    new DeadlineExceededError({ cause: 'db' }),
+    { name: 'TimeoutError', cause: 'db', class: 'DeadlineExceededError' },
+  ],
+  ['a long message', new Error(long), { name: 'Error', message: expect.stringMatching(/^x{1000,}…$/) as string }],
+  [
+    'a chain that is longer than a slot',
+    chain(6, 150),
+    {
+      message: expect.stringContaining('level 6') as string,
+      cause: { cause: { cause: { cause: { message: expect.stringContaining('level 2') as string } } } },
+    },
+  ],
+  ['a cycle', cyclic, { message: 'round' }],
+  ['throwing getters', hostile, { name: 'Error', message: '' }],
+  ['what cannot be cloned', () => 1, expect.stringContaining('function')],
+  ['a symbol', Symbol('s'), 'Symbol(s)'],
+]
+
+function chain(level: number, length: number): Error {
+  const message = `level ${level} ${'y'.repeat(length)}`
+  return level === 1 ? new Error(message) : new Error(message, { cause: chain(level - 1, length) })
+}
+
+test.each(causes)('%s as the cause of a cancel reaches a busy loop', async (_name, given, seen) => {
+  const { worker, jobs } = startJobs()
+  const [ctx, cancel] = withCancel(background())
+  const at = flag()
+  const call = jobs.spin(ctx, at)
+  await reached(at)
+  cancel(given)
+  expect(await rejection(call)).toBe(ctx.err())
+  await quiet(worker)
+  const { cause, turned } = (await jobs.last()) ?? {}
+  expect(turned).toBe(false)
+  if (typeof seen === 'object' && seen !== null && !('asymmetricMatch' in seen)) expect(cause).toMatchObject(seen)
+  else expect(cause).toEqual(seen)
+})
+
+test.each(causes)('%s as the cause of a cancel reaches an idle worker', async (_name, given, seen) => {
+  const { worker, jobs } = startJobs()
+  const [ctx, cancel] = withCancel(background())
+  const at = flag()
+  const call = jobs.idle(ctx, 'signal', at)
+  await reached(at)
+  cancel(given)
+  expect(await rejection(call)).toBe(ctx.err())
+  await quiet(worker)
+  const cause = (await jobs.last())?.cause
+  if (typeof seen === 'object' && seen !== null && !('asymmetricMatch' in seen)) expect(cause).toMatchObject(seen)
+  else expect(cause).toEqual(seen)
+})
+
+test('a cause that is too long for a slot is whole, also for a loop that looks at once', async () => {
+  const { worker, jobs } = startJobs()
+  for (let i = 0; i < 50; i++) {
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = rejection(jobs.spin(ctx, at))
+    await reached(at)
+    cancel(new Error(`${i} ${'z'.repeat(900)}`))
+    // No turn of this thread: what the worker has by now is what was sent synchronously.
+    await call
+    await quiet(worker)
+    expect((await jobs.last())?.cause).toMatchObject({ message: `${i} ${'z'.repeat(900)}` })
+  }
+})
+
+test('the cause of a deadline goes along', async () => {
+  const { worker, jobs } = startJobs()
+  const ctx = withTimeout(background(), 20, Object.assign(new Error('budget of the request'), { code: 'BUDGET' }))
+  await rejection(jobs.spin(ctx))
+  await quiet(worker)
+  expect(await jobs.last()).toMatchObject({ name: 'TimeoutError', cause: { message: 'budget of the request', code: 'BUDGET' } })
+})
+
+test('what a method throws arrives with name, message, code and causes', async () => {
+  const { jobs } = startJobs()
+  const error = await rejection(jobs.fail('error'))
+  expect(error).toBeInstanceOf(RemoteError)
+  expect(error).toMatchObject({ name: 'RangeError', message: 'out of range', code: 'E_RANGE' })
+  expect(await rejection(jobs.fail('string'))).toBe('only a text')
+  expect(await rejection(jobs.fail('null'))).toBe(null)
+  expect(await rejection(jobs.fail('chain'))).toMatchObject({ message: 'outer', cause: { message: 'inner', cause: 'root' } })
+  expect(await rejection(jobs.fail('getters'))).toMatchObject({ message: 'bad' })
+  expect(await rejection(jobs.fail('cyclic'))).toMatchObject({ message: 'round and round' })
+  expect(await rejection(jobs.fail('type'))).toMatchObject({ name: 'TypeError', message: 'not so' })
+})
+
+test('an end of its own that a method throws arrives as what it is', async () => {
+  const { jobs } = startJobs()
+  const error = await rejection(jobs.rethrow(withCancel(background()), 'canceled'))
+  expect(error).toBeInstanceOf(CanceledError)
+  expect(error).toMatchObject({ cause: 'thrown in the worker' })
+  expect(await rejection(jobs.rethrow(withCancel(background()), 'deadline'))).toBeInstanceOf(DeadlineExceededError)
+})

@@ -1,0 +1,243 @@
+import { once } from 'node:events'
+import { randomInt } from 'node:crypto'
+import { MessageChannel } from 'node:worker_threads'
+import { background, cause, LinkLostError, withCancel, withTimeout } from 'ctxbridge'
+import { link, wrap } from 'ctxbridge/worker'
+import { describe, expect, test } from 'vitest'
+import type { Jobs } from '../fixtures/worker-jobs.ts'
+import { run } from '../support/child-process.ts'
+import { compiled } from '../support/compiled.ts'
+import { asker, empty, flag, reached, rejection, start, startJobs } from './workers.ts'
+
+describe('a worker that is gone rejects its pending calls with a LinkLostError, and its slots come back', () => {
+  test('after process.exit, with its code', async () => {
+    const { worker, jobs } = startJobs()
+    const pending = rejection(jobs.hang(withCancel(background())))
+    const error = await rejection(jobs.exit(7))
+    expect(error).toBeInstanceOf(LinkLostError)
+    expect(error).toMatchObject({
+      name: 'LinkLostError',
+      code: 'ERR_LINK_LOST',
+      message: expect.stringContaining('code 7') as string,
+    })
+    expect(await pending).toBe(error)
+    expect(link(worker).stats()).toMatchObject(empty)
+  })
+
+  test('after an uncaught exception, with that as the cause', async () => {
+    const { worker, jobs } = startJobs()
+    const pending = rejection(jobs.hang(withCancel(background())))
+    const error = await rejection(jobs.crash())
+    expect(error).toBeInstanceOf(LinkLostError)
+    expect(error).toMatchObject({ message: expect.stringContaining('code 1') as string, cause: { message: 'the worker broke' } })
+    expect(await pending).toBe(error)
+    expect(link(worker).stats()).toMatchObject(empty)
+  })
+
+  test('after terminate() in the middle of a loop', async () => {
+    const { worker, jobs } = startJobs()
+    const at = flag()
+    const ctx = withCancel(background())
+    const call = rejection(jobs.stuck(ctx, at))
+    await reached(at)
+    await worker.terminate()
+    const error = await call
+    expect(error).toBeInstanceOf(LinkLostError)
+    expect(ctx.err()).toBe(undefined)
+    expect(link(worker).stats()).toMatchObject(empty)
+  })
+
+  test('at once for each further call, and for handles', async () => {
+    const { worker, jobs } = startJobs()
+    await jobs.add(1, 2)
+    await worker.terminate()
+    const error = await rejection(jobs.add(1, 2))
+    expect(error).toBeInstanceOf(LinkLostError)
+    expect(await rejection(jobs.look(withCancel(background())))).toBe(error)
+    expect(await rejection(wrap<Jobs>(worker).add(1, 2))).toBe(error)
+    expect(() => link(worker).export(background())).toThrow(LinkLostError)
+    expect(link(worker).stats()).toMatchObject(empty)
+  })
+
+  test('also where it was gone before anybody wrapped it', async () => {
+    const worker = start()
+    await worker.terminate()
+    expect(await rejection(wrap<Jobs>(worker).add(1, 2))).toBeInstanceOf(LinkLostError)
+  })
+})
+
+test('fifty workers terminated at any moment leave an empty table', async () => {
+  for (let round = 0; round < 50; round += 5) {
+    const parent = withCancel(background())
+    const rounds = Array.from({ length: 5 }, async (_, n) => {
+      const { worker, jobs } = startJobs()
+      const exited = once(worker, 'exit')
+      const calls: Promise<unknown>[] = []
+      const contexts = Array.from({ length: 20 }, () => withTimeout(parent, 60_000))
+      // From not yet started to right in the middle: an exit at a moment that nothing is in step with.
+      if (n > 0) await jobs.add(1, 1)
+      for (const [i, ctx] of contexts.entries()) {
+        calls.push((i % 3 === 0 ? jobs.idle(ctx, 'done', flag()) : jobs.look(ctx)).catch((error: unknown) => error))
+        if (i % 4 === 0) ctx.cancel(new Error('w'.repeat(randomInt(400))))
+        if (i === randomInt(20)) void worker.terminate()
+        for (let spin = randomInt(20_000); spin > 0; spin--);
+        if (i % 5 === 0) await Promise.resolve()
+      }
+      void worker.terminate()
+      await exited
+      await Promise.all(calls)
+      expect(link(worker).stats()).toMatchObject({ exports: 0, imports: 0, calls: 0 })
+    })
+    await Promise.all(rounds)
+    expect(link(start()).stats().slots).toBe(0)
+  }
+}, 60_000)
+
+test('contexts that came from a worker end with its loss as their cause', async () => {
+  const worker = start('worker-handles')
+  const ask = asker(worker)
+  const mine = link(worker)
+  const handle = await ask({ do: 'export' })
+  const ctx = mine.import(handle)
+  const seen = Promise.all([ctx.done, once(ctx.signal, 'abort')])
+  expect(ctx.err()).toBe(undefined)
+  expect(mine.stats()).toMatchObject({ imports: 1 })
+  await worker.terminate()
+  await seen
+  expect(ctx.err()).toMatchObject({ name: 'AbortError' })
+  expect(cause(ctx)).toBeInstanceOf(LinkLostError)
+  expect(mine.stats()).toMatchObject(empty)
+  expect(cause(mine.import(handle))).toBeInstanceOf(LinkLostError)
+})
+
+test('contexts in a worker end when this side closes the link, and a new link works', async () => {
+  const worker = start('worker-handles')
+  const ask = asker(worker)
+  const old = link(worker)
+  const ctx = withCancel(background())
+  await ask({ do: 'import', handle: old.export(ctx) })
+  await ask({ do: 'observe' })
+  const told = once(worker, 'message')
+  old[Symbol.dispose]()
+  expect(await told).toMatchObject([{ told: { err: 'AbortError', cause: { name: 'LinkLostError' } } }])
+  expect(ctx.err()).toBe(undefined)
+  expect(old.stats()).toMatchObject(empty)
+  expect(() => old.export(ctx)).toThrow(LinkLostError)
+
+  const fresh = link(worker)
+  expect(fresh).not.toBe(old)
+  expect(await ask({ do: 'import', handle: fresh.export(ctx) })).toMatchObject({ err: undefined })
+  ctx.cancel('for real')
+  expect(await ask({ do: 'state' })).toMatchObject([
+    { cause: { name: 'LinkLostError' } },
+    { err: 'AbortError', cause: 'for real' },
+  ])
+})
+
+test('a busy worker sees that the link was closed', async () => {
+  const worker = start('worker-handles')
+  const ask = asker(worker)
+  const mine = link(worker)
+  const at = flag()
+  const seen = ask({ do: 'spin', handle: mine.export(withCancel(background())), flag: at })
+  await reached(at)
+  mine[Symbol.dispose]()
+  expect(await seen).toMatchObject({ err: 'AbortError', cause: { name: 'LinkLostError' } })
+})
+
+test('what is disposed of rejects its calls, terminates nothing, and is not thenable', async () => {
+  const { worker, jobs } = startJobs()
+  const { threadId } = await jobs.warm()
+  const pending = rejection(jobs.hang(withCancel(background())))
+  jobs[Symbol.dispose]()
+  expect(await pending).toBeInstanceOf(LinkLostError)
+  expect(await rejection(jobs.add(1, 2))).toBeInstanceOf(LinkLostError)
+  expect(link(worker).stats()).toMatchObject(empty)
+  expect(await wrap<Jobs>(worker).warm()).toMatchObject({ threadId })
+})
+
+test('a port that is closed is a lost link', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const pending = rejection(wrap<Jobs>(port1).hang(withCancel(background())))
+  port2.close()
+  expect(await pending).toBeInstanceOf(LinkLostError)
+  expect(link(port1).stats()).toMatchObject(empty)
+})
+
+describe('a process', { timeout: 30_000 }, () => {
+  const head = `
+    import { Worker } from 'node:worker_threads'
+    import { background, withCancel, withTimeout } from 'ctxbridge'
+    import { link, wrap } from 'ctxbridge/worker'
+    // Not with the flags of this process, whose program came by --eval.
+    const worker = new Worker(new URL('${compiled('test/fixtures/worker-jobs.ts').href}'), { execArgv: [] })
+    const jobs = wrap(worker)
+  `
+
+  test('ends by itself after terminate(), with deadlines, slots and observers left behind', async () => {
+    const { code, stdout, stderr, hung } = await run(`${head}
+      const ctx = withTimeout(background(), 3_600_000)
+      ctx.signal.addEventListener('abort', () => undefined)
+      const call = jobs.hang(ctx)
+      call.catch((error) => console.log(error.name))
+      await jobs.add(1, 2)
+      link(worker).export(withCancel(ctx))
+      await worker.terminate()
+    `)
+    expect({ code, stdout, stderr, hung }).toEqual({ code: 0, stdout: 'LinkLostError\n', stderr: '', hung: false })
+  })
+
+  test('ends by itself when its worker is unref-ed', async () => {
+    const { code, stderr, hung } = await run(`${head}
+      await jobs.look(withTimeout(background(), 3_600_000))
+      worker.unref()
+    `)
+    expect({ code, stderr, hung }).toEqual({ code: 0, stderr: '', hung: false })
+  })
+
+  test('waits for a pending call', async () => {
+    const { code, stdout, hung } = await run(`${head}
+      jobs.add(1, 2).then((sum) => { console.log(sum); worker.unref() })
+    `)
+    expect({ code, stdout, hung }).toEqual({ code: 0, stdout: '3\n', hung: false })
+  })
+
+  test('fails for an uncaught exception of a worker of which nobody else hears', async () => {
+    const { code, stderr, hung } = await run(`${head}
+      await jobs.crashLater()
+    `)
+    expect({ code, hung }).toEqual({ code: 1, hung: false })
+    expect(stderr).toContain('nobody was waiting')
+  })
+
+  test('does not fail for one that rejected a call, or that has a listener', async () => {
+    const { code, stdout, hung } = await run(`${head}
+      jobs.hang(withCancel(background())).catch((error) => console.log(error.name, error.cause.message))
+      await jobs.crashLater()
+    `)
+    expect({ code, stdout, hung }).toEqual({ code: 0, stdout: 'LinkLostError nobody was waiting\n', hung: false })
+    const heard = await run(`${head}
+      worker.on('error', (error) => console.log(error.message))
+      await jobs.crashLater()
+    `)
+    expect(heard).toMatchObject({ code: 0, stdout: 'nobody was waiting\n', hung: false })
+  })
+
+  test('has no unhandled rejection from jobs that throw after their callers were told', async () => {
+    const { code, stdout, stderr, hung } = await run(`${head}
+      process.on('unhandledRejection', (error) => { console.log('unhandled', error); process.exitCode = 3 })
+      const flag = new Int32Array(new SharedArrayBuffer(4))
+      for (const job of ['spin', 'idle']) {
+        const [ctx, cancel] = withCancel(background())
+        Atomics.store(flag, 0, 0)
+        const call = job === 'spin' ? jobs.spin(ctx, flag) : jobs.idle(ctx, 'done', flag)
+        while (Atomics.load(flag, 0) === 0) await new Promise(setImmediate)
+        cancel('over')
+        await call.catch((error) => console.log(error.cause))
+        while (link(worker).stats().calls > 0) await new Promise(setImmediate)
+      }
+      await worker.terminate()
+    `)
+    expect({ code, stdout, stderr, hung }).toEqual({ code: 0, stdout: 'over\nover\n', stderr: '', hung: false })
+  })
+})

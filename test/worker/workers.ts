@@ -1,0 +1,77 @@
+/** Real worker threads for tests, and the ways to be in step with them: no test sleeps to wait for one. */
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { link, type Remote, wrap } from 'ctxbridge/worker'
+import { afterEach, vi } from 'vitest'
+import type { Flag, Jobs } from '../fixtures/worker-jobs.ts'
+import type { Request } from '../fixtures/worker-handles.ts'
+import { tenant } from '../fixtures/worker-keys.ts'
+import { compiled } from '../support/compiled.ts'
+import { turn } from '../support/gc.ts'
+
+// Starting a thread takes long on a busy machine. No test depends on how long.
+vi.setConfig({ testTimeout: 30_000 })
+
+const running = new Set<Worker>()
+
+afterEach(async () => {
+  await Promise.all([...running].map((worker) => worker.terminate()))
+  running.clear()
+})
+
+/** A worker that is terminated after the test. */
+export function start(fixture = 'worker-jobs'): Worker {
+  const worker = new Worker(compiled(`test/fixtures/${fixture}.ts`), { stderr: true })
+  running.add(worker)
+  return worker
+}
+
+export function startJobs(): { worker: Worker; jobs: Remote<Jobs> } {
+  const worker = start()
+  return { worker, jobs: wrap<Jobs>(worker, { keys: [tenant] }) }
+}
+
+export function flag(): Flag {
+  return new Int32Array(new SharedArrayBuffer(4))
+}
+
+/** Until the other thread has set the flag. */
+export async function reached(flag: Int32Array, value = 1): Promise<void> {
+  while (Atomics.load(flag, 0) < value) await turn()
+}
+
+/** Until the worker has answered all calls, also those whose callers were told something else. */
+export async function quiet(worker: Worker): Promise<void> {
+  while (link(worker).stats().calls > 0) await turn()
+}
+
+export interface Asker {
+  (request: Request): Promise<unknown>
+}
+
+/** Speaks to `worker-handles.ts` by messages of the test's own, one question at a time. */
+export function asker(worker: Worker): Asker {
+  return async (request) => {
+    worker.postMessage(request)
+    for (;;) {
+      const [message] = (await once(worker, 'message')) as [unknown]
+      if (typeof message === 'object' && message !== null && 'answer' in message) return message.answer
+    }
+  }
+}
+
+/** The rejection of a promise; fails where there is none. */
+export async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    await promise
+  } catch (error) {
+    return error
+  }
+  throw new Error('The promise was fulfilled.')
+}
+
+export function now(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
+export const empty = { slots: 0, exports: 0, imports: 0, calls: 0 }
