@@ -8,6 +8,8 @@ export default defineConfig({
     pool: 'forks',
     // Tests of what is given back call gc().
     execArgv: ['--expose-gc'],
+    // Bounds a test that hangs; no test is meant to take as long.
+    testTimeout: 30_000,
     allowOnly: false,
     reporters: ['default', new ClosingLine()],
     // The package under test is loaded by Node itself, as its users load it, and not rewritten by the test runner.

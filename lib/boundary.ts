@@ -79,9 +79,7 @@ function deriveSource(
   const { time, due } = scope
   const child = new SourceScope(label, parent, { up: orNone(scope), bindings, time, due }, source, deadline)
   if (deadline !== undefined) keepTime(scope)
-  // Whichever comes first, the end outside or a deadline above: nobody may be looking then.
-  if (due !== undefined) keepTime(child)
-  // A deadline above may pass while nobody looks: then it matters which was first.
-  if (endOf(child) === undefined && due !== undefined) keepTime(child)
+  // What is above may end, too, while nobody looks: then it matters which was first.
+  if (endOf(child) === undefined && child.up !== undefined) keepTime(child)
   return child
 }

@@ -13,7 +13,7 @@ import {
   CancelScope,
   ContextNode,
   Deadline,
-  End,
+  type End,
   EndlessScope,
   endOf,
   Follower,
@@ -129,13 +129,13 @@ class DeadlineScope extends CancelScope {
   }
 
   override judge(above: End | undefined, now: number): End | undefined {
-    const { at, cause } = this.due
+    const { at } = this.due
     if (this.#shared || !(at <= now) || above?.cameBefore(at) === true) return above
-    return new End('deadline', cause, at)
+    return this.due.end()
   }
 
   override attach(watch: Watch): void {
-    if (!this.#shared) this.time.set((watch.alarm = new Alarm(this.due.at, this as Scope)))
+    if (!this.#shared) this.time.set((watch.alarm = new Alarm<Scope>(this.due.at, this)))
   }
 
   override detach(watch: Watch): void {
@@ -166,7 +166,7 @@ export function deriveDeadline(
   keepTime(scope)
   const own = same ? due : new Deadline(at, cause, time, date)
   const child = begin(new DeadlineScope(parent, orNone(scope), bindings, time, own, false))
-  if (child.end === undefined && own.at <= now) child.end = new End('deadline', cause, at)
+  if (child.end === undefined && own.at <= now) child.end = own.end()
   return child
 }
 
@@ -256,7 +256,7 @@ class ValueNode extends ContextNode {
 export function withValue<T>(parent: Context, key: Key<T>, value: NoInfer<T>): Context {
   const { scope, bindings } = nodeOf(parent, 'withValue')
   if (!isKey(key)) throw new TypeError(`withValue() needs a key from createKey(), but got ${named(key)}.`)
-  return new ValueNode(parent, scope, new Binding(key as Key<unknown>, value, bindings))
+  return new ValueNode(parent, scope, new Binding(key, value, bindings))
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -305,8 +305,8 @@ class MergeScope extends CancelScope {
 }
 
 /**
- * A context that ends with whichever of its parents ends first, and with that one's error; or by its own `cancel`. Its deadline is the
- * earliest of theirs. Its values are the first one's alone.
+ * A context that ends with whichever of its parents ends first, and with that one's error; or by its own `cancel`. Of several that have ended
+ * already, it is the first one named. Its deadline is the earliest of theirs. Its values are the first one's alone.
  *
  * @throws TypeError when one of them is no context, or when they do not share a clock
  */
@@ -316,8 +316,11 @@ export function merge(first: Context, ...others: readonly Context[]): Cancelable
   if (scopes.some((other) => other.time !== scope.time)) throw new TypeError('merge() needs contexts that share a clock.')
   let due = scope.due
   for (const other of scopes) if (other.due !== undefined && (due === undefined || other.due.at < due.at)) due = other.due
-  for (const s of [scope, ...scopes]) keepTime(s)
   const merged = new MergeScope(first, orNone(scope), bindings, scope.time, due, scopes, others)
+  for (const s of [scope, ...scopes]) {
+    merged.end ??= endOf(s)
+    keepTime(s)
+  }
   endOf(merged)
   return merged
 }
@@ -348,5 +351,5 @@ export function cause(ctx: Context): unknown {
 export function afterFunc(ctx: Context, f: () => void): () => boolean {
   const scope = scopeOf(ctx, 'afterFunc')
   if (typeof f !== 'function') throw new TypeError(`afterFunc() needs a function to run, but got ${named(f)}.`)
-  return register(scope, new Follower(() => void f()))
+  return register(scope, new Follower(f))
 }

@@ -1,10 +1,10 @@
 /** Contexts that are not ours: an object with the members of a `Context` is a parent like any other (contract C63, C64). */
 import { hostClock } from './clock.ts'
 import type { Context } from './context.ts'
-import { kindOf } from './errors.ts'
+import { type ContextError, kindOf } from './errors.ts'
 import { named } from './key.ts'
 import { type Source, SourceScope } from './source.ts'
-import { Binding, ContextNode, Deadline, End, nodeKey, type Scope, timeOf } from './tree.ts'
+import { Binding, ContextNode, Deadline, End, nodeKey, passesOn, type Scope, timeOf } from './tree.ts'
 
 /** Whether a value has the members of a context, be it ours, of another copy of the package, or somebody's own. Reads no property that would observe it. */
 export function isContext(value: unknown): value is Context {
@@ -19,7 +19,7 @@ export function isContext(value: unknown): value is Context {
 }
 
 /** Asks a foreign context by `err()`; listens to its signal; and where it only wraps one of ours, lets that one do it. */
-export class ForeignSource implements Source {
+class ForeignSource implements Source {
   readonly #ctx: Context
   readonly #native: Scope | undefined
   #stop: (() => void) | undefined
@@ -39,8 +39,7 @@ export class ForeignSource implements Source {
 
   watch(wake: () => void): void {
     const { signal } = this.#ctx
-    signal.addEventListener('abort', wake, { once: true })
-    this.#stop = () => signal.removeEventListener('abort', wake)
+    this.#stop = listenTo(signal, wake)
     if (signal.aborted) wake()
   }
 
@@ -59,16 +58,27 @@ export class ForeignSource implements Source {
 
   /** As Go does: what has our node inside, and the very `done` of that node, adds no end of its own. */
   inner(): Scope | undefined {
-    return this.#native !== undefined && this.#ctx.done === this.#native.done ? this.#native : undefined
+    return this.#native !== undefined && passesOn(this.#ctx, this.#native) ? this.#native : undefined
+  }
+}
+
+/** Stands for a foreign context. A value context of that has its very `done` and `signal` (C46). */
+class ForeignScope extends SourceScope {
+  override promise(): Promise<ContextError> {
+    return (this.parent as Context).done
+  }
+
+  override abortSignal(): AbortSignal {
+    return (this.parent as Context).signal
   }
 }
 
 const hostTime = timeOf(hostClock)
 
-const foreignNodes = new WeakMap<Context, SourceScope>()
+const foreignNodes = new WeakMap<Context, ForeignScope>()
 
 /** The node that stands for a context of somebody else's; one for each, however often it is derived from. */
-function foreignNode(ctx: Context): SourceScope {
+function foreignNode(ctx: Context): ForeignScope {
   let node = foreignNodes.get(ctx)
   if (node !== undefined) return node
   const native = nativeOf(ctx)
@@ -80,7 +90,7 @@ function foreignNode(ctx: Context): SourceScope {
     due = left === Infinity ? undefined : new Deadline(time.clock.now() + left, undefined, time, date?.getTime())
   }
   const bindings = new Binding(undefined, undefined, undefined, ctx)
-  node = new SourceScope('', ctx, { up: undefined, bindings, time, due }, new ForeignSource(ctx, native?.scope))
+  node = new ForeignScope('', ctx, { up: undefined, bindings, time, due }, new ForeignSource(ctx, native?.scope))
   foreignNodes.set(ctx, node)
   return node
 }
@@ -111,6 +121,42 @@ export function scopeOf(ctx: Context, caller: string): Scope {
   return nodeOf(ctx, caller).scope
 }
 
+/** Those who listen to a signal, behind one listener on it: Node warns of more than ten. */
+class Listeners {
+  readonly #signal: AbortSignal
+  readonly #wakes = new Set<() => void>()
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+  }
+
+  add(wake: () => void): void {
+    if (this.#wakes.size === 0) this.#signal.addEventListener('abort', this.#run, { once: true })
+    this.#wakes.add(wake)
+  }
+
+  delete(wake: () => void): void {
+    if (this.#wakes.delete(wake) && this.#wakes.size === 0) this.#signal.removeEventListener('abort', this.#run)
+  }
+
+  readonly #run = (): void => {
+    const wakes = [...this.#wakes]
+    this.#wakes.clear()
+    for (const wake of wakes) wake()
+  }
+}
+
+const listening = new WeakMap<AbortSignal, Listeners>()
+
+/** Calls `wake`, which must not throw, when the signal aborts. Whoever listens takes it back, with the function returned; after the abort that is done. */
+export function listenTo(signal: AbortSignal, wake: () => void): () => void {
+  let all = listening.get(signal)
+  if (all === undefined) listening.set(signal, (all = new Listeners(signal)))
+  const listeners = all
+  listeners.add(wake)
+  return () => listeners.delete(wake)
+}
+
 const forgotten = new FinalizationRegistry<() => void>((stop) => stop())
 
 /** Listens to a signal without holding the scope. The listener goes when the scope is collected, or with the function returned. */
@@ -119,8 +165,7 @@ export function listenWeakly(signal: AbortSignal, scope: WeakRef<Scope>, wake: (
     const live = scope.deref()
     if (live !== undefined) wake(live)
   }
-  const stop = (): void => signal.removeEventListener('abort', listener)
-  signal.addEventListener('abort', listener, { once: true })
+  const stop = listenTo(signal, listener)
   const target = scope.deref()
   if (target !== undefined) forgotten.register(target, stop)
   return stop

@@ -59,6 +59,7 @@ export function named(value: unknown): string {
   if (typeof value === 'function') return value.name === '' ? 'a function' : `the function ${value.name}`
   if (typeof value !== 'object') return String(value)
   if (Array.isArray(value)) return 'an array'
-  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
-  return typeof name === 'string' && name !== '' && name !== 'Object' ? `an object of class ${name}` : 'an object'
+  const { constructor } = (Object.getPrototypeOf(value) ?? {}) as { constructor?: unknown }
+  const name = typeof constructor === 'function' ? constructor.name : ''
+  return name !== '' && name !== 'Object' ? `an object of class ${name}` : 'an object'
 }

@@ -3,13 +3,13 @@ import { withSource } from './boundary.ts'
 import type { CancelableContext, Context } from './context.ts'
 import type { Source } from './source.ts'
 import { End, type Scope } from './tree.ts'
-import { listenWeakly } from './foreign.ts'
+import { listenTo, listenWeakly } from './foreign.ts'
 import { named } from './key.ts'
 
 /** Asks the signal while nobody observes, and listens to it while somebody does. */
 class SignalSource implements Source {
   readonly #signal: AbortSignal
-  #wake: (() => void) | undefined
+  #stop: (() => void) | undefined
   #close: (() => void) | undefined
 
   constructor(signal: AbortSignal) {
@@ -21,14 +21,13 @@ class SignalSource implements Source {
   }
 
   watch(wake: () => void): void {
-    this.#wake = wake
-    this.#signal.addEventListener('abort', wake, { once: true })
+    this.#stop = listenTo(this.#signal, wake)
     if (this.#signal.aborted) wake()
   }
 
   unwatch(): void {
-    if (this.#wake !== undefined) this.#signal.removeEventListener('abort', this.#wake)
-    this.#wake = undefined
+    this.#stop?.()
+    this.#stop = undefined
   }
 
   watchWeakly(scope: WeakRef<Scope>, wake: (scope: Scope) => void): void {
@@ -42,7 +41,7 @@ class SignalSource implements Source {
 
 /**
  * A context that ends when `signal` aborts, too, with `signal.reason` as its cause: the way to join an `AbortSignal` into the tree. Its
- * own cancel does not abort the signal. While nobody observes the context, nothing is registered with the signal; its end removes the listener.
+ * own cancel does not abort the signal. The signal gets one listener, which holds no context that nobody observes; it goes with the last of these.
  *
  * @throws TypeError when `parent` is no context, or `signal` no AbortSignal
  */

@@ -5,7 +5,7 @@ import {
   type Binding,
   CancelScope,
   type Deadline,
-  End,
+  type End,
   endOf,
   finish,
   keepTime,
@@ -61,7 +61,7 @@ export class SourceScope extends CancelScope {
   override judge(above: End | undefined, now: number): End | undefined {
     const end = above ?? this.#poll()
     if (end !== undefined || this.#deadline === undefined || !(this.#deadline.at <= now)) return end
-    return new End('deadline', this.#deadline.cause, this.#deadline.at)
+    return this.#deadline.end()
   }
 
   #poll(): End | undefined {
@@ -81,7 +81,7 @@ export class SourceScope extends CancelScope {
     if (inner === undefined) this.#source.watch(() => this.#wake())
     else this.#inner = inner.endless ? none : [inner]
     if (this.#deadline !== undefined && this.end === undefined) {
-      this.time.set((watch.alarm = new Alarm(this.#deadline.at, this as Scope)))
+      this.time.set((watch.alarm = new Alarm<Scope>(this.#deadline.at, this)))
     }
   }
 

@@ -9,7 +9,7 @@
  *   the root, and arms its deadline. From then on an end is pushed: first every linked descendant is marked, then
  *   listeners run, so that no listener ever sees a half-ended tree. The last observer's removal unlinks it again.
  */
-import { Alarm, type Clock, Timetable } from './clock.ts'
+import { type Alarm, type Clock, Timetable } from './clock.ts'
 import type { CancelableContext, CancelFunc, Context } from './context.ts'
 import { CanceledError, type ContextError, DeadlineExceededError, type Kind, withoutStack } from './errors.ts'
 import { showState } from './inspect.ts'
@@ -19,18 +19,23 @@ import { createKey, isKey, type Key, named } from './key.ts'
 // Ends and deadlines
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** Counts ends as they are found, and deadlines as they are set: of two at one instant, the lower is first. */
+let order = 0
+
 /** An end as it happened: shared by every context that it ended. Its error is made when somebody first looks. */
 export class End {
   readonly kind: Kind
   readonly cause: unknown
   /** The instant, by the tree's clock; NaN where nobody below could need it. */
   readonly at: number
+  readonly #order: number
   #error: ContextError | undefined
 
-  constructor(kind: Kind, cause: unknown, at: number, error?: ContextError) {
+  constructor(kind: Kind, cause: unknown, at: number, error?: ContextError, count: number = ++order) {
     this.kind = kind
     this.cause = cause
     this.at = at
+    this.#order = count
     this.#error = error
   }
 
@@ -44,6 +49,14 @@ export class End {
   /** The same, of which it is known only now when it happened. */
   dated(at: number): End {
     return new End(this.kind, this.cause, at, this.#error)
+  }
+
+  /** Whether this end came before another one, as far as the instants are known; at one instant a deadline comes first. */
+  before(other: End): boolean {
+    if (this.at < other.at) return true
+    if (this.at > other.at) return false
+    if (this.at === other.at && this.kind !== other.kind) return this.kind === 'deadline'
+    return this.#order < other.#order
   }
 
   /** Whether this end came before a deadline at `at` passed. One of unknown instant did not; of two deadlines at once the outer one counts. */
@@ -60,14 +73,16 @@ export class Deadline {
   /** By the tree's clock. */
   readonly at: number
   readonly cause: unknown
+  readonly #order = ++order
   readonly #time: Time
+  readonly #given: number | undefined
   #date: number | undefined
 
   constructor(at: number, cause: unknown, time: Time, date?: number) {
     this.at = at
     this.cause = cause
     this.#time = time
-    this.#date = date
+    this.#given = this.#date = date
   }
 
   get date(): Date {
@@ -75,13 +90,18 @@ export class Deadline {
     return new Date((this.#date ??= Math.round(Math.min(lastDate, Math.max(-lastDate, clock.wall() + (this.at - clock.now()))))))
   }
 
-  /** Whether it is the one asked for. A wall clock may tell whole milliseconds only: then one Date, asked for twice, comes to two instants. */
+  /** Whether it is the one asked for. A wall clock may tell whole milliseconds only: then one Date, given twice, comes to two instants. */
   is(at: number, date: number | undefined): boolean {
-    return this.at === at || (date !== undefined && this.#date === date && Math.abs(this.at - at) < 2)
+    return this.at === at || (date !== undefined && this.#given === date && Math.abs(this.at - at) < 2)
   }
 
   remaining(): number {
     return Math.max(0, this.at - this.#time.clock.now())
+  }
+
+  /** The end that it is when it has passed. */
+  end(): End {
+    return new End('deadline', this.cause, this.at, undefined, this.#order)
   }
 }
 
@@ -258,8 +278,9 @@ function stirred(scope: Scope): boolean {
 function look(scope: Scope): End | undefined {
   const now = scope.due === undefined ? Number.NaN : scope.time.clock.now()
   const passed = scope.due !== undefined && scope.due.at <= now
-  if (passed) scope.time.catchUp(now)
   if (!passed && !stirred(scope) && allQuiet(scope)) return undefined
+  // What is observed and was due ends first, so that nothing found here makes its deadline lose.
+  if (scope.time.size > 0) scope.time.catchUp(passed ? now : scope.time.clock.now())
   if (scope.end !== undefined) return scope.end
 
   const wave: Watch[] = []
@@ -307,7 +328,7 @@ function allQuiet(scope: Scope): boolean {
 /** Ends a live scope whose parents are settled, if one of them has ended or it ends by itself; of several, by whichever was first. */
 function settle(scope: Scope, now: number, wave: Watch[]): void {
   let end = scope.up?.end
-  for (const { end: other } of scope.others) if (other !== undefined && (end === undefined || other.at < end.at)) end = other
+  for (const { end: other } of scope.others) if (other !== undefined && (end === undefined || other.before(end))) end = other
   end = scope.judge(end, now)
   if (end === undefined) scope.seen = epoch
   else mark(scope, end, wave)
@@ -437,7 +458,7 @@ export abstract class ContextNode implements Context {
   }
 
   get done(): Promise<ContextError> {
-    return this.scope.promise()
+    return question?.scope === this.scope ? question.give() : this.scope.promise()
   }
 
   get signal(): AbortSignal {
@@ -445,13 +466,13 @@ export abstract class ContextNode implements Context {
   }
 
   value<T>(key: Key<T>): T | undefined {
+    if (!isKey(key)) throw new TypeError(`value() needs a key from createKey(), but got ${named(key)}.`)
     let last: Binding | undefined
     for (let b = this.bindings; b !== undefined; b = b.outer) {
       if (b.key === key) return b.value as T
       last = b
     }
     if ((key as unknown) === nodeKey) return this as unknown as T
-    if (!isKey(key)) throw new TypeError(`value() needs a key from createKey(), but got ${named(key)}.`)
     return last?.foreign?.value(key)
   }
 
@@ -473,8 +494,54 @@ export abstract class ContextNode implements Context {
 }
 
 function showForeign(ctx: Context): string {
-  const own = ctx.toString
-  return own === Object.prototype.toString ? (ctx.constructor?.name ?? 'Object') : String(ctx)
+  return Reflect.get(ctx, 'toString') === Object.prototype.toString ? (ctx.constructor?.name ?? 'Object') : String(ctx)
+}
+
+/** Put to a context that may be a wrapper: is your `done` that of this scope? Whoever is asked gets a stand-in, and does not observe the scope. */
+class Question {
+  readonly scope: Scope
+  readonly answer: Promise<ContextError>
+  #resolve: ((error: ContextError) => void) | undefined
+  given = false
+
+  constructor(scope: Scope) {
+    this.scope = scope
+    this.answer = new Promise((resolve) => (this.#resolve = resolve))
+  }
+
+  give(): Promise<ContextError> {
+    this.given = true
+    return this.answer
+  }
+
+  /** Somebody has kept the stand-in: from now on it is the scope's `done`. */
+  keep(): void {
+    const watch = (this.scope.watch ??= new Watch(this.scope))
+    if (watch.done === undefined) [watch.done, watch.resolve] = [this.answer, this.#resolve]
+    else void watch.done.then(this.#resolve)
+    link(watch)
+  }
+}
+
+let question: Question | undefined
+
+/** Whether `ctx` gives the very `done` of a live scope. Observes the scope only where `ctx` keeps what it was given. */
+export function passesOn(ctx: Context, scope: Scope): boolean {
+  if (scope.watch?.done !== undefined || endOf(scope) !== undefined) return ctx.done === scope.promise()
+  const [first, second] = [new Question(scope), new Question(scope)]
+  const answers: unknown[] = []
+  for (const each of [first, second]) {
+    const outer = question
+    question = each
+    try {
+      answers.push(ctx.done)
+    } finally {
+      question = outer
+    }
+  }
+  if (answers[0] === first.answer && answers[1] === second.answer) return true
+  for (const each of [first, second]) if (each.given) each.keep()
+  return answers[0] === first.answer
 }
 
 const scopeOfSignal: unique symbol = Symbol('ctxbridge.scope')

@@ -2,6 +2,7 @@
 import { constants } from 'node:os'
 import { listen } from '../lib/boundary.ts'
 import { type CancelableContext, type Context, withCancel } from '../lib/context.ts'
+import { scopeOf } from '../lib/foreign.ts'
 import { named } from '../lib/key.ts'
 
 /** The cause of a context that a signal ended. */
@@ -29,16 +30,23 @@ export class SignalError extends Error {
  * @throws TypeError when `parent` is no context, or a name is of no signal that this system lets a process catch
  */
 export function notifyContext(parent: Context, ...signals: readonly NodeJS.Signals[]): CancelableContext {
-  const ctx = withCancel(parent)
+  scopeOf(parent, 'notifyContext')
   const names = signals.length > 0 ? signals : (['SIGINT', 'SIGTERM'] as const)
-  const unknown = names.find((name) => !Object.hasOwn(constants.signals, name) || name === 'SIGKILL' || name === 'SIGSTOP')
-  if (unknown !== undefined)
-    throw new TypeError(`notifyContext() needs names of signals that can be caught, such as 'SIGINT', but got ${named(unknown)}.`)
+  for (const name of names) {
+    if (Object.hasOwn(constants.signals, name) && name !== 'SIGKILL' && name !== 'SIGSTOP') continue
+    throw new TypeError(`notifyContext() needs names of signals that can be caught, such as 'SIGINT', but got ${named(name)}.`)
+  }
+  const ctx = withCancel(parent)
   if (ctx.err() !== undefined) return ctx
-  const onSignal = (signal: NodeJS.Signals): void => ctx.cancel(new SignalError(signal))
-  for (const name of names) process.on(name, onSignal)
-  listen(ctx, () => {
+  const giveBack = (): void => {
     for (const name of names) process.off(name, onSignal)
-  })
+  }
+  const onSignal = (signal: NodeJS.Signals): void => {
+    // First, so that a second signal also ends a process whose listeners are slow.
+    giveBack()
+    ctx.cancel(new SignalError(signal))
+  }
+  for (const name of names) process.on(name, onSignal)
+  listen(ctx, giveBack)
   return ctx
 }

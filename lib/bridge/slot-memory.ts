@@ -27,7 +27,7 @@
 const WORD = Int32Array.BYTES_PER_ELEMENT
 const LINE = 16
 
-export const SLOT_WORDS = 32
+const SLOT_WORDS = 32
 export const SLOT_BYTES: number = SLOT_WORDS * WORD
 
 /** Words of a slot, relative to its first. */

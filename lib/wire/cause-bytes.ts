@@ -6,7 +6,7 @@ import { shortenCause } from './cause-shorten.ts'
 import { type Result, refuse } from './result.ts'
 
 /** The smallest place that every cause fits into, shortened as far as need be. */
-export const minCauseBytes = 32
+const minCauseBytes = 32
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

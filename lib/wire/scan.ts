@@ -162,8 +162,8 @@ function addKey(keys: Keys, bytes: Uint8Array, at: number, length: number): Refu
 
 /** A string with one unit for each byte: not the key's text, but as good as it for telling keys apart. */
 function latin1(bytes: Uint8Array, start: number, end: number): string {
-  // Engines hash strings that look like array indices without a seed, so a peer could choose keys that collide. None of
-  // these looks like one.
+  // Strings that look like array indices are hashed without a seed by some engines, Node 20.19's among them, so a peer could
+  // choose keys that collide. None of these looks like one.
   let text = '.'
   // In pieces, since the number of arguments that a call may have is limited.
   for (let at = start; at < end; at += 1024) {

@@ -1,4 +1,4 @@
-import { addAbortListener, EventEmitter, once } from 'node:events'
+import { addAbortListener, EventEmitter, getEventListeners, once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { PassThrough, Readable } from 'node:stream'
@@ -9,22 +9,10 @@ import { describe, expect, it } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 import { collected, turn } from '../support/gc.ts'
 
-/** A signal that counts its listeners. */
+/** A signal, and how many listeners it has at present. */
 function counted(): { controller: AbortController; listeners: () => number } {
   const controller = new AbortController()
-  const { signal } = controller
-  const listeners = new Set<unknown>()
-  const add = signal.addEventListener.bind(signal)
-  const remove = signal.removeEventListener.bind(signal)
-  signal.addEventListener = (type: string, listener: never, options?: never) => {
-    listeners.add(listener)
-    add(type, listener, options)
-  }
-  signal.removeEventListener = (type: string, listener: never, options?: never) => {
-    listeners.delete(listener)
-    remove(type, listener, options)
-  }
-  return { controller, listeners: () => listeners.size }
+  return { controller, listeners: () => getEventListeners(controller.signal, 'abort').length }
 }
 
 describe('ctx.signal', () => {
@@ -148,23 +136,65 @@ describe('withSignal', () => {
     expect(withSignal(parent, AbortSignal.abort('signal')).err()).toBe(parent.err())
   })
 
-  it('C56: listens only while it is observed, and its end removes the listener', () => {
-    for (const end of ['own cancel', 'parent', 'signal', 'stop'] as const) {
-      const { controller, listeners } = counted()
-      const [parent, cancelParent] = withCancel(background())
-      const ctx = withSignal(parent, controller.signal)
-      expect(listeners(), 'nobody observes').toBe(0)
-      const child = withCancel(ctx)
-      const stop = afterFunc(child, () => {})
-      expect(listeners(), 'somebody observes').toBe(1)
-      if (end === 'own cancel') ctx.cancel()
-      if (end === 'parent') cancelParent()
-      if (end === 'signal') controller.abort()
-      if (end === 'stop') expect(stop()).toBe(true)
-      expect(child.err() === undefined, end).toBe(end === 'stop')
-      // The platform took back what had run, being registered for once.
-      if (end !== 'signal') expect(listeners(), end).toBe(0)
+  it('C56: its end removes the listener from the signal, whatever ended it, observed or not', () => {
+    for (const observed of [false, true]) {
+      for (const end of ['own cancel', 'parent', 'deadline', 'signal'] as const) {
+        const clock = new FakeClock()
+        const { controller, listeners } = counted()
+        const parent = withTimeout(createRoot({ clock }), 10)
+        const ctx = withSignal(parent, controller.signal)
+        const child = withCancel(ctx)
+        if (observed) afterFunc(child, () => {})
+        expect(listeners()).toBe(1)
+        if (end === 'own cancel') ctx.cancel()
+        if (end === 'parent') parent.cancel()
+        if (end === 'deadline') clock.advance(10)
+        if (end === 'signal') controller.abort()
+        expect(child.err(), end).toBeDefined()
+        expect(listeners(), end).toBe(0)
+      }
     }
+  })
+
+  it('C56: under a root, which never ends, it listens only while it is observed', () => {
+    const { controller, listeners } = counted()
+    const ctx = withSignal(background(), controller.signal)
+    expect(listeners()).toBe(0)
+    const stop = afterFunc(withCancel(ctx), () => {})
+    expect(listeners()).toBe(1)
+    expect(stop()).toBe(true)
+    expect(listeners()).toBe(0)
+    controller.abort('why')
+    expect(cause(ctx)).toBe('why')
+  })
+
+  it('C56: an abort before the end of the parent counts, and one after it does not, though nobody looked', () => {
+    for (const first of ['signal', 'parent'] as const) {
+      const { controller } = counted()
+      const parent = withCancel(background())
+      const ctx = withSignal(withCancel(parent), controller.signal)
+      if (first === 'signal') controller.abort('signal')
+      parent.cancel('parent')
+      controller.abort('signal')
+      expect([cause(ctx), cause(parent)]).toEqual([first, 'parent'])
+    }
+  })
+
+  it('C56: however many contexts join one signal, it has one listener, and Node has nothing to warn of', async () => {
+    const warnings: unknown[] = []
+    const warn = (warning: unknown): number => warnings.push(warning)
+    process.on('warning', warn)
+    const { controller, listeners } = counted()
+    const parent = withCancel(background())
+    const contexts = Array.from({ length: 100 }, () => withSignal(parent, controller.signal))
+    for (const ctx of contexts.slice(0, 50)) void ctx.signal
+    expect(listeners()).toBe(1)
+    contexts[0]?.cancel('own')
+    controller.abort('signal')
+    await turn()
+    process.off('warning', warn)
+    expect(warnings).toEqual([])
+    expect(contexts.map((ctx) => cause(ctx))).toEqual(['own', ...Array.from({ length: 99 }, () => 'signal')])
   })
 
   it('C56: the order of an abort and a deadline below it is exact, though nobody looks', () => {

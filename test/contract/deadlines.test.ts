@@ -330,6 +330,19 @@ describe('deadlines', () => {
     expect(ctx.err()).toBe(joined.err())
   })
 
+  it('C30: an abort that somebody saw inside the dispatch does not beat a deadline below that had passed, and is observed', () => {
+    const { clock, root } = setting()
+    const controller = new AbortController()
+    let joined: Context | undefined
+    controller.signal.addEventListener('abort', () => joined?.err())
+    joined = withSignal(root, controller.signal)
+    const ctx = withTimeout(joined, 10, 'deadline')
+    void ctx.signal
+    clock.block(15)
+    controller.abort('signal')
+    expect([cause(joined), cause(ctx)]).toEqual(['signal', 'deadline'])
+  })
+
   it('C30: the end of a foreign context counts by its instant, though nobody looked', () => {
     for (const [endAt, expected] of [
       [5, 'foreign'],

@@ -9,6 +9,7 @@ import {
   CanceledError,
   cause,
   type Context,
+  type ContextError,
   createKey,
   createRoot,
   DeadlineExceededError,
@@ -89,6 +90,67 @@ describe('an object with the members of a Context', () => {
     expect(wrapper.asked.has('signal')).toBe(false)
     inner.cancel()
     expect(children.every((child) => child.signal.aborted && child.err() === inner.err())).toBe(true)
+  })
+
+  it('C63: a wrapper that adds nothing costs nothing: what it wraps is observed only while a descendant is', async () => {
+    const clock = new FakeClock()
+    const parent = withCancel(createRoot({ clock }))
+    void parent.signal
+    const refs = [0, 1, 2].map((use) => {
+      const inner = withTimeout(parent, 1_000)
+      const wrapper = use === 2 ? new Wrapper(new Wrapper(inner)) : new Wrapper(inner)
+      // A deadline below it, and a merge, need to know when it ends, and find out without observing it.
+      const child = use === 0 ? withTimeout(wrapper, 500) : merge(wrapper, withCancel(parent))
+      expect(child.err()).toBeUndefined()
+      expect(clock.timers).toBe(0)
+      const stop = afterFunc(child, () => {})
+      expect(clock.timers).toBe(1)
+      expect(stop()).toBe(true)
+      expect(clock.timers).toBe(0)
+      expect([wrapper.asked.has('signal'), inner.err()]).toEqual([false, undefined])
+      return new WeakRef(inner)
+    })
+    expect(await collected(...refs)).toBe(true)
+    expect(parent.err()).toBeUndefined()
+  })
+
+  it('C63: a wrapper that keeps the done it was given once, or hands on one made of it, is told of the end all the same', async () => {
+    class Keeping extends Wrapper {
+      #done: Promise<ContextError> | undefined
+      override get done(): Promise<ContextError> {
+        return (this.#done ??= super.done)
+      }
+    }
+    class Adding extends Wrapper {
+      #done: Promise<ContextError> | undefined
+      override get done(): Promise<ContextError> {
+        return (this.#done ??= super.done.then((error) => error))
+      }
+    }
+    for (const Kind of [Keeping, Adding]) {
+      const inner = withCancel(background())
+      const wrapper = new Kind(inner)
+      // Asks, and must not spoil what the wrapper keeps.
+      const child = withTimeout(wrapper, 1_000_000)
+      const heard = [wrapper.done, child.done, inner.done]
+      inner.cancel('why')
+      expect(await Promise.all(heard)).toEqual([inner.err(), inner.err(), inner.err()])
+      expect(cause(child)).toBe('why')
+    }
+  })
+
+  it('C63: a key that is none is refused below it, too', () => {
+    for (const ctx of [withCancel(new Wrapper(background())), withValue(new Independent(), key, 'v')]) {
+      for (const none of [undefined, null, 'key', {}]) expect(() => ctx.value(none as never)).toThrow(TypeError)
+    }
+  })
+
+  it('C63: a value context of it has its very signal and done', async () => {
+    for (const ctx of [new Wrapper(withCancel(background())), new EndWrapper(background()), new Independent()]) {
+      const value = withValue(withValue(ctx, key, 'v'), key, 'w')
+      expect(value.signal).toBe(ctx.signal)
+      expect(value.done).toBe(ctx.done)
+    }
   })
 
   it('C63: one that is not ours has a listener only while something below is observed', () => {

@@ -13,6 +13,7 @@ import {
   race,
   sleep,
   withCancel,
+  withSignal,
   withTimeout,
   withValue,
 } from 'ctxbridge'
@@ -62,6 +63,45 @@ describe('merge', () => {
       expect(m.err()).toBeInstanceOf(DeadlineExceededError)
       expect(m.err()).toBe(b.err())
     }
+  })
+
+  it('C58: of two that end at one instant, the one that ended first counts, though nobody looked', () => {
+    const root = createRoot({ clock: new FakeClock() })
+    for (const observed of [false, true]) {
+      const [a, b] = [withCancel(root), withCancel(root)]
+      const merged = [merge(a, b), merge(b, a), merge(withCancel(root), withCancel(b), withCancel(a))]
+      if (observed) for (const ctx of merged) expect(ctx.signal.aborted).toBe(false)
+      a.cancel('a')
+      b.cancel('b')
+      expect(merged.map((ctx) => cause(ctx))).toEqual(['a', 'a', 'a'])
+    }
+  })
+
+  it('C58: of two deadlines at one instant, and of a deadline and a cancel at it, each way round, the same one counts', () => {
+    for (const observed of [false, true]) {
+      const clock = new FakeClock()
+      const root = createRoot({ clock })
+      const [a, b] = [withTimeout(root, 10, 'a'), withTimeout(root, 10, 'b')]
+      const canceled = withCancel(root)
+      const merged = [merge(a, b), merge(b, a), merge(canceled, b), merge(b, canceled)]
+      if (observed) for (const ctx of merged) expect(ctx.signal.aborted).toBe(false)
+      clock.block(10)
+      canceled.cancel('cancel')
+      expect(merged.map((ctx) => cause(ctx))).toEqual(['a', 'a', 'b', 'b'])
+    }
+  })
+
+  it('C58: of several that have ended already, the first one named counts, however they ended', () => {
+    const clock = new FakeClock()
+    const root = createRoot({ clock })
+    const [canceled, timed, live] = [withCancel(root), withTimeout(root, 10, 'deadline'), withCancel(root)]
+    const joined = withSignal(root, AbortSignal.abort('signal'))
+    canceled.cancel('cancel')
+    clock.block(20)
+    const orders = [[timed, canceled], [canceled, timed], [live, joined, timed], [withCancel(timed), joined]] as const
+    expect(orders.map(([first, ...others]) => cause(merge(first, ...others)))).toEqual(['deadline', 'cancel', 'signal', 'deadline'])
+    expect(merge(live, timed, canceled).err()).toBe(timed.err())
+    expect(live.err()).toBeUndefined()
   })
 
   it('C58: has the earliest deadline, and the values of the first parent alone', () => {

@@ -34,8 +34,8 @@ describe('values', () => {
 
   it.each(['name', Symbol('name'), 7, null, undefined, {}, { name: 'name' }, [], () => {}])('C45: anything else as a key throws a TypeError: %s', (key) => {
     for (const ctx of [background(), withValue(background(), name, 'a'), withCancel(background())]) {
-      expect(() => withValue(ctx, key as never, 1 as never)).toThrow(/^withValue\(\) needs a key from createKey\(\), but got /)
-      expect(() => withValue(ctx, key as never, 1 as never)).toThrow(TypeError)
+      expect(() => withValue(ctx, key as never, 1)).toThrow(/^withValue\(\) needs a key from createKey\(\), but got /)
+      expect(() => withValue(ctx, key as never, 1)).toThrow(TypeError)
       expect(() => ctx.value(key as never)).toThrow(/^value\(\) needs a key from createKey\(\), but got /)
     }
   })

@@ -79,7 +79,14 @@ describe('a call', () => {
     ['a function', () => {}],
     ['a class', new Map()],
     ['a bigint', 1n],
-    ['what throws when it is read', { get x() { throw new Error('no') } }],
+    [
+      'what throws when it is read',
+      {
+        get x() {
+          throw new Error('no')
+        },
+      },
+    ],
   ])('rejects when an argument is %s, and sends nothing', async (_name, argument) => {
     const pair = await joined({ server: { serve: { f: () => {} } } })
     const error = await rejection(pair.client.link.call(background(), 'f', [argument]))
@@ -108,14 +115,24 @@ describe('a call', () => {
   it('whose context ends while its arguments are read is not sent', async () => {
     const pair = await joined({ server: { serve: { f: () => {} } } })
     const ctx = withCancel(pair.client.root)
-    const argument = { get x() { ctx.cancel(); return 1 } }
+    const argument = {
+      get x() {
+        ctx.cancel()
+        return 1
+      },
+    }
     expect(await rejection(pair.client.link.call(ctx, 'f', [argument]))).toBe(ctx.err())
     expect(pair.client.link.stats()).toMatchObject({ calls: 0, queued: 0 })
   })
 
   it('whose link ends while its arguments are read rejects', async () => {
     const pair = await joined({ server: { serve: { f: () => {} } } })
-    const argument = { get x() { pair.client.link.close(); return 1 } }
+    const argument = {
+      get x() {
+        pair.client.link.close()
+        return 1
+      },
+    }
     await expect(pair.client.link.call(background(), 'f', [argument])).rejects.toMatchObject({ code: 'ERR_LINK_LOST' })
     expect(pair.client.link.stats()).toMatchObject({ calls: 0, queued: 0 })
   })
@@ -144,7 +161,15 @@ describe('an error', () => {
   })
 
   it('that was thrown with a path in its stack is sent without it', async () => {
-    const pair = await joined({ server: { serve: { f: () => { throw new Error('x') } } } })
+    const pair = await joined({
+      server: {
+        serve: {
+          f: () => {
+            throw new Error('x')
+          },
+        },
+      },
+    })
     const result = rejection(pair.client.link.call(background(), 'f', []))
     await turn()
     pair.toServer()
@@ -156,29 +181,81 @@ describe('an error', () => {
   })
 
   it.each([['text'], [null], [undefined], [0], [Number.NaN]])('%j that is none crosses as it is', async (value) => {
-    expect(await thrown(() => { throw value })).toStrictEqual(value)
+    expect(
+      await thrown(() => {
+        throw value
+      }),
+    ).toStrictEqual(value)
   })
 
   it('of a context of the method itself keeps its kind', async () => {
-    const error = await thrown(() => { throw new CanceledError({ cause: 'own' }) })
+    const error = await thrown(() => {
+      throw new CanceledError({ cause: 'own' })
+    })
     expect(error).toBeInstanceOf(CanceledError)
     expect(error).toMatchObject({ cause: 'own' })
   })
 
   it.each<[string, () => unknown]>([
-    ['thrown synchronously', () => { throw new Error('x') }],
+    [
+      'thrown synchronously',
+      () => {
+        throw new Error('x')
+      },
+    ],
     ['of a rejected promise', () => Promise.reject(new Error('x'))],
-    ['of a thenable that throws', () => ({ then() { throw new Error('x') } })],
-    ['of a getter named then', () => ({ get then() { throw new Error('x') } })],
-    ['of a thenable that rejects', () => ({ then(_: unknown, reject: (e: unknown) => void) { reject(new Error('x')) } })],
-    ['of an async function', async () => { await null; throw new Error('x') }],
+    [
+      'of a thenable that throws',
+      () => ({
+        then() {
+          throw new Error('x')
+        },
+      }),
+    ],
+    [
+      'of a getter named then',
+      () => ({
+        get then() {
+          throw new Error('x')
+        },
+      }),
+    ],
+    [
+      'of a thenable that rejects',
+      () => ({
+        then(_: unknown, reject: (e: unknown) => void) {
+          reject(new Error('x'))
+        },
+      }),
+    ],
+    [
+      'of an async function',
+      async () => {
+        await null
+        throw new Error('x')
+      },
+    ],
   ])('%s is the rejection', async (_name, f) => {
     expect(await thrown(f)).toMatchObject({ name: 'Error', message: 'x' })
   })
 
   it('that cannot be described is one all the same', async () => {
-    const wild = new Proxy({}, { get() { throw new Error('trap') }, getPrototypeOf() { throw new Error('trap') } })
-    expect(await thrown(() => { throw wild })).toEqual(expect.any(String))
+    const wild = new Proxy(
+      {},
+      {
+        get() {
+          throw new Error('trap')
+        },
+        getPrototypeOf() {
+          throw new Error('trap')
+        },
+      },
+    )
+    expect(
+      await thrown(() => {
+        throw wild
+      }),
+    ).toEqual(expect.any(String))
   })
 })
 
@@ -198,7 +275,13 @@ describe('a method that can be called', () => {
     [symbol]: calls,
     notFunction: 7,
   })
-  Object.defineProperty(served, 'getter', { get: () => { calls(); return calls }, enumerable: true })
+  Object.defineProperty(served, 'getter', {
+    get: () => {
+      calls()
+      return calls
+    },
+    enumerable: true,
+  })
   Object.defineProperty(served, 'hidden', { value: () => 'not enumerable, but own' })
   Object.defineProperty(served, '__proto__', { value: calls })
 
@@ -210,8 +293,21 @@ describe('a method that can be called', () => {
   })
 
   it.each([
-    'inherited', 'toString', 'hasOwnProperty', 'valueOf', '__proto__', '__defineGetter__', '__private', 'constructor', 'then',
-    'getter', 'notFunction', 'Symbol(hidden)', 'missing', ' ', '\u0000',
+    'inherited',
+    'toString',
+    'hasOwnProperty',
+    'valueOf',
+    '__proto__',
+    '__defineGetter__',
+    '__private',
+    'constructor',
+    'then',
+    'getter',
+    'notFunction',
+    'Symbol(hidden)',
+    'missing',
+    ' ',
+    '\u0000',
   ])('is not %j', async (name) => {
     const pair = await joined({ server: { serve: served } })
     const result = rejection(pair.client.link.call(background(), name, []))
@@ -231,7 +327,14 @@ describe('a method that can be called', () => {
   })
 
   it('is none of a proxy whose traps throw', async () => {
-    const serve = new Proxy({}, { getOwnPropertyDescriptor() { throw new Error('trap') } })
+    const serve = new Proxy(
+      {},
+      {
+        getOwnPropertyDescriptor() {
+          throw new Error('trap')
+        },
+      },
+    )
     const pair = await joined({ server: { serve } })
     const result = rejection(pair.client.link.call(background(), 'x', []))
     await pair.settle()
@@ -249,7 +352,5 @@ test('a call before the peer has greeted goes out behind our own greeting', asyn
 test('the greeting says the limits and the name', async () => {
   const side = new Side({ serve: { f: () => {} }, name: 'me', limits: { maxCalls: 7, maxMessage: 2_048 } })
   await turn()
-  expect(side.channel.frames()).toEqual([
-    [{ type: 'hello', version: 1, limits: { maxMessage: 2_048, maxCalls: 7 }, name: 'me' }],
-  ])
+  expect(side.channel.frames()).toEqual([[{ type: 'hello', version: 1, limits: { maxMessage: 2_048, maxCalls: 7 }, name: 'me' }]])
 })

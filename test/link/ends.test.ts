@@ -1,14 +1,6 @@
 /** How the end of a call's context reaches the other side, and what may cross it on the way. */
 import { describe, expect, it, test, vi } from 'vitest'
-import {
-  afterFunc,
-  background,
-  type Context,
-  cause,
-  createRoot,
-  withCancel,
-  withTimeout,
-} from '../../lib/context.ts'
+import { afterFunc, background, type Context, cause, createRoot, withCancel, withTimeout } from '../../lib/context.ts'
 import { CanceledError, DeadlineExceededError, LinkLostError, RemoteError } from '../../lib/errors.ts'
 import { Independent } from '../support/foreign.ts'
 import { collected, turn } from '../support/gc.ts'
@@ -95,6 +87,20 @@ describe('a cancel', () => {
     side.raw([3, 1, 1, null])
     expect(side.open).toBe(true)
     expect(side.link.stats().handlers).toBe(1)
+  })
+
+  it('of several contexts in one turn keeps the cause of each', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const contexts = [1, 2, 3].map(() => withCancel(pair.client.root))
+    const results = contexts.map((ctx) => rejection(pair.client.link.call(ctx, 'held', [])))
+    await pair.settle()
+    for (const [i, ctx] of contexts.entries()) ctx.cancel(`cause ${i}`)
+    expect(await Promise.all(results)).toEqual(contexts.map((ctx) => ctx.err()))
+    await pair.settle()
+    expect(held.contexts.map(cause)).toEqual(['cause 0', 'cause 1', 'cause 2'])
+    held.finishAll()
+    await pair.settle()
   })
 
   it('of a thousand calls under one context is one message', async () => {
@@ -242,22 +248,25 @@ describe('a deadline', () => {
     expect(side.link.stats().handlers).toBe(0)
   })
 
-  it.each([2 ** 31 - 1, 2 ** 31, 2 ** 32, 1e12, 8.64e15, 2 ** 53, 1e308])('%d ms ahead does not end anything at once', async (left) => {
-    const held = new Held()
-    const side = new Side({ serve: { held: held.method } })
-    side.raw(hello, callFrame(1, 'held', [left, null, []]))
-    await turn()
-    const ctx = held.ctx()
-    void ctx.signal
-    side.clock.advance(2 ** 31 - 2)
-    expect(ctx.err()).toBeUndefined()
-    // Not even where it is beyond all dates.
-    expect(() => String(ctx)).not.toThrow()
-    expect(ctx.deadline?.getTime()).not.toBeNaN()
-    held.finishAll()
-    await turn()
-    expect(side.clock.timers).toBe(0)
-  })
+  it.each([2 ** 31 - 1, 2 ** 31, 2 ** 32, 1e12, 8.64e15, 2 ** 53, 1e308])(
+    '%d ms ahead does not end anything at once',
+    async (left) => {
+      const held = new Held()
+      const side = new Side({ serve: { held: held.method } })
+      side.raw(hello, callFrame(1, 'held', [left, null, []]))
+      await turn()
+      const ctx = held.ctx()
+      void ctx.signal
+      side.clock.advance(2 ** 31 - 2)
+      expect(ctx.err()).toBeUndefined()
+      // Not even where it is beyond all dates.
+      expect(() => String(ctx)).not.toThrow()
+      expect(ctx.deadline?.getTime()).not.toBeNaN()
+      held.finishAll()
+      await turn()
+      expect(side.clock.timers).toBe(0)
+    },
+  )
 
   it('of a foreign context that counts wrongly does not break the link', async () => {
     const held = new Held()
@@ -274,7 +283,16 @@ describe('a deadline', () => {
 describe("the handler's context", () => {
   it('ends when the handler returns, so that what it left running stops', async () => {
     let inner: Context | undefined
-    const pair = await joined({ server: { serve: { f: (ctx: Context) => { inner = ctx; return 1 } } } })
+    const pair = await joined({
+      server: {
+        serve: {
+          f: (ctx: Context) => {
+            inner = ctx
+            return 1
+          },
+        },
+      },
+    })
     const result = pair.client.link.call(background(), 'f', [])
     await pair.settle()
     expect(await result).toBe(1)
@@ -284,7 +302,10 @@ describe("the handler's context", () => {
   it('has the parent that the transport gave', async () => {
     let path = ''
     const pair = await joined({
-      server: { root: (name) => createRoot({ name: `Link(${name})` }), serve: { f: (ctx: Context) => void (path = String(ctx)) } },
+      server: {
+        root: (name) => createRoot({ name: `Link(${name})` }),
+        serve: { f: (ctx: Context) => void (path = String(ctx)) },
+      },
     })
     const result = pair.client.link.call(background(), 'f', [])
     await pair.settle()
@@ -323,7 +344,16 @@ describe("the handler's context", () => {
 
 describe('nothing is left', () => {
   test('on a foreign context that lives long', async () => {
-    const pair = await joined({ server: { serve: { f: () => 1, throws: () => { throw new Error('x') } } } })
+    const pair = await joined({
+      server: {
+        serve: {
+          f: () => 1,
+          throws: () => {
+            throw new Error('x')
+          },
+        },
+      },
+    })
     const ctx = new Independent()
     for (let i = 0; i < 10; i++) {
       const results = [pair.client.link.call(ctx, 'f', []), rejection(pair.client.link.call(ctx, 'throws', []))]

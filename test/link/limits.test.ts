@@ -70,7 +70,10 @@ describe('the size of a message', () => {
   it('bounds arguments and results, with an error for the caller alone', async () => {
     const pair = await joined({
       client: { limits: { maxMessage: 2_048 } },
-      server: { serve: { f: (_ctx: Context, n: number | string) => (typeof n === 'number' ? 'x'.repeat(n) : 'ok') }, limits: { maxMessage: 4_096 } },
+      server: {
+        serve: { f: (_ctx: Context, n: number | string) => (typeof n === 'number' ? 'x'.repeat(n) : 'ok') },
+        limits: { maxMessage: 4_096 },
+      },
     })
     const calls = [
       pair.client.link.call(background(), 'f', ['x'.repeat(4_000)]),
@@ -92,10 +95,21 @@ describe('the size of a message', () => {
     const limits = { maxMessage: 1_024 }
     const pair = await joined({
       client: { limits },
-      server: { serve: { held: held.method, throws: () => { throw long } }, limits },
+      server: {
+        serve: {
+          held: held.method,
+          throws: () => {
+            throw long
+          },
+        },
+        limits,
+      },
     })
     const ctx = withCancel(pair.client.root)
-    const results = [rejection(pair.client.link.call(ctx, 'held', [])), rejection(pair.client.link.call(background(), 'throws', []))]
+    const results = [
+      rejection(pair.client.link.call(ctx, 'held', [])),
+      rejection(pair.client.link.call(background(), 'throws', [])),
+    ]
     const timed = pair.client.link.call(withTimeout(pair.client.root, 1e6, long), 'held', [])
     await pair.settle()
     ctx.cancel(long)
@@ -131,7 +145,11 @@ describe('a message', () => {
     ['no cause', 10_000, undefined],
     ['a text', 10_000, 'why'],
     ['floats, which take nine bytes each', 2_000, floats],
-    ['a long chain', 2_000, Array.from({ length: 8 }).reduce<unknown>((inner) => new Error('m'.repeat(300), { cause: inner }), 'end')],
+    [
+      'a long chain',
+      2_000,
+      Array.from({ length: 8 }).reduce<unknown>((inner) => new Error('m'.repeat(300), { cause: inner }), 'end'),
+    ],
     ['an object of many members', 2_000, Object.fromEntries(floats.slice(0, 200).map((x, i) => [`k${i}`, x]))],
   ])('of many calls and their cancels is refused by no peer of the same limits: %s', async (_name, calls, why) => {
     const held = new Held()
@@ -161,10 +179,33 @@ describe('a message', () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(1_024, 1_500, 4_096, 65_536),
-        fc.array(fc.record({ args: fc.array(data), value: fc.option(data, { nil: undefined }), why: fc.oneof(data, fc.string().map((m) => new Error(m))), times: fc.integer({ min: 1, max: 40 }) }), { minLength: 1, maxLength: 8 }),
+        fc.array(
+          fc.record({
+            args: fc.array(data),
+            value: fc.option(data, { nil: undefined }),
+            why: fc.oneof(
+              data,
+              fc.string().map((m) => new Error(m)),
+            ),
+            times: fc.integer({ min: 1, max: 40 }),
+          }),
+          { minLength: 1, maxLength: 8 },
+        ),
         async (maxMessage, calls) => {
           const limits = { maxMessage }
-          const pair = await joined({ client: { limits }, server: { limits, keys: [key], serve: { f: (_c: Context, x: unknown, y: unknown) => { if (x === null) throw y; return y } } } })
+          const pair = await joined({
+            client: { limits },
+            server: {
+              limits,
+              keys: [key],
+              serve: {
+                f: (_c: Context, x: unknown, y: unknown) => {
+                  if (x === null) throw y
+                  return y
+                },
+              },
+            },
+          })
           const results: Promise<unknown>[] = []
           const end = withCancel(pair.client.root)
           for (const { args, value, why, times } of calls) {
@@ -192,7 +233,9 @@ describe('a message', () => {
     side.raw(...Array.from({ length: 1_000 }, (_, n) => [8, n]))
     await turn()
     expect(side.channel.waiting).toHaveLength(1)
-    expect(framesOf(side.channel.waiting[0] as Uint8Array)).toEqual(Array.from({ length: 1_000 }, (_, n) => ({ type: 'pong', n })))
+    expect(framesOf(side.channel.waiting[0] as Uint8Array)).toEqual(
+      Array.from({ length: 1_000 }, (_, n) => ({ type: 'pong', n })),
+    )
   })
 })
 

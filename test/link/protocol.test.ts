@@ -14,7 +14,11 @@ describe('a frame that is not allowed ends the link with a code and a reason', (
     ['another version', 'hello: version 2 is not spoken here, 1 is', [[1, 2, 'anything']]],
     ['an id twice', 'call: an id that is not above all before', [hello, callFrame(1, 'f'), callFrame(1, 'f')]],
     ['a lower id', 'call: an id that is not above all before', [hello, callFrame(9, 'f'), callFrame(8, 'f')]],
-    ['the id of a call that is over', 'call: an id that is not above all before', [hello, callFrame(1, 'missing'), callFrame(1, 'f')]],
+    [
+      'the id of a call that is over',
+      'call: an id that is not above all before',
+      [hello, callFrame(1, 'missing'), callFrame(1, 'f')],
+    ],
     ['a cancel of what was never called', 'cancel: of a call that was never made', [hello, [3, 1, 0, null]]],
     ['a result of what was never called', 'result: of a call that was never made', [hello, [4, 1, 'x']]],
     ['an error of what was never called', 'error: of a call that was never made', [hello, [5, 1, [0, 'x']]]],
@@ -84,7 +88,11 @@ describe('a frame that is allowed', () => {
     side.raw(hello, callFrame(1_000_000_000, 'f'), callFrame(Number.MAX_SAFE_INTEGER, 'f'))
     await turn()
     expect(side.open).toBe(true)
-    expect(side.channel.frames().flat()).toMatchObject([{ type: 'hello' }, { id: 1_000_000_000 }, { id: Number.MAX_SAFE_INTEGER }])
+    expect(side.channel.frames().flat()).toMatchObject([
+      { type: 'hello' },
+      { id: 1_000_000_000 },
+      { id: Number.MAX_SAFE_INTEGER },
+    ])
   })
 
   it('pings: each has a pong of the same number; a pong has no answer', async () => {
@@ -138,7 +146,11 @@ describe('bytes', () => {
   })
 
   it('of every prefix of a good message end the link, and so does each bit that makes it wrong; nothing throws', async () => {
-    const message = pack([hello, callFrame(1, 'f', [100.5, [6, 'E', 'm', null, null], [['k', 'v']]], [1, 'x', { a: null }]), [3, 1, 1, [0, 'x']]])
+    const message = pack([
+      hello,
+      callFrame(1, 'f', [100.5, [6, 'E', 'm', null, null], [['k', 'v']]], [1, 'x', { a: null }]),
+      [3, 1, 1, [0, 'x']],
+    ])
     const bytes: Uint8Array[] = []
     for (let size = 0; size < message.length; size++) bytes.push(message.slice(0, size))
     const prefixes = bytes.length
@@ -163,7 +175,10 @@ describe('bytes', () => {
 describe('the end of the link', () => {
   async function busy() {
     const held = { client: new Held(), server: new Held() }
-    const pair = await joined({ client: { serve: { held: held.client.method } }, server: { serve: { held: held.server.method } } })
+    const pair = await joined({
+      client: { serve: { held: held.client.method } },
+      server: { serve: { held: held.server.method } },
+    })
     const ctx = withTimeout(pair.client.root, 1_000)
     const results = [
       rejection(pair.client.link.call(ctx, 'held', [])),

@@ -66,7 +66,9 @@ test('a codec that ends the context keeps the call from being sent', async () =>
 })
 
 test('values count towards the size of the call, by their real size', async () => {
-  const pair = await joined({ server: { serve: { f: (ctx: Context) => ctx.value(user)?.length }, keys: all, limits: { maxMessage: 1_024 } } })
+  const pair = await joined({
+    server: { serve: { f: (ctx: Context) => ctx.value(user)?.length }, keys: all, limits: { maxMessage: 1_024 } },
+  })
   const small = pair.client.link.call(withValue(background(), user, 'x'.repeat(500)), 'f', [])
   const large = rejection(pair.client.link.call(withValue(background(), user, 'x'.repeat(1_500)), 'f', []))
   await pair.settle()

@@ -45,6 +45,8 @@ export class ModelContext {
   readonly foreign: boolean
   /** The effective deadline. */
   deadline = Infinity
+  /** Its date, where it was given as one. */
+  date: number | undefined
   end: ModelEnd | undefined
   /** All that would have ended it: the first did. */
   readonly ends: ModelEnd[] = []
@@ -57,7 +59,10 @@ export class ModelContext {
     this.foreign = foreign || parents.some((parent) => parent.foreign)
     for (const parent of parents) {
       parent.children.push(this)
-      this.deadline = Math.min(this.deadline, parent.deadline)
+      if (parent.deadline < this.deadline) {
+        this.deadline = parent.deadline
+        this.date = parent.date
+      }
       // Of several that have ended already, the first one named.
       this.end ??= parent.end
       this.ends.push(...parent.ends.filter((end) => !this.ends.includes(end)))
@@ -98,11 +103,13 @@ export class Model {
     return new ModelContext({ parents: [inner], outer: inner, foreign: true })
   }
 
-  /** `at` by the clock of `now`. */
-  withDeadline(parent: ModelContext, at: number, cause: unknown): ModelContext {
+  /** `at` by the clock of `now`. One `date` given twice is one deadline, though a wall clock may tell whole milliseconds only. */
+  withDeadline(parent: ModelContext, at: number, date: number | undefined, cause: unknown): ModelContext {
     const context = this.withCancel(parent)
-    if (at === Infinity || parent.deadline < at) return context
+    const same = date !== undefined && parent.date === date && Math.abs(parent.deadline - at) < 2
+    if (at === Infinity || parent.deadline <= at || same) return context
     context.deadline = at
+    context.date = date
     if (context.end === undefined) {
       if (at <= this.now) this.#end(context, { kind: 'deadline', cause, at: this.now, event: { ends: 1 } })
       else this.#timers.push({ context, at, cause })

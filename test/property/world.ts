@@ -115,7 +115,8 @@ export class World {
   #over = false
   /** Up to when timers have fired. */
   #heard = this.clock.now()
-  #blocked = false
+  /** When a listener last took its time: what is armed afterwards is late by as much. */
+  #busyUntil = -Infinity
   /** How late an alarm can be, by the host's habits so far. */
   #slack = 2
 
@@ -249,14 +250,13 @@ export class World {
         this.#waiting.at(-1 - (operation.which % (this.#waiting.length || 1)))?.settle()
         break
       case 'advance':
-        this.#blocked = false
         clock.advance(operation.ms)
         this.#sync()
-        if (!this.#blocked) this.#heard = clock.now()
+        if (clock.now() >= this.#busyUntil + this.#slack) this.#heard = clock.now()
         break
       case 'block':
         clock.block(operation.ms)
-        this.#blocked = true
+        if (self !== undefined) this.#busyUntil = clock.now()
         this.#sync()
         break
       case 'timers':
@@ -287,7 +287,7 @@ export class World {
       case 'withTimeout': {
         const { ms } = operation
         const why = this.#value(operation.cause)
-        const made = model.withDeadline(of.model, ms > lastDate ? Infinity : now + ms, why)
+        const made = model.withDeadline(of.model, ms > lastDate ? Infinity : now + ms, undefined, why)
         const [real, cancel] = withTimeout(of.real, ms, why)
         return this.#pair(real, made, [of], cancel)
       }
@@ -296,7 +296,7 @@ export class World {
         const at = wall + operation.ms
         const date = operation.date && at < lastDate ? new Date(at) : at
         const why = this.#value(operation.cause)
-        const made = model.withDeadline(of.model, at > lastDate ? Infinity : now + (Number(date) - wall), why)
+        const made = model.withDeadline(of.model, at > lastDate ? Infinity : now + (Number(date) - wall), Number(date), why)
         const real = withDeadline(of.real, date, why)
         return this.#pair(real, made, [of], real.cancel)
       }

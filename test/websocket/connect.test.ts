@@ -60,7 +60,9 @@ describe('connect', () => {
     const server = createServer((_request, response) => response.end('hello')).listen(0, '127.0.0.1')
     onTestFinished(() => void server.close())
     await once(server, 'listening')
-    await expect(connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)).rejects.toThrow('Unexpected server response: 200')
+    await expect(connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)).rejects.toThrow(
+      'Unexpected server response: 200',
+    )
   })
 
   it('rejects with the end of its context: before it, while it connects, and while it waits for a greeting', async () => {
@@ -112,7 +114,11 @@ describe('connect', () => {
       act(socket)
     })
     const error = await rejection(connect(url))
-    expect(error).toMatchObject({ name: 'LinkLostError', code: 'ERR_LINK_LOST', message: expect.stringContaining(reason) as string })
+    expect(error).toMatchObject({
+      name: 'LinkLostError',
+      code: 'ERR_LINK_LOST',
+      message: expect.stringContaining(reason) as string,
+    })
     await until(() => server.clients.size === 0)
   })
 
@@ -139,7 +145,13 @@ describe('connect', () => {
     expect(wrong({ limits: { maxCalls: 1.5 } })).toThrow(TypeError)
     expect(wrong({ limits: { maxFoo: 1 } })).toThrow(TypeError)
     expect(wrong({ serve: {} })).toThrow(TypeError)
-    expect(wrong({ serve: new (class { f() {} })() })).toThrow(TypeError)
+    expect(
+      wrong({
+        serve: new (class {
+          f() {}
+        })(),
+      }),
+    ).toThrow(TypeError)
     expect(() => wrap({} as Connection)).toThrow(TypeError)
     expect(() => wrap(null as never)).toThrow(TypeError)
   })

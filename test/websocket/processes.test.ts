@@ -82,7 +82,11 @@ describe('a service in another process', { timeout }, () => {
     await process.next('started')
     process.child.kill('SIGKILL')
     for (const error of await Promise.all(results)) {
-      expect(error).toMatchObject({ name: 'LinkLostError', code: 'ERR_LINK_LOST', message: 'The connection broke without a close.' })
+      expect(error).toMatchObject({
+        name: 'LinkLostError',
+        code: 'ERR_LINK_LOST',
+        message: 'The connection broke without a close.',
+      })
     }
     expect(ctx.err()).toBeUndefined()
     expect(await connection.closed).toBe(await results[0])
@@ -191,7 +195,10 @@ describe('a gateway that passes the context on to a service', { timeout }, () =>
     await service.next('started')
     gateway.child.kill('SIGKILL')
     expect(await result).toMatchObject({ code: 'ERR_LINK_LOST' })
-    expect(await service.next('ended')).toMatchObject({ name: 'AbortError', cause: 'LinkLostError: The connection broke without a close.' })
+    expect(await service.next('ended')).toMatchObject({
+      name: 'AbortError',
+      cause: 'LinkLostError: The connection broke without a close.',
+    })
     expect(ctx.err()).toBeUndefined()
     await service.statsAre({ ...zero, connections: 0 })
     ctx.cancel()

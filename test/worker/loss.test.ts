@@ -195,6 +195,26 @@ describe('a process', { timeout: 30_000 }, () => {
     expect({ code, stderr, hung }).toEqual({ code: 0, stderr: '', hung: false })
   })
 
+  test('ends by itself also where an unref-ed worker has sent it a context', async () => {
+    const { code, stdout, hung } = await run(`
+      import { once } from 'node:events'
+      import { Worker } from 'node:worker_threads'
+      import { link } from 'ctxbridge/worker'
+      const worker = new Worker(new URL('${compiled('test/fixtures/worker-handles.ts').href}'), { execArgv: [] })
+      const mine = link(worker)
+      worker.postMessage({ do: 'export' })
+      // The attach comes first.
+      let message
+      do [message] = await once(worker, 'message')
+      while (message.answer === undefined)
+      const ctx = mine.import(message.answer)
+      ctx.signal.addEventListener('abort', () => undefined)
+      console.log(ctx.err(), mine.stats().imports)
+      worker.unref()
+    `)
+    expect({ code, stdout, hung }).toEqual({ code: 0, stdout: 'undefined 1\n', hung: false })
+  })
+
   test('waits for a pending call', async () => {
     const { code, stdout, hung } = await run(`${head}
       jobs.add(1, 2).then((sum) => { console.log(sum); worker.unref() })

@@ -27,7 +27,7 @@ interface Bracket {
 let bracket: Bracket | undefined
 
 /** Now, in ms, by the clock that all threads share. */
-export function sharedNow(): number {
+function sharedNow(): number {
   return Number(hrtime.bigint()) / 1e6
 }
 

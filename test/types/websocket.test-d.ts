@@ -1,0 +1,81 @@
+/** Calls over a WebSocket, as a program sees their types. */
+import { background, type CancelableContext, type Context, createKey, type Key } from 'ctxbridge'
+import { notifyContext, type SignalError } from 'ctxbridge/node'
+import { connect, type Connection, type LinkSettings, type Remote, serve, type Service, wrap } from 'ctxbridge/websocket'
+import type { WebSocketServer } from 'ws'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const yes = <T extends true>(): T | undefined => undefined
+
+interface Reports {
+  build(ctx: Context, id: string, options?: { readonly pages: number }): Promise<{ readonly size: number }>
+  count(ctx: Context): number
+  stop(ctx: Context): void
+  later(ctx: Context): PromiseLike<string>
+  many(ctx: Context, ...ids: number[]): string[]
+  local(id: string): string
+  nothing(): void
+  readonly version: string
+}
+
+declare const connection: Connection
+declare const server: WebSocketServer
+const ctx = background()
+const reports = wrap<Reports>(connection)
+
+// The context is first; the arguments are as declared; every result is a promise, and never one of a promise.
+yes<Equal<ReturnType<typeof reports.build>, Promise<{ readonly size: number }>>>()
+yes<Equal<Parameters<typeof reports.build>, [ctx: Context, id: string, options?: { readonly pages: number } | undefined]>>()
+yes<Equal<ReturnType<typeof reports.count>, Promise<number>>>()
+yes<Equal<ReturnType<typeof reports.stop>, Promise<void>>>()
+yes<Equal<ReturnType<typeof reports.later>, Promise<string>>>()
+yes<Equal<ReturnType<typeof reports.many>, Promise<string[]>>>()
+void reports.build(ctx, 'a', { pages: 1 })
+void reports.many(ctx, 1, 2, 3)
+
+// What takes no context first cannot be called, and is not there.
+yes<Equal<keyof Remote<Reports>, 'build' | 'count' | 'stop' | 'later' | 'many' | 'nothing'>>()
+// @ts-expect-error takes a text first
+void reports.local
+// @ts-expect-error is no method
+void reports.version
+// @ts-expect-error is not declared
+void reports.missing
+
+// @ts-expect-error the context is missing
+void reports.build('a')
+// @ts-expect-error the context is not first
+void reports.build('a', ctx)
+// @ts-expect-error an argument is missing
+void reports.build(ctx)
+// @ts-expect-error of the wrong type
+void reports.build(ctx, 1)
+// @ts-expect-error one too many
+void reports.count(ctx, 1)
+// @ts-expect-error methods are not assigned to
+reports.count = () => Promise.resolve(1)
+
+// What is wrapped is a connection.
+// @ts-expect-error no connection yet
+wrap<Reports>(connect('ws://localhost'))
+void connect(new URL('ws://localhost'), { context: ctx, serve: { ping: (_ctx: Context) => 'pong' }, name: 'me' })
+// @ts-expect-error no such option
+void connect('ws://localhost', { timeout: 1 })
+// @ts-expect-error no such limit
+void connect('ws://localhost', { limits: { maxFoo: 1 } })
+
+// Keys of any values, in one list.
+const user: Key<string> = createKey<string>('user', { portable: { encode: (name) => name, decode: String } })
+const level = createKey<number>('level', { portable: { encode: (n) => n, decode: Number } })
+const settings: LinkSettings = { keys: [user, level] }
+
+const service: Service = serve(server, { build: async (ctx: Context, id: string) => `${id} ${ctx.remaining()}` }, settings)
+yes<Equal<typeof service.connections, ReadonlySet<Connection>>>()
+// @ts-expect-error no server
+serve({}, { build: () => 1 })
+
+notifyContext(ctx) satisfies CancelableContext
+notifyContext(ctx, 'SIGINT', 'SIGHUP')
+// @ts-expect-error no signal
+notifyContext(ctx, 'SIGNOPE')
+export type Signal = SignalError['signal']
