@@ -299,8 +299,11 @@ class MergeScope extends CancelScope {
     return before
   }
 
-  protected override label(): string {
-    return `Merge(${this.#names.join(', ')})`
+  /** Each parent is shown by its last parts: a path is no place for a whole graph. */
+  protected override label(brief: boolean): string {
+    if (brief) return 'Merge(…)'
+    const shown = this.#names.slice(0, 8).map((other) => ContextNode.path(other, true))
+    return `Merge(${shown.join(', ')}${this.#names.length > shown.length ? ', …' : ''})`
   }
 }
 

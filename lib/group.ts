@@ -66,7 +66,9 @@ class TaskGroup<T> implements Group<T> {
   }
 
   async wait(): Promise<T[]> {
-    if (this.#running > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    // More may have been started by now, right after the last one had ended.
+    // oxlint-disable-next-line no-await-in-loop
+    while (this.#running > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     this.#settled = true
     this.#cancel()
     if (this.#failure !== undefined) throw this.#failure.error

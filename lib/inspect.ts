@@ -17,7 +17,7 @@ function trim(n: number): string {
 
 /** One line about a context: its path, then whether it is live, for how long, or what ended it. `show` writes a cause. */
 export function showState(path: string, ctx: Context, show: (value: unknown) => string): string {
-  const shortened = path.length > 400 ? `${path.slice(0, 120)} … ${path.slice(-240)}` : path
+  const shortened = (path.length > 400 ? `${path.slice(0, 120)} … ${path.slice(-240)}` : path).replace(/\s*[\r\n]\s*/g, ' ')
   const error = ctx.err()
   if (error === undefined) {
     const left = ctx.remaining()

@@ -73,7 +73,7 @@ export class Deadline {
   /** By the tree's clock. */
   readonly at: number
   readonly cause: unknown
-  readonly #order = ++order
+  readonly order: number = ++order
   readonly #time: Time
   readonly #given: number | undefined
   #date: number | undefined
@@ -101,7 +101,7 @@ export class Deadline {
 
   /** The end that it is when it has passed. */
   end(): End {
-    return new End('deadline', this.cause, this.at, undefined, this.#order)
+    return new End('deadline', this.cause, this.at, undefined, this.order)
   }
 }
 
@@ -119,6 +119,8 @@ export function timeOf(clock: Clock): Time {
 /** What is due ends together: all are marked before any listener runs. */
 function ring(due: Alarm<Scope>[]): void {
   const wave: Watch[] = []
+  // Of two at one instant, the one that was set first is first, whenever they came to be observed.
+  if (due.length > 1) due.sort((a, b) => a.at - b.at || (a.what.due?.order ?? 0) - (b.what.due?.order ?? 0))
   for (const { what: scope } of due) {
     if (scope.end === undefined) settle(scope, Infinity, wave)
   }
@@ -392,8 +394,8 @@ export function conclude(scope: Scope, kind: Kind, cause: unknown, error?: Conte
 export function finish(scope: Scope, kind: Kind, cause: unknown, error?: ContextError): void {
   const { time } = scope
   const now = scope.timed || time.size > 0 ? time.clock.now() : Number.NaN
-  if (time.size > 0) time.catchUp(now)
-  // What was due may have ended it.
+  // What was due may have ended it; and its listeners took their time, so that more may be due.
+  if (time.size > 0 && time.catchUp(now)) return conclude(scope, kind, cause, error)
   if (scope.end !== undefined) return
   const wave: Watch[] = []
   mark(scope, new End(kind, cause, now, error), wave)
@@ -438,7 +440,17 @@ export abstract class ContextNode implements Context {
   abstract readonly scope: Scope
   abstract readonly bindings: Binding | undefined
   /** Its own part of the path. */
-  protected abstract label(): string
+  protected abstract label(brief: boolean): string
+
+  /** The path of a context, or, for one that stands inside of another's path, its last parts. */
+  protected static path(from: Context, brief: boolean): string {
+    const labels: string[] = []
+    let ctx: Context | undefined = from
+    const most = brief ? 4 : Infinity
+    for (; ctx instanceof ContextNode && labels.length < most; ctx = ctx.parent) labels.push(ctx.label(brief))
+    if (ctx !== undefined) labels.push(ctx instanceof ContextNode ? '…' : showForeign(ctx))
+    return labels.reverse().join('.')
+  }
 
   get deadline(): Date | undefined {
     return this.scope.due?.date
@@ -477,17 +489,15 @@ export abstract class ContextNode implements Context {
   }
 
   toString(): string {
-    const labels: string[] = []
-    let ctx: Context | undefined = this
-    for (; ctx instanceof ContextNode; ctx = ctx.parent) labels.push(ctx.label())
-    if (ctx !== undefined) labels.push(showForeign(ctx))
-    return labels.reverse().join('.')
+    return ContextNode.path(this, false)
   }
 
   static {
     Object.defineProperty(this.prototype, Symbol.for('nodejs.util.inspect.custom'), {
       value(this: ContextNode, _depth: number, options: object, inspect: (value: unknown, options: object) => string) {
-        return showState(String(this), this, (value) => inspect(value, options))
+        return showState(String(this), this, (value) =>
+          inspect(value, { ...options, depth: 1, compact: true, breakLength: Infinity }),
+        )
       },
     })
   }
@@ -738,7 +748,7 @@ export class CancelScope extends Scope implements CancelableContext {
     conclude(this, 'canceled', undefined)
   }
 
-  protected override label(): string {
+  protected override label(_brief: boolean): string {
     return 'WithCancel'
   }
 }

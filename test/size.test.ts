@@ -7,7 +7,7 @@ import { build } from 'esbuild'
 import { expect, test } from 'vitest'
 
 /** Bytes. To raise it is a decision, to be taken with a reason. */
-const budget = 8_000
+const budget = 9_000
 
 /** Bytes of all that `import * from 'ctxbridge'` loads: bundled, minified, gzipped. */
 async function measure(): Promise<number> {

@@ -145,9 +145,6 @@ interface QueuedFrame {
 /** What the frames of one message may hold together: see `scanLimits`. */
 const maxElements = scanLimits.maxElements - 64
 
-/** Milliseconds, some 30,000 years. What is due later is never due, since no `Date` could show it. */
-const farAway = 1e15
-
 export class Link {
   readonly #options: LinkOptions
   readonly #limits: LinkLimits
@@ -396,9 +393,9 @@ export class Link {
     if (values.length > 0) {
       for (const [key, value] of decodeValues(values, keys, report).bindings) base = withValue(base, key, value)
     }
-    if (left === undefined || left > farAway) return withCancel(base)
+    if (left === undefined) return withCancel(base)
     const now = scopeOf(root, 'link').time.clock.now()
-    return withInstant(base, now + Math.max(left, -farAway), why === undefined ? undefined : reviveCause(why))
+    return withInstant(base, now + left, why === undefined ? undefined : reviveCause(why))
   }
 
   #answer(id: number, value: unknown): void {

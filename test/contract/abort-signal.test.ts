@@ -4,7 +4,17 @@ import type { AddressInfo } from 'node:net'
 import { PassThrough, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterFunc, background, cause, CanceledError, createRoot, DeadlineExceededError, withCancel, withSignal, withTimeout } from 'ctxbridge'
+import {
+  afterFunc,
+  background,
+  cause,
+  CanceledError,
+  createRoot,
+  DeadlineExceededError,
+  withCancel,
+  withSignal,
+  withTimeout,
+} from 'ctxbridge'
 import { describe, expect, it } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 import { collected, turn } from '../support/gc.ts'
@@ -243,7 +253,9 @@ describe('withSignal', () => {
   })
 
   it('C3: refuses what is no signal and what is no context', () => {
-    expect(() => withSignal(background(), new AbortController() as never)).toThrow(/^withSignal\(\) needs an AbortSignal, but got an object of class AbortController\.$/)
+    expect(() => withSignal(background(), new AbortController() as never)).toThrow(
+      /^withSignal\(\) needs an AbortSignal, but got an object of class AbortController\.$/,
+    )
     expect(() => withSignal(null as never, new AbortController().signal)).toThrow(/^withSignal\(\) needs a context/)
   })
 })

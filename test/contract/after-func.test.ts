@@ -1,4 +1,15 @@
-import { afterFunc, background, createKey, createRoot, todo, withCancel, withoutCancel, withSignal, withTimeout, withValue } from 'ctxbridge'
+import {
+  afterFunc,
+  background,
+  createKey,
+  createRoot,
+  todo,
+  withCancel,
+  withoutCancel,
+  withSignal,
+  withTimeout,
+  withValue,
+} from 'ctxbridge'
 import { describe, expect, it } from 'vitest'
 import { run } from '../support/child-process.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -107,7 +118,13 @@ describe('afterFunc', () => {
   it('C53: on roots and under withoutCancel it never runs, and the first stop() returns true', async () => {
     const [parent, cancel] = withCancel(background())
     let runs = 0
-    for (const ctx of [background(), todo(), createRoot(), withoutCancel(parent), withValue(withoutCancel(parent), createKey('k'), 1)]) {
+    for (const ctx of [
+      background(),
+      todo(),
+      createRoot(),
+      withoutCancel(parent),
+      withValue(withoutCancel(parent), createKey('k'), 1),
+    ]) {
       const stop = afterFunc(ctx, () => runs++)
       cancel()
       expect(stop()).toBe(true)

@@ -1,4 +1,18 @@
-import { background, type CancelableContext, CanceledError, cause, type Context, createKey, createRoot, DeadlineExceededError, merge, withCancel, withDeadline, withTimeout, withValue } from 'ctxbridge'
+import {
+  background,
+  type CancelableContext,
+  CanceledError,
+  cause,
+  type Context,
+  createKey,
+  createRoot,
+  DeadlineExceededError,
+  merge,
+  withCancel,
+  withDeadline,
+  withTimeout,
+  withValue,
+} from 'ctxbridge'
 import { describe, expect, it } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -56,10 +70,42 @@ describe('causes', () => {
 
   // Of a parent and a child, which is cancelled first and with a cause or without: what each has in the end.
   it.each([
-    ['parent plain, then child with a cause', (parent: CancelableContext, child: CancelableContext) => { parent.cancel(); child.cancel('child') }, 'err', 'parent'],
-    ['parent with a cause, then child plain', (parent: CancelableContext, child: CancelableContext) => { parent.cancel('parent'); child.cancel() }, 'parent', 'parent'],
-    ['child plain, then parent with a cause', (parent: CancelableContext, child: CancelableContext) => { child.cancel(); parent.cancel('parent') }, 'parent', 'err'],
-    ['child with a cause, then parent with one', (parent: CancelableContext, child: CancelableContext) => { child.cancel('child'); parent.cancel('parent') }, 'parent', 'child'],
+    [
+      'parent plain, then child with a cause',
+      (parent: CancelableContext, child: CancelableContext) => {
+        parent.cancel()
+        child.cancel('child')
+      },
+      'err',
+      'parent',
+    ],
+    [
+      'parent with a cause, then child plain',
+      (parent: CancelableContext, child: CancelableContext) => {
+        parent.cancel('parent')
+        child.cancel()
+      },
+      'parent',
+      'parent',
+    ],
+    [
+      'child plain, then parent with a cause',
+      (parent: CancelableContext, child: CancelableContext) => {
+        child.cancel()
+        parent.cancel('parent')
+      },
+      'parent',
+      'err',
+    ],
+    [
+      'child with a cause, then parent with one',
+      (parent: CancelableContext, child: CancelableContext) => {
+        child.cancel('child')
+        parent.cancel('parent')
+      },
+      'parent',
+      'child',
+    ],
   ] as const)('C38: the first one wins: %s', (name, act, ofParent, ofChild) => {
     for (const observed of [false, true]) {
       const parent = withCancel(background())

@@ -42,7 +42,10 @@ const between: [string, (parent: Context) => Context][] = [
   ['a merge, as the first,', (parent) => merge(parent, withCancel(withoutCancel(parent)))],
   ['a merge, as another,', (parent) => merge(withCancel(withoutCancel(parent)), parent)],
   ['a merge of wrappers', (parent) => merge(withCancel(new Wrapper(withoutCancel(parent))), new Wrapper(parent))],
-  ['several of these', (parent) => withSignal(merge(new Wrapper(withCancel(parent)), withValue(parent, key, 1)), new AbortController().signal)],
+  [
+    'several of these',
+    (parent) => withSignal(merge(new Wrapper(withCancel(parent)), withValue(parent, key, 1)), new AbortController().signal),
+  ],
 ]
 
 describe('deadlines', () => {
@@ -159,25 +162,28 @@ describe('deadlines', () => {
     ['a deadline in the days of -Infinity', (parent) => withDeadline(parent, -Infinity, 'why')],
   ]
 
-  it.each(past)('C27: with %s it is done on return, with the cause given, and a later cancel changes nothing', async (_name, derive) => {
-    for (const parent of [setting(), { clock: setting().clock, root: undefined }]) {
-      const { clock } = parent
-      const ctx = derive(parent.root ?? withCancel(createRoot({ clock })), clock)
-      const error = ctx.err()
-      expect(error).toBeInstanceOf(DeadlineExceededError)
-      expect(error?.cause).toBe('why')
-      expect(cause(ctx)).toBe('why')
-      expect(ctx.remaining()).toBe(0)
-      ctx.cancel('late')
-      expect(ctx.err()).toBe(error)
-      expect(ctx.signal.aborted).toBe(true)
-      expect(await ctx.done).toBe(error)
-      expect(ctx.deadline?.getTime()).toBeLessThanOrEqual(clock.wall())
-      expect(String(ctx)).toMatch(/\.WithDeadline\(\S+Z \[0s\]\)$/)
-      expect(clock.count).toBe(0)
-      expect(withCancel(ctx).err()).toBe(error)
-    }
-  })
+  it.each(past)(
+    'C27: with %s it is done on return, with the cause given, and a later cancel changes nothing',
+    async (_name, derive) => {
+      for (const parent of [setting(), { clock: setting().clock, root: undefined }]) {
+        const { clock } = parent
+        const ctx = derive(parent.root ?? withCancel(createRoot({ clock })), clock)
+        const error = ctx.err()
+        expect(error).toBeInstanceOf(DeadlineExceededError)
+        expect(error?.cause).toBe('why')
+        expect(cause(ctx)).toBe('why')
+        expect(ctx.remaining()).toBe(0)
+        ctx.cancel('late')
+        expect(ctx.err()).toBe(error)
+        expect(ctx.signal.aborted).toBe(true)
+        expect(await ctx.done).toBe(error)
+        expect(ctx.deadline?.getTime()).toBeLessThanOrEqual(clock.wall())
+        expect(String(ctx)).toMatch(/\.WithDeadline\(\S+Z \[0s\]\)$/)
+        expect(clock.count).toBe(0)
+        expect(withCancel(ctx).err()).toBe(error)
+      }
+    },
+  )
 
   it.each(past)('C28: with a parent that is done already and %s, the parent’s error wins', (_name, derive) => {
     const { clock, root } = setting()
@@ -224,26 +230,29 @@ describe('deadlines', () => {
     }
   })
 
-  it.each(between)('C30: a deadline that has passed wins over a later cancel, though no timer has fired yet, through %s', (_name, hang) => {
-    for (const observed of [false, true]) {
-      for (const what of ['own', 'parent', 'top'] as const) {
-        const { clock, root } = setting()
-        const top = withCancel(root)
-        const parent = withTimeout(top, 10, 'why')
-        const ctx = withCancel(hang(parent))
-        if (observed) void ctx.signal
-        clock.block(10)
-        if (what === 'own') ctx.cancel('late')
-        else (what === 'parent' ? parent : top).cancel('late')
-        expect(ctx.err()).toBeInstanceOf(DeadlineExceededError)
-        expect(cause(ctx)).toBe('why')
-        if (observed) expect(ctx.signal.reason).toBe(ctx.err())
-        clock.advance(100)
-        expect(cause(ctx)).toBe('why')
-        expect(cause(top)).toBe(what === 'top' ? 'late' : undefined)
+  it.each(between)(
+    'C30: a deadline that has passed wins over a later cancel, though no timer has fired yet, through %s',
+    (_name, hang) => {
+      for (const observed of [false, true]) {
+        for (const what of ['own', 'parent', 'top'] as const) {
+          const { clock, root } = setting()
+          const top = withCancel(root)
+          const parent = withTimeout(top, 10, 'why')
+          const ctx = withCancel(hang(parent))
+          if (observed) void ctx.signal
+          clock.block(10)
+          if (what === 'own') ctx.cancel('late')
+          else (what === 'parent' ? parent : top).cancel('late')
+          expect(ctx.err()).toBeInstanceOf(DeadlineExceededError)
+          expect(cause(ctx)).toBe('why')
+          if (observed) expect(ctx.signal.reason).toBe(ctx.err())
+          clock.advance(100)
+          expect(cause(ctx)).toBe('why')
+          expect(cause(top)).toBe(what === 'top' ? 'late' : undefined)
+        }
       }
-    }
-  })
+    },
+  )
 
   it('C30: a real deadline that passes in a loop that never yields wins over the cancel that follows', () => {
     for (const observed of [false, true]) {
@@ -259,41 +268,47 @@ describe('deadlines', () => {
     }
   })
 
-  it.each(between)('C30: what nobody looked at for long is judged as it happened: the cancel came before the deadline, through %s', (_name, hang) => {
-    for (const observed of [false, true]) {
-      const { clock, root } = setting()
-      const [parent, cancel] = withCancel(root)
-      const ctx = withTimeout(hang(parent), 10, 'deadline')
-      const grandchild = withValue(withCancel(ctx), key, 1)
-      if (observed) void grandchild.signal
-      clock.block(5)
-      cancel('cancel')
-      clock.block(15)
-      for (const each of [grandchild, ctx]) {
-        expect(each.err()).toBeInstanceOf(CanceledError)
-        expect(each.err()).toBe(parent.err())
-        expect(cause(each)).toBe('cancel')
+  it.each(between)(
+    'C30: what nobody looked at for long is judged as it happened: the cancel came before the deadline, through %s',
+    (_name, hang) => {
+      for (const observed of [false, true]) {
+        const { clock, root } = setting()
+        const [parent, cancel] = withCancel(root)
+        const ctx = withTimeout(hang(parent), 10, 'deadline')
+        const grandchild = withValue(withCancel(ctx), key, 1)
+        if (observed) void grandchild.signal
+        clock.block(5)
+        cancel('cancel')
+        clock.block(15)
+        for (const each of [grandchild, ctx]) {
+          expect(each.err()).toBeInstanceOf(CanceledError)
+          expect(each.err()).toBe(parent.err())
+          expect(cause(each)).toBe('cancel')
+        }
       }
-    }
-  })
+    },
+  )
 
-  it.each(between)('C30: what nobody looked at for long is judged as it happened: the deadline passed before the cancel, through %s', (_name, hang) => {
-    for (const observed of [false, true]) {
-      const { clock, root } = setting()
-      const [parent, cancel] = withCancel(root)
-      const ctx = withTimeout(hang(parent), 10, 'deadline')
-      const grandchild = withValue(withCancel(ctx), key, 1)
-      if (observed) void grandchild.signal
-      clock.block(15)
-      cancel('cancel')
-      clock.block(5)
-      for (const each of [grandchild, ctx]) {
-        expect(each.err()).toBeInstanceOf(DeadlineExceededError)
-        expect(cause(each)).toBe('deadline')
+  it.each(between)(
+    'C30: what nobody looked at for long is judged as it happened: the deadline passed before the cancel, through %s',
+    (_name, hang) => {
+      for (const observed of [false, true]) {
+        const { clock, root } = setting()
+        const [parent, cancel] = withCancel(root)
+        const ctx = withTimeout(hang(parent), 10, 'deadline')
+        const grandchild = withValue(withCancel(ctx), key, 1)
+        if (observed) void grandchild.signal
+        clock.block(15)
+        cancel('cancel')
+        clock.block(5)
+        for (const each of [grandchild, ctx]) {
+          expect(each.err()).toBeInstanceOf(DeadlineExceededError)
+          expect(cause(each)).toBe('deadline')
+        }
+        expect(cause(parent)).toBe('cancel')
       }
-      expect(cause(parent)).toBe('cancel')
-    }
-  })
+    },
+  )
 
   it('C30: a signal that aborted before the deadline counts, and one that aborted after it does not, though nobody looked', () => {
     for (const [abortAt, expected] of [
@@ -317,15 +332,16 @@ describe('deadlines', () => {
   it('C30: an abort that somebody saw inside the dispatch, before our listener ran, is judged by its instant all the same', () => {
     const { clock, root } = setting()
     const controller = new AbortController()
-    let joined: Context | undefined
-    let seen: unknown
-    controller.signal.addEventListener('abort', () => (seen = joined?.err()))
-    joined = withSignal(root, controller.signal)
+    const contexts: Context[] = []
+    const seen: unknown[] = []
+    controller.signal.addEventListener('abort', () => seen.push(...contexts.map((each) => each.err())))
+    const joined = withSignal(root, controller.signal)
+    contexts.push(joined)
     const ctx = withTimeout(joined, 10, 'deadline')
     clock.block(5)
     controller.abort('signal')
     clock.block(15)
-    expect(seen).toBe(joined.err())
+    expect(seen).toEqual([joined.err()])
     expect(cause(ctx)).toBe('signal')
     expect(ctx.err()).toBe(joined.err())
   })
@@ -333,9 +349,10 @@ describe('deadlines', () => {
   it('C30: an abort that somebody saw inside the dispatch does not beat a deadline below that had passed, and is observed', () => {
     const { clock, root } = setting()
     const controller = new AbortController()
-    let joined: Context | undefined
-    controller.signal.addEventListener('abort', () => joined?.err())
-    joined = withSignal(root, controller.signal)
+    const contexts: Context[] = []
+    controller.signal.addEventListener('abort', () => contexts.map((each) => each.err()))
+    const joined = withSignal(root, controller.signal)
+    contexts.push(joined)
     const ctx = withTimeout(joined, 10, 'deadline')
     void ctx.signal
     clock.block(15)
@@ -367,7 +384,11 @@ describe('deadlines', () => {
       const { clock, root } = setting()
       const canceled = withCancel(root)
       const timed = withTimeout(root, 10, 'deadline')
-      const both = [merge(canceled, timed), merge(timed, canceled), merge(withCancel(root), withCancel(timed), withCancel(canceled))]
+      const both = [
+        merge(canceled, timed),
+        merge(timed, canceled),
+        merge(withCancel(root), withCancel(timed), withCancel(canceled)),
+      ]
       clock.block(cancelAt)
       canceled.cancel('cancel')
       clock.block(20 - cancelAt)
@@ -402,7 +423,13 @@ describe('deadlines', () => {
     const { clock, root } = setting()
     const heard: unknown[] = []
     const contexts = [30, 10, 20].map((ms) => withTimeout(root, ms, ms))
-    for (const ctx of contexts) ctx.signal.addEventListener('abort', () => heard.push(cause(ctx), contexts.every((each) => each.err() !== undefined)))
+    for (const ctx of contexts)
+      ctx.signal.addEventListener('abort', () =>
+        heard.push(
+          cause(ctx),
+          contexts.every((each) => each.err() !== undefined),
+        ),
+      )
     clock.block(100)
     clock.advance(0)
     expect(heard).toEqual([10, true, 20, true, 30, true])
@@ -491,7 +518,11 @@ describe('deadlines', () => {
   it('C32: a step of the wall clock, to either side, changes nothing that is already running', () => {
     for (const day of [-86_400_000, 86_400_000]) {
       const { clock, root } = setting()
-      const contexts = [withTimeout(root, 1_000), withDeadline(root, clock.wall() + 1_000), withCancel(withDeadline(root, new Date(clock.wall() + 1_000)))]
+      const contexts = [
+        withTimeout(root, 1_000),
+        withDeadline(root, clock.wall() + 1_000),
+        withCancel(withDeadline(root, new Date(clock.wall() + 1_000))),
+      ]
       const observed = withTimeout(root, 1_000)
       let heard = 0
       observed.signal.addEventListener('abort', () => heard++)
@@ -539,7 +570,12 @@ describe('deadlines', () => {
 
   it('C33: Infinity is no deadline, and a parent’s still counts', () => {
     const { clock, root } = setting()
-    for (const ctx of [withTimeout(root, Infinity), withDeadline(root, Infinity), withTimeout(root, Number.MAX_VALUE), withDeadline(root, 9e15)]) {
+    for (const ctx of [
+      withTimeout(root, Infinity),
+      withDeadline(root, Infinity),
+      withTimeout(root, Number.MAX_VALUE),
+      withDeadline(root, 9e15),
+    ]) {
       void ctx.signal
       expect([ctx.deadline, ctx.remaining(), ctx.err()]).toEqual([undefined, Infinity, undefined])
       ctx.cancel('why')

@@ -36,30 +36,36 @@ const derived: [string, (parent: Context) => Context][] = [
 ]
 
 describe('done and err', () => {
-  it.each(derived)('C4: done and signal of a child by %s are the same objects at every use, before and after the end', async (_name, derive) => {
-    const [parent, cancel] = withCancel(background())
-    const ctx = derive(parent)
-    const { done, signal } = ctx
-    expect(ctx.done).toBe(done)
-    expect(ctx.signal).toBe(signal)
-    cancel()
-    expect(ctx.done).toBe(done)
-    expect(ctx.signal).toBe(signal)
-    expect(await done).toBe(ctx.err())
-    expect(signal.aborted).toBe(true)
-  })
+  it.each(derived)(
+    'C4: done and signal of a child by %s are the same objects at every use, before and after the end',
+    async (_name, derive) => {
+      const [parent, cancel] = withCancel(background())
+      const ctx = derive(parent)
+      const { done, signal } = ctx
+      expect(ctx.done).toBe(done)
+      expect(ctx.signal).toBe(signal)
+      cancel()
+      expect(ctx.done).toBe(done)
+      expect(ctx.signal).toBe(signal)
+      expect(await done).toBe(ctx.err())
+      expect(signal.aborted).toBe(true)
+    },
+  )
 
-  it.each(derived)('C4: done and signal that are first used after the end tell of it, and are the same at every use, by %s', async (_name, derive) => {
-    const [parent, cancel] = withCancel(background())
-    const ctx = derive(parent)
-    cancel('why')
-    const { done, signal } = ctx
-    expect(signal.aborted).toBe(true)
-    expect(signal.reason).toBe(ctx.err())
-    expect(await done).toBe(ctx.err())
-    expect(ctx.done).toBe(done)
-    expect(ctx.signal).toBe(signal)
-  })
+  it.each(derived)(
+    'C4: done and signal that are first used after the end tell of it, and are the same at every use, by %s',
+    async (_name, derive) => {
+      const [parent, cancel] = withCancel(background())
+      const ctx = derive(parent)
+      cancel('why')
+      const { done, signal } = ctx
+      expect(signal.aborted).toBe(true)
+      expect(signal.reason).toBe(ctx.err())
+      expect(await done).toBe(ctx.err())
+      expect(ctx.done).toBe(done)
+      expect(ctx.signal).toBe(signal)
+    },
+  )
 
   it('C4: done resolves, with the very err, and never rejects', async () => {
     const [ctx, cancel] = withTimeout(background(), 1_000_000)
@@ -107,7 +113,12 @@ describe('done and err', () => {
         withSignal(other, parent.signal),
       ]
       cancels.push(...here)
-      below.push(...here, new Wrapper(parent), withValue(here[2] as Context, key, level), withValue(here[level] as Context, key, level))
+      below.push(
+        ...here,
+        new Wrapper(parent),
+        withValue(here[2] as Context, key, level),
+        withValue(here[level] as Context, key, level),
+      )
     }
     return { below, beside: [other, withCancel(other), withValue(other, key, 1)], cancels }
   }
@@ -130,7 +141,8 @@ describe('done and err', () => {
           if (ctx.err() === undefined) throw new Error(`${String(ctx)} has no err yet`)
           if (!signal.aborted || signal.reason !== ctx.err()) throw new Error(`the signal of ${String(ctx)} is behind`)
         }
-        for (const ctx of beside) if (ctx.err() !== undefined || signals.get(ctx)?.aborted === true) throw new Error(`${String(ctx)} has ended`)
+        for (const ctx of beside)
+          if (ctx.err() !== undefined || signals.get(ctx)?.aborted === true) throw new Error(`${String(ctx)} has ended`)
       }
       const failures: unknown[] = []
       const guarded = (): void => {
@@ -275,7 +287,16 @@ describe('done and err', () => {
         throw new Error('no')
       },
     }
-    for (const other of [undefined, null, 0, 'context canceled', new Error('context canceled'), new DOMException('x', 'AbortError'), cyclic, hostile]) {
+    for (const other of [
+      undefined,
+      null,
+      0,
+      'context canceled',
+      new Error('context canceled'),
+      new DOMException('x', 'AbortError'),
+      cyclic,
+      hostile,
+    ]) {
       expect([isCanceled(other), isDeadlineExceeded(other)]).toEqual([false, false])
     }
   })
@@ -320,7 +341,8 @@ describe('done and err', () => {
     const [top, cancel] = withCancel(background())
     const a = withCancel(top)
     const b = withCancel(top)
-    for (const [name, ctx] of Object.entries({ b, a, top, 'a again': a })) ctx.signal.addEventListener('abort', () => order.push(name))
+    for (const [name, ctx] of Object.entries({ b, a, top, 'a again': a }))
+      ctx.signal.addEventListener('abort', () => order.push(name))
     cancel()
     expect(order.indexOf('top')).toBe(0)
     expect(order.indexOf('a again')).toBe(order.indexOf('a') + 1)

@@ -32,13 +32,55 @@ const key = createKey<string>('key')
 
 describe('an object with the members of a Context', () => {
   const kinds: [string, () => { ctx: Context; end: (cause: unknown) => void }][] = [
-    ['a wrapper that adds nothing', () => { const [inner, end] = withCancel(background()); return { ctx: new Wrapper(inner), end } }],
-    ['a wrapper of a wrapper', () => { const [inner, end] = withCancel(background()); return { ctx: new Wrapper(new Wrapper(inner)), end } }],
-    ['a wrapper of a value context', () => { const [inner, end] = withCancel(background()); return { ctx: new Wrapper(withValue(inner, key, 'v')), end } }],
-    ['one with an end of its own, ended by itself', () => { const ctx = new EndWrapper(withCancel(background())); return { ctx, end: (why) => ctx.end(why) } }],
-    ['one with an end of its own, ended from inside', () => { const [inner, end] = withCancel(background()); return { ctx: new EndWrapper(inner), end } }],
-    ['one with an end of its own, around background', () => { const ctx = new EndWrapper(background()); return { ctx, end: (why) => ctx.end(why) } }],
-    ['one that is not ours at all', () => { const ctx = new Independent(); return { ctx, end: (why) => ctx.end(why) } }],
+    [
+      'a wrapper that adds nothing',
+      () => {
+        const [inner, end] = withCancel(background())
+        return { ctx: new Wrapper(inner), end }
+      },
+    ],
+    [
+      'a wrapper of a wrapper',
+      () => {
+        const [inner, end] = withCancel(background())
+        return { ctx: new Wrapper(new Wrapper(inner)), end }
+      },
+    ],
+    [
+      'a wrapper of a value context',
+      () => {
+        const [inner, end] = withCancel(background())
+        return { ctx: new Wrapper(withValue(inner, key, 'v')), end }
+      },
+    ],
+    [
+      'one with an end of its own, ended by itself',
+      () => {
+        const ctx = new EndWrapper(withCancel(background()))
+        return { ctx, end: (why) => ctx.end(why) }
+      },
+    ],
+    [
+      'one with an end of its own, ended from inside',
+      () => {
+        const [inner, end] = withCancel(background())
+        return { ctx: new EndWrapper(inner), end }
+      },
+    ],
+    [
+      'one with an end of its own, around background',
+      () => {
+        const ctx = new EndWrapper(background())
+        return { ctx, end: (why) => ctx.end(why) }
+      },
+    ],
+    [
+      'one that is not ours at all',
+      () => {
+        const ctx = new Independent()
+        return { ctx, end: (why) => ctx.end(why) }
+      },
+    ],
   ]
 
   it.each(kinds)('C63: is a parent like any other, observed or not: %s', async (_name, make) => {
@@ -63,7 +105,9 @@ describe('an object with the members of a Context', () => {
     const { ctx, end } = make()
     let ran = 0
     afterFunc(ctx, () => ran++)
-    const outcomes = [race(ctx, new Promise(() => {})), sleep(ctx, 1_000_000)].map((promise) => promise.catch((error: unknown) => error))
+    const outcomes = [race(ctx, new Promise(() => {})), sleep(ctx, 1_000_000)].map((promise) =>
+      promise.catch((error: unknown) => error),
+    )
     end('why')
     for (const outcome of outcomes) expect(await outcome).toBe(ctx.err())
     await turn()
@@ -77,7 +121,14 @@ describe('an object with the members of a Context', () => {
       if (observed) expect(afterFunc(child, () => {})()).toBe(true)
       return new WeakRef(child)
     })
-    refs.push((() => { const child = withCancel(ctx); child.signal.addEventListener('abort', () => {}); child.cancel(); return new WeakRef(child) })())
+    refs.push(
+      (() => {
+        const child = withCancel(ctx)
+        child.signal.addEventListener('abort', () => {})
+        child.cancel()
+        return new WeakRef(child)
+      })(),
+    )
     expect(await collected(...refs)).toBe(true)
     expect(ctx.err()).toBeUndefined()
   })
@@ -197,8 +248,18 @@ describe('an object with the members of a Context', () => {
   })
 
   it('C3: what lacks a member is none', () => {
-    for (const thing of [{}, [], 'ctx', 7, Symbol('s'), new AbortController().signal, { err() {}, value() {}, remaining() {}, throwIfDone() {} }]) {
-      expect(() => withCancel(thing as never)).toThrow(/^withCancel\(\) needs a context to derive from, but got .+\. Pass background\(\) where there is none\.$/)
+    for (const thing of [
+      {},
+      [],
+      'ctx',
+      7,
+      Symbol('s'),
+      new AbortController().signal,
+      { err() {}, value() {}, remaining() {}, throwIfDone() {} },
+    ]) {
+      expect(() => withCancel(thing as never)).toThrow(
+        /^withCancel\(\) needs a context to derive from, but got .+\. Pass background\(\) where there is none\.$/,
+      )
     }
   })
 })
@@ -215,9 +276,12 @@ describe('two copies of the package', () => {
   })
   afterAll(() => rm(folder, { recursive: true, force: true }))
 
-  it('C64: understand each other\'s contexts, both ways', async () => {
+  it("C64: understand each other's contexts, both ways", async () => {
     expect(there.withCancel).not.toBe(here.withCancel)
-    for (const [a, b] of [[here, there], [there, here]] as const) {
+    for (const [a, b] of [
+      [here, there],
+      [there, here],
+    ] as const) {
       for (const observed of [false, true]) {
         const parent = a.withCancel(a.background())
         const child = b.withTimeout(b.withCancel(parent), 1_000_000)
@@ -232,14 +296,19 @@ describe('two copies of the package', () => {
     }
   })
 
-  it('C64: understand each other\'s keys and errors', () => {
+  it("C64: understand each other's keys and errors", () => {
     const key2 = there.createKey<number>('two')
     const ctx = withValue(there.withValue(withValue(there.background(), key2, 2), key, 'one'), key2, undefined as never)
     expect([ctx.value(key), ctx.value(key2)]).toEqual(['one', undefined])
     expect(there.withCancel(withValue(background(), key2, 2)).value(key2)).toBe(2)
     const canceled = new there.CanceledError()
     const expired = new Error('wrapped', { cause: new there.DeadlineExceededError() })
-    expect([isCanceled(canceled), isDeadlineExceeded(canceled), isCanceled(expired), isDeadlineExceeded(expired)]).toEqual([true, false, false, true])
+    expect([isCanceled(canceled), isDeadlineExceeded(canceled), isCanceled(expired), isDeadlineExceeded(expired)]).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ])
     expect(canceled).not.toBeInstanceOf(CanceledError)
   })
 })

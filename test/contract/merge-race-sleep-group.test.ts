@@ -33,7 +33,7 @@ function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reje
 }
 
 describe('merge', () => {
-  it.each([0, 1, 2])('C58: is done with the first of its parents to be done, with that one\'s err: parent %i', (index) => {
+  it.each([0, 1, 2])("C58: is done with the first of its parents to be done, with that one's err: parent %i", (index) => {
     for (const observed of [false, true]) {
       const parents = [withCancel(background()), withCancel(background()), withCancel(background())] as const
       const merged = merge(...parents)
@@ -98,8 +98,18 @@ describe('merge', () => {
     const joined = withSignal(root, AbortSignal.abort('signal'))
     canceled.cancel('cancel')
     clock.block(20)
-    const orders = [[timed, canceled], [canceled, timed], [live, joined, timed], [withCancel(timed), joined]] as const
-    expect(orders.map(([first, ...others]) => cause(merge(first, ...others)))).toEqual(['deadline', 'cancel', 'signal', 'deadline'])
+    const orders = [
+      [timed, canceled],
+      [canceled, timed],
+      [live, joined, timed],
+      [withCancel(timed), joined],
+    ] as const
+    expect(orders.map(([first, ...others]) => cause(merge(first, ...others)))).toEqual([
+      'deadline',
+      'cancel',
+      'signal',
+      'deadline',
+    ])
     expect(merge(live, timed, canceled).err()).toBe(timed.err())
     expect(live.err()).toBeUndefined()
   })
@@ -125,7 +135,11 @@ describe('merge', () => {
   })
 
   it('C58: of one context twice, and of an ancestor and its descendant, works', () => {
-    for (const pick of [(a: Context) => merge(a, a), (a: Context, b: Context) => merge(a, b), (a: Context, b: Context) => merge(b, a, b)]) {
+    for (const pick of [
+      (a: Context) => merge(a, a),
+      (a: Context, b: Context) => merge(a, b),
+      (a: Context, b: Context) => merge(b, a, b),
+    ]) {
       const a = withCancel(background())
       const merged = pick(a, withCancel(a))
       let events = 0
@@ -294,23 +308,26 @@ describe('group', () => {
     expect(await group(background()).wait()).toEqual([])
   })
 
-  it.each(['rejects', 'throws'])('C61: the first failure cancels the others with that error as cause: a task that %s', async (how) => {
-    const tasks = group(background())
-    const first = new Error('first')
-    const seen: unknown[] = []
-    tasks.go(async (ctx) => {
-      await ctx.done
-      seen.push(cause(ctx))
-      throw new Error('second')
-    })
-    tasks.go(() => {
-      if (how === 'throws') throw first
-      return Promise.reject(first)
-    })
-    await expect(tasks.wait()).rejects.toBe(first)
-    expect(seen).toEqual([first])
-    expect(cause(tasks.context)).toBe(first)
-  })
+  it.each(['rejects', 'throws'])(
+    'C61: the first failure cancels the others with that error as cause: a task that %s',
+    async (how) => {
+      const tasks = group(background())
+      const first = new Error('first')
+      const seen: unknown[] = []
+      tasks.go(async (ctx) => {
+        await ctx.done
+        seen.push(cause(ctx))
+        throw new Error('second')
+      })
+      tasks.go(() => {
+        if (how === 'throws') throw first
+        return Promise.reject(first)
+      })
+      await expect(tasks.wait()).rejects.toBe(first)
+      expect(seen).toEqual([first])
+      expect(cause(tasks.context)).toBe(first)
+    },
+  )
 
   it('C61: wait() waits for the others also after a failure', async () => {
     const tasks = group(background())
@@ -324,6 +341,106 @@ describe('group', () => {
     slow.resolve()
     await waiting
     expect(settled).toBe(true)
+  })
+
+  it('C61: wait() waits also for what is started while it waits, in the very moment in which the last task ends', async () => {
+    const outcomes: boolean[] = []
+    for (let steps = 0; steps < 8; steps++) {
+      const tasks = group<string>(background())
+      const [first, second] = [deferred<string>(), deferred<string>()]
+      tasks.go(() => first.promise)
+      let started = false
+      // Some microtasks after the first task has ended, as a continuation of its work would.
+      const later = first.promise.then(async () => {
+        for (let i = 0; i < steps; i++) await undefined
+        const task = (): Promise<string> => {
+          started = true
+          return second.promise
+        }
+        // Started and waited for, or refused since wait() has settled: nothing between.
+        try {
+          tasks.go(task)
+        } catch (error) {
+          expect(error).toBeInstanceOf(TypeError)
+        }
+      })
+      const waiting = tasks.wait().then((results) => results.join())
+      first.resolve('first')
+      await later
+      await turn()
+      second.resolve('second')
+      expect(await waiting).toBe(started ? 'first,second' : 'first')
+      outcomes.push(started)
+    }
+    expect(outcomes[0]).toBe(true)
+    expect(outcomes.at(-1)).toBe(false)
+  })
+
+  it('C61: a task may start others of its group, under a limit, too', async () => {
+    for (const limit of [1, 2, Infinity]) {
+      const tasks = group<number>(background(), { limit })
+      const visit = (n: number) => (): number => {
+        if (n > 1) for (const next of [n - 1, n - 2]) tasks.go(visit(next))
+        return n
+      }
+      tasks.go(visit(6))
+      const results = await tasks.wait()
+      expect(results).toHaveLength(25)
+      expect(results.filter((n) => n <= 1)).toHaveLength(13)
+    }
+  })
+
+  it('C61: the tasks are given the group’s context, which inherits values and deadline, and ends with the parent', async () => {
+    const clock = new FakeClock()
+    const parent = withTimeout(withValue(createRoot({ clock }), key, 'kept'), 10, 'slow')
+    const tasks = group(parent)
+    tasks.go(async (ctx) => {
+      expect(ctx).toBe(tasks.context)
+      expect([ctx.value(key), ctx.remaining(), 'cancel' in ctx && ctx === parent]).toEqual(['kept', 10, false])
+      await ctx.done
+      return cause(ctx)
+    })
+    const waiting = tasks.wait()
+    clock.advance(10)
+    expect(await waiting).toEqual(['slow'])
+    expect(parent.err()).toBeInstanceOf(DeadlineExceededError)
+  })
+
+  it('C61: a failure touches neither the parent nor a sibling group', async () => {
+    const parent = withCancel(background())
+    const [failing, other] = [group(parent), group(parent)]
+    failing.go(() => Promise.reject(new Error('own')))
+    await expect(failing.wait()).rejects.toThrow('own')
+    expect([parent.err(), other.context.err()]).toEqual([undefined, undefined])
+    expect(await other.wait()).toEqual([])
+  })
+
+  it('C61: of several failures the first counts, also where it is undefined', async () => {
+    const tasks = group(background())
+    tasks.go(() => Promise.reject(undefined))
+    tasks.go(async (ctx) => {
+      await ctx.done
+      throw new Error('second')
+    })
+    const outcome = await tasks.wait().then(
+      () => 'fulfilled',
+      (error: unknown) => ({ error }),
+    )
+    expect(outcome).toEqual({ error: undefined })
+    expect(tasks.context.err()).toBeInstanceOf(CanceledError)
+  })
+
+  it('C61: wait() may be called twice, and leaving the block of a group cancels it', async () => {
+    const tasks = group<number>(background())
+    tasks.go(() => 1)
+    expect(await Promise.all([tasks.wait(), tasks.wait()])).toEqual([[1], [1]])
+    let ctx: Context
+    {
+      using work = group(background())
+      ctx = work.context
+      expect(ctx.err()).toBeUndefined()
+    }
+    expect(ctx.err()).toBeInstanceOf(CanceledError)
   })
 
   it('C61: the limit bounds how many run at once', async () => {
@@ -396,4 +513,3 @@ describe('nobody listens', () => {
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'fine\n', stderr: '' })
   })
 })
-

@@ -167,24 +167,27 @@ describe('nothing left behind', () => {
     expect(clock.count).toBe(0)
   })
 
-  it.each(observers)('C21: a deadline is armed by the first observer, by %s, and disarmed when its context ends', (_name, observe) => {
-    for (const end of ['cancel', 'above', 'deadline'] as const) {
-      const { clock, parent } = family()
-      const ctx = withTimeout(parent, 10)
-      const child = withCancel(withValue(ctx, key, {}))
-      expect(clock.timers).toBe(0)
-      observe(child)
-      expect(clock.timers).toBe(1)
-      if (end === 'cancel') ctx.cancel()
-      else if (end === 'above') parent.cancel()
-      else clock.advance(10)
-      expect(clock.timers).toBe(0)
-      expect(child.err()).toBeDefined()
-      // Nothing armed it again.
-      clock.advance(100)
-      expect(clock.count).toBe(1)
-    }
-  })
+  it.each(observers)(
+    'C21: a deadline is armed by the first observer, by %s, and disarmed when its context ends',
+    (_name, observe) => {
+      for (const end of ['cancel', 'above', 'deadline'] as const) {
+        const { clock, parent } = family()
+        const ctx = withTimeout(parent, 10)
+        const child = withCancel(withValue(ctx, key, {}))
+        expect(clock.timers).toBe(0)
+        observe(child)
+        expect(clock.timers).toBe(1)
+        if (end === 'cancel') ctx.cancel()
+        else if (end === 'above') parent.cancel()
+        else clock.advance(10)
+        expect(clock.timers).toBe(0)
+        expect(child.err()).toBeDefined()
+        // Nothing armed it again.
+        clock.advance(100)
+        expect(clock.count).toBe(1)
+      }
+    },
+  )
 
   it('C21: a timer goes when the last observer goes, and comes back with the next', () => {
     const { clock, parent } = family()
@@ -215,7 +218,12 @@ describe('nothing left behind', () => {
     const { clock, parent } = family()
     const live = withTimeout(parent, 1_000)
     parent.cancel()
-    for (const ctx of [withTimeout(parent, 10), withTimeout(live, 10), withTimeout(createRoot({ clock }), 0), withTimeout(createRoot({ clock }), -1)]) {
+    for (const ctx of [
+      withTimeout(parent, 10),
+      withTimeout(live, 10),
+      withTimeout(createRoot({ clock }), 0),
+      withTimeout(createRoot({ clock }), -1),
+    ]) {
       expect(ctx.err()).toBeDefined()
       for (const [, observe] of observers) observe(ctx)
     }
@@ -251,20 +259,23 @@ describe('nothing left behind', () => {
     expect(clock.timers).toBe(0)
   })
 
-  it.each(derived)('C22: a child by %s that was dropped without cancel, unobserved, is collected though its parent lives', async (_name, derive) => {
-    const { clock, parent } = family()
-    void parent.signal
-    const refs = [0, 1, 2].map((use) => {
-      const ctx = derive(parent)
-      // Asking is not observing.
-      if (use > 0) ctx.err()
-      if (use > 1) [ctx.remaining(), ctx.deadline, String(ctx), ctx.value(key), withCancel(ctx).err()].length = 0
-      return new WeakRef(ctx)
-    })
-    expect(await collected(...refs)).toBe(true)
-    expect(parent.err()).toBeUndefined()
-    expect(clock.timers).toBe(0)
-  })
+  it.each(derived)(
+    'C22: a child by %s that was dropped without cancel, unobserved, is collected though its parent lives',
+    async (_name, derive) => {
+      const { clock, parent } = family()
+      void parent.signal
+      const refs = [0, 1, 2].map((use) => {
+        const ctx = derive(parent)
+        // Asking is not observing.
+        if (use > 0) ctx.err()
+        if (use > 1) [ctx.remaining(), ctx.deadline, String(ctx), ctx.value(key), withCancel(ctx).err()].length = 0
+        return new WeakRef(ctx)
+      })
+      expect(await collected(...refs)).toBe(true)
+      expect(parent.err()).toBeUndefined()
+      expect(clock.timers).toBe(0)
+    },
+  )
 
   it('C22: a dropped child of a signal, or of a foreign context, whose instant a deadline below needs, is collected, and its listener goes', async () => {
     const controller = new AbortController()
@@ -288,20 +299,23 @@ describe('nothing left behind', () => {
     expect(parent.err()).toBeUndefined()
   })
 
-  it.each(derived)('C23: a child by %s that was observed by afterFunc and then stopped is collected, with the function, though its parent lives', async (_name, derive) => {
-    const { clock, parent } = family()
-    void parent.signal
-    const refs = [0, 1].flatMap((below) => {
-      const ctx = derive(parent)
-      const f = (): void => void ctx.err()
-      const stop = afterFunc(below === 0 ? ctx : withCancel(withValue(ctx, key, {})), f)
-      expect(stop()).toBe(true)
-      return [new WeakRef<WeakKey>(ctx), new WeakRef<WeakKey>(f)]
-    })
-    expect(clock.timers).toBe(0)
-    expect(await collected(...refs)).toBe(true)
-    expect(parent.err()).toBeUndefined()
-  })
+  it.each(derived)(
+    'C23: a child by %s that was observed by afterFunc and then stopped is collected, with the function, though its parent lives',
+    async (_name, derive) => {
+      const { clock, parent } = family()
+      void parent.signal
+      const refs = [0, 1].flatMap((below) => {
+        const ctx = derive(parent)
+        const f = (): void => void ctx.err()
+        const stop = afterFunc(below === 0 ? ctx : withCancel(withValue(ctx, key, {})), f)
+        expect(stop()).toBe(true)
+        return [new WeakRef<WeakKey>(ctx), new WeakRef<WeakKey>(f)]
+      })
+      expect(clock.timers).toBe(0)
+      expect(await collected(...refs)).toBe(true)
+      expect(parent.err()).toBeUndefined()
+    },
+  )
 
   it('C23: stopping unlinks all that was linked for it and nothing else', async () => {
     const { parent } = family()
@@ -367,9 +381,13 @@ describe('nothing left behind', () => {
     ['an ended sleep', `const [short, cancel] = withCancel(ctx); sleep(short, 3_600_000).catch(() => {}); cancel()`],
   ]
 
-  it.concurrent.each(uses)('C24: a process in which only a one-hour timeout is pending exits by itself, observed by %s', async (_name, use) => {
-    expect(await run(hour + use)).toEqual({ code: 0, stdout: '0 undefined\n', stderr: '', hung: false })
-  }, 60_000)
+  it.concurrent.each(uses)(
+    'C24: a process in which only a one-hour timeout is pending exits by itself, observed by %s',
+    async (_name, use) => {
+      expect(await run(hour + use)).toEqual({ code: 0, stdout: '0 undefined\n', stderr: '', hung: false })
+    },
+    60_000,
+  )
 
   it('C24: a sleep keeps the process alive until it is over, as a timer does', async () => {
     const outcome = await run(`${hour}; sleep(ctx, 20).then(() => console.log('slept'))`)

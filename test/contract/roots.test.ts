@@ -39,26 +39,29 @@ describe('roots', () => {
     expect(() => ctx.throwIfDone()).not.toThrow()
   })
 
-  it.each(roots)('C1: the done of %s stays pending, and its signal is never aborted, while contexts below it end', async (_name, root) => {
-    const ctx = root()
-    let settled = false
-    void ctx.done.finally(() => (settled = true))
-    const { signal } = ctx
-    expect(signal).toBeInstanceOf(AbortSignal)
+  it.each(roots)(
+    'C1: the done of %s stays pending, and its signal is never aborted, while contexts below it end',
+    async (_name, root) => {
+      const ctx = root()
+      let settled = false
+      void ctx.done.finally(() => (settled = true))
+      const { signal } = ctx
+      expect(signal).toBeInstanceOf(AbortSignal)
 
-    const [child, cancel] = withCancel(ctx)
-    const observed = child.signal
-    cancel('why')
-    await turn()
+      const [child, cancel] = withCancel(ctx)
+      const observed = child.signal
+      cancel('why')
+      await turn()
 
-    expect(observed.aborted).toBe(true)
-    expect(signal.aborted).toBe(false)
-    expect(signal.reason).toBeUndefined()
-    expect(settled).toBe(false)
-    expect(ctx.err()).toBeUndefined()
-    expect(ctx.done).toBe(ctx.done)
-    expect(ctx.signal).toBe(signal)
-  })
+      expect(observed.aborted).toBe(true)
+      expect(signal.aborted).toBe(false)
+      expect(signal.reason).toBeUndefined()
+      expect(settled).toBe(false)
+      expect(ctx.err()).toBeUndefined()
+      expect(ctx.done).toBe(ctx.done)
+      expect(ctx.signal).toBe(signal)
+    },
+  )
 
   it('C1: a root is no cancelable context: nothing on it ends it', () => {
     for (const [, root] of roots) {
@@ -137,7 +140,9 @@ describe('what is no context', () => {
 
   it('C3: a wrong argument beside the context is named in the same way', () => {
     const ctx = background()
-    expect(() => afterFunc(ctx, undefined as never)).toThrow(new TypeError('afterFunc() needs a function to run, but got undefined.'))
+    expect(() => afterFunc(ctx, undefined as never)).toThrow(
+      new TypeError('afterFunc() needs a function to run, but got undefined.'),
+    )
     expect(() => withSignal(ctx, {} as never)).toThrow(TypeError)
     expect(() => withSignal(ctx, null as never)).toThrow(/withSignal\(\).*null/)
     expect(() => sleep(ctx, '1' as never)).toThrow(/sleep\(\).*"1"/)

@@ -1,5 +1,17 @@
 import { inspect } from 'node:util'
-import { background, type Context, createKey, createRoot, merge, withCancel, withDeadline, withoutCancel, withSignal, withTimeout, withValue } from 'ctxbridge'
+import {
+  background,
+  type Context,
+  createKey,
+  createRoot,
+  merge,
+  withCancel,
+  withDeadline,
+  withoutCancel,
+  withSignal,
+  withTimeout,
+  withValue,
+} from 'ctxbridge'
 import { describe, expect, it } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 import { Wrapper } from '../support/foreign.ts'
@@ -14,11 +26,52 @@ describe('String(ctx)', () => {
     const ctx = withoutCancel(withCancel(withTimeout(withCancel(root), 90_500)))
     expect(String(ctx)).toBe('root.WithCancel.WithDeadline(2030-01-01T00:01:30.500Z [1m30.5s]).WithCancel.WithoutCancel')
     clock.advance(90_000)
-    expect(`${withCancel(ctx)}`).toBe('root.WithCancel.WithDeadline(2030-01-01T00:01:30.500Z [500ms]).WithCancel.WithoutCancel.WithCancel')
+    expect(`${withCancel(ctx)}`).toBe(
+      'root.WithCancel.WithDeadline(2030-01-01T00:01:30.500Z [500ms]).WithCancel.WithoutCancel.WithCancel',
+    )
     clock.advance(10_000)
     expect(String(ctx)).toContain('[0s]')
     expect(String(withSignal(background(), new AbortController().signal))).toBe('context.Background.WithSignal')
     expect(String(merge(withCancel(root), root, withCancel(root)))).toBe('root.WithCancel.Merge(root, root.WithCancel)')
+  })
+
+  it.each([
+    [0.5, '0.5ms'],
+    [1.5, '1.5ms'],
+    [999, '999ms'],
+    [1_000, '1s'],
+    [59_999, '59.999s'],
+    [60_000, '1m0s'],
+    [3_599_000, '59m59s'],
+    [3_600_000, '1h0m0s'],
+    [90_061_001, '25h1m1.001s'],
+    [-5, '0s'],
+  ])('C65: shows %d ms that remain as %s', (ms, shown) => {
+    const ctx = withTimeout(createRoot({ clock: new FakeClock() }), ms)
+    const [, , remaining] = /WithDeadline\((\S+) \[(\S+)\]\)$/.exec(String(ctx)) ?? []
+    expect(remaining).toBe(shown)
+  })
+
+  it('C65: shows the same instant for ever, also when the wall clock steps', () => {
+    const clock = new FakeClock({ wall: Date.UTC(2030, 0, 1) })
+    const ctx = withTimeout(createRoot({ clock, name: 'root' }), 1_000)
+    expect(String(ctx)).toBe('root.WithDeadline(2030-01-01T00:00:01.000Z [1s])')
+    clock.setWall(0)
+    expect(String(ctx)).toBe('root.WithDeadline(2030-01-01T00:00:01.000Z [1s])')
+  })
+
+  it('C65: the parents of a merge are shown by their last parts, so that no path grows out of hand', () => {
+    const clock = new FakeClock()
+    const root = createRoot({ clock, name: 'root' })
+    const deep = withCancel(withCancel(withCancel(withCancel(withCancel(root)))))
+    expect(String(merge(root, deep))).toBe('root.Merge(….WithCancel.WithCancel.WithCancel.WithCancel)')
+    expect(String(merge(root, merge(root, deep)))).toBe('root.Merge(root.Merge(…))')
+    let doubled: Context = withCancel(root)
+    for (let i = 0; i < 1_000; i++) doubled = merge(doubled, doubled)
+    expect(String(doubled).length).toBeLessThan(100_000)
+    const wide = merge(root, ...Array.from({ length: 10_000 }, () => withCancel(root)))
+    expect(String(wide).length).toBeLessThan(500)
+    expect(inspect(doubled).length + inspect(wide).length).toBeLessThan(1_500)
   })
 
   it('C65: shows the name of a key, and a value only where it is a string that its key allows to be shown', () => {
@@ -33,7 +86,9 @@ describe('String(ctx)', () => {
     const parent = withTimeout(root, 10)
     expect(String(withTimeout(parent, 20))).toBe(`${parent}.WithCancel`)
     expect(String(withTimeout(parent, Infinity))).toBe(`${parent}.WithCancel`)
-    expect(String(withDeadline(parent, parent.deadline as Date))).toMatch(/^root\.WithDeadline\([^)]*\)\.With(Deadline\([^)]*\)|Cancel)$/)
+    expect(String(withDeadline(parent, parent.deadline as Date))).toMatch(
+      /^root\.WithDeadline\([^)]*\)\.With(Deadline\([^)]*\)|Cancel)$/,
+    )
   })
 
   it('C65: names a context of somebody else by its own toString, else by its class', () => {
@@ -49,7 +104,9 @@ describe('String(ctx)', () => {
   it('C65: works 100,000 deep', () => {
     let ctx: Context = background()
     for (let i = 0; i < 100_000; i++) ctx = i % 2 === 0 ? withCancel(ctx) : withValue(ctx, user, 'x')
-    expect(String(ctx)).toHaveLength('context.Background'.length + 50_000 * '.WithCancel'.length + 50_000 * '.WithValue(user, x)'.length)
+    expect(String(ctx)).toHaveLength(
+      'context.Background'.length + 50_000 * '.WithCancel'.length + 50_000 * '.WithValue(user, x)'.length,
+    )
   })
 })
 
@@ -69,6 +126,48 @@ describe('util.inspect(ctx)', () => {
     cancelWhy({ code: 7 })
     expect(inspect(why)).toBe('root.WithCancel { canceled: { code: 7 } }')
     expect(inspect({ nested: why })).toBe('{ nested: root.WithCancel { canceled: { code: 7 } } }')
+  })
+
+  it('C66: shows what is known of a large cause on the same line, and no more than its beginning', () => {
+    const [ctx, cancel] = withCancel(background())
+    cancel({
+      code: 7,
+      reason: 'the peer has closed the connection',
+      deep: { er: { still: { more: 1 } } },
+      list: Array.from({ length: 1_000 }, (_, i) => i),
+    })
+    const shown = inspect(ctx)
+    expect(shown).toMatch(
+      /^context\.Background\.WithCancel \{ canceled: \{ code: 7, reason: 'the peer has closed the connection', deep: /,
+    )
+    expect(shown.split('\n')).toHaveLength(1)
+    expect(shown.length).toBeLessThan(300)
+  })
+
+  it('C66: stays on a line whatever names and values are shown in its path', () => {
+    const lines = createKey<string>('key\nwith lines', { show: true })
+    const shown = inspect(withValue(withCancel(background()), lines, 'a value\r\n\r\nwith\nlines'))
+    expect(shown).toBe('context.Background.WithCancel.WithValue(key with lines, a value with lines) { live }')
+  })
+
+  it('C66: is the same inside of other things, and for roots, merges, wrappers and joined signals', () => {
+    const root = createRoot({ name: 'root' })
+    const [ctx, cancel] = withSignal(root, new AbortController().signal)
+    expect(inspect([root, ctx, withoutCancel(ctx)], { breakLength: Infinity })).toBe(
+      '[ root { live }, root.WithSignal { live }, root.WithSignal.WithoutCancel { live } ]',
+    )
+    cancel(new TypeError('no'))
+    expect(inspect(new Map([['ctx', merge(ctx, root)]]), { breakLength: Infinity })).toBe(
+      "Map(1) { 'ctx' => root.WithSignal.Merge(root) { canceled: TypeError: no } }",
+    )
+    expect(inspect(withCancel(new Wrapper(ctx)))).toBe('Wrapper.WithCancel { canceled: TypeError: no }')
+  })
+
+  it('C66: asking does not observe: no timer is armed, and nothing ends that has not', () => {
+    const clock = new FakeClock()
+    const ctx = withTimeout(createRoot({ clock, name: 'root' }), 10)
+    for (let i = 0; i < 3; i++) inspect(ctx)
+    expect([clock.count, ctx.err()]).toEqual([0, undefined])
   })
 
   it('C66: never shows the whole graph', () => {

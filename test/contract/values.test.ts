@@ -1,4 +1,14 @@
-import { background, type Context, createKey, createRoot, type Key, withCancel, withoutCancel, withTimeout, withValue } from 'ctxbridge'
+import {
+  background,
+  type Context,
+  createKey,
+  createRoot,
+  type Key,
+  withCancel,
+  withoutCancel,
+  withTimeout,
+  withValue,
+} from 'ctxbridge'
 import { describe, expect, it } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -32,13 +42,16 @@ describe('values', () => {
     expect([ctx.value(name), ctx.value(other)]).toEqual(['a', 'b'])
   })
 
-  it.each(['name', Symbol('name'), 7, null, undefined, {}, { name: 'name' }, [], () => {}])('C45: anything else as a key throws a TypeError: %s', (key) => {
-    for (const ctx of [background(), withValue(background(), name, 'a'), withCancel(background())]) {
-      expect(() => withValue(ctx, key as never, 1)).toThrow(/^withValue\(\) needs a key from createKey\(\), but got /)
-      expect(() => withValue(ctx, key as never, 1)).toThrow(TypeError)
-      expect(() => ctx.value(key as never)).toThrow(/^value\(\) needs a key from createKey\(\), but got /)
-    }
-  })
+  it.each(['name', Symbol('name'), 7, null, undefined, {}, { name: 'name' }, [], () => {}])(
+    'C45: anything else as a key throws a TypeError: %s',
+    (key) => {
+      for (const ctx of [background(), withValue(background(), name, 'a'), withCancel(background())]) {
+        expect(() => withValue(ctx, key as never, 1)).toThrow(/^withValue\(\) needs a key from createKey\(\), but got /)
+        expect(() => withValue(ctx, key as never, 1)).toThrow(TypeError)
+        expect(() => ctx.value(key as never)).toThrow(/^value\(\) needs a key from createKey\(\), but got /)
+      }
+    },
+  )
 
   it('C45: createKey says what is misuse, and keys cannot be changed', () => {
     for (const bad of ['', 7, undefined, null]) expect(() => createKey(bad as never)).toThrow(/^createKey\(\) needs a name/)

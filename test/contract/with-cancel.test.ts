@@ -109,24 +109,31 @@ describe('withCancel', () => {
     ['withSignal, aborted,', (parent) => withSignal(parent, AbortSignal.abort('own'))],
   ]
 
-  it.each(derivable)('C13: a child by %s of a context that is done is done on return, with the same err and cause', (_name, derive) => {
-    const parents: [Context, unknown][] = []
-    const canceled = withCancel(background())
-    canceled.cancel('why')
-    parents.push([canceled, 'why'], [withTimeout(background(), -1, 'late'), 'late'], [withSignal(background(), AbortSignal.abort('gone')), 'gone'])
-    // Ended from above, and not looked at since.
-    const [top, cancel] = withCancel(background())
-    const unobserved = withCancel(withCancel(top))
-    cancel('above')
-    parents.push([unobserved, 'above'])
-    for (const [parent, why] of parents) {
-      const ctx = derive(parent)
-      expect(ctx.err()).toBe(parent.err())
-      expect(cause(ctx)).toBe(why)
-      expect(ctx.signal.aborted).toBe(true)
-      expect(ctx.signal.reason).toBe(parent.err())
-    }
-  })
+  it.each(derivable)(
+    'C13: a child by %s of a context that is done is done on return, with the same err and cause',
+    (_name, derive) => {
+      const parents: [Context, unknown][] = []
+      const canceled = withCancel(background())
+      canceled.cancel('why')
+      parents.push(
+        [canceled, 'why'],
+        [withTimeout(background(), -1, 'late'), 'late'],
+        [withSignal(background(), AbortSignal.abort('gone')), 'gone'],
+      )
+      // Ended from above, and not looked at since.
+      const [top, cancel] = withCancel(background())
+      const unobserved = withCancel(withCancel(top))
+      cancel('above')
+      parents.push([unobserved, 'above'])
+      for (const [parent, why] of parents) {
+        const ctx = derive(parent)
+        expect(ctx.err()).toBe(parent.err())
+        expect(cause(ctx)).toBe(why)
+        expect(ctx.signal.aborted).toBe(true)
+        expect(ctx.signal.reason).toBe(parent.err())
+      }
+    },
+  )
 
   it('C14: cancel from inside a listener works: of its own context, its parent, its child, and a stranger', async () => {
     const top = withCancel(background())
@@ -196,34 +203,37 @@ describe('withCancel', () => {
     expect(contexts.every((ctx) => ctx.err() !== undefined)).toBe(true)
   })
 
-  it.each(derivable)('C15: a child by %s derived inside a cancel listener of its parent is done on return', async (_name, derive) => {
-    const [parent, cancel] = withCancel(background())
-    const grandparent = withCancel(parent)
-    const made: Context[] = []
-    const make = (): void => {
-      for (const from of [parent, grandparent, withValue(parent, key, 1)]) {
-        const ctx = derive(from)
-        expect(ctx.err()).toBe(parent.err())
-        expect(ctx.signal.aborted).toBe(true)
-        made.push(ctx)
+  it.each(derivable)(
+    'C15: a child by %s derived inside a cancel listener of its parent is done on return',
+    async (_name, derive) => {
+      const [parent, cancel] = withCancel(background())
+      const grandparent = withCancel(parent)
+      const made: Context[] = []
+      const make = (): void => {
+        for (const from of [parent, grandparent, withValue(parent, key, 1)]) {
+          const ctx = derive(from)
+          expect(ctx.err()).toBe(parent.err())
+          expect(ctx.signal.aborted).toBe(true)
+          made.push(ctx)
+        }
       }
-    }
-    const failures: unknown[] = []
-    const guarded = (): void => {
-      try {
-        make()
-      } catch (error) {
-        failures.push(error)
+      const failures: unknown[] = []
+      const guarded = (): void => {
+        try {
+          make()
+        } catch (error) {
+          failures.push(error)
+        }
       }
-    }
-    parent.signal.addEventListener('abort', guarded)
-    afterFunc(grandparent, guarded)
-    cancel('why')
-    await turn()
-    expect(failures).toEqual([])
-    expect(made).toHaveLength(6)
-    expect(made.map((ctx) => cause(ctx))).toEqual(Array.from({ length: 6 }, () => 'why'))
-  })
+      parent.signal.addEventListener('abort', guarded)
+      afterFunc(grandparent, guarded)
+      cancel('why')
+      await turn()
+      expect(failures).toEqual([])
+      expect(made).toHaveLength(6)
+      expect(made.map((ctx) => cause(ctx))).toEqual(Array.from({ length: 6 }, () => 'why'))
+    },
+  )
 
   it('C16: cancel does not wait for the work of anybody', async () => {
     const [ctx, cancel] = withCancel(background())
@@ -250,13 +260,15 @@ describe('withCancel', () => {
   it('C17: deriving from a root that can never be done registers nothing with it: observed children are collected', async () => {
     const root = createRoot({ clock: new FakeClock() })
     for (const parent of [background(), root, withoutCancel(withCancel(root)), withValue(root, key, 1)]) {
-      const refs = [withCancel, (ctx: Context) => merge(ctx, ctx), (ctx: Context) => withCancel(withValue(ctx, key, 1))].map((derive) => {
-        const ctx = derive(parent)
-        void ctx.signal
-        void ctx.done
-        afterFunc(ctx, () => {})
-        return new WeakRef(ctx)
-      })
+      const refs = [withCancel, (ctx: Context) => merge(ctx, ctx), (ctx: Context) => withCancel(withValue(ctx, key, 1))].map(
+        (derive) => {
+          const ctx = derive(parent)
+          void ctx.signal
+          void ctx.done
+          afterFunc(ctx, () => {})
+          return new WeakRef(ctx)
+        },
+      )
       expect(await collected(...refs)).toBe(true)
       expect(parent.err()).toBeUndefined()
     }
@@ -299,22 +311,25 @@ describe('deep and wide trees', { timeout: 60_000 }, () => {
     ['withSignal alone', 3_000, 1, (parent) => withSignal(parent, aside.signal)],
   ]
 
-  it.each(chains)('C18: a deep chain through %s ends, observed or not, without a stack overflow', async (_name, depth, every, special) => {
-    for (const observed of [false, true]) {
-      const [top, cancel] = withCancel(background())
-      const bottom = chain(top, depth, every, special)
-      let ran = false
-      const { signal } = observed ? bottom : { signal: undefined }
-      if (observed) afterFunc(bottom, () => (ran = true))
-      expect(bottom.err()).toBeUndefined()
-      cancel('why')
-      expect(signal?.aborted ?? true).toBe(true)
-      expect(bottom.err()).toBe(top.err())
-      expect(cause(bottom)).toBe('why')
-      await turn()
-      expect(ran).toBe(observed)
-    }
-  })
+  it.each(chains)(
+    'C18: a deep chain through %s ends, observed or not, without a stack overflow',
+    async (_name, depth, every, special) => {
+      for (const observed of [false, true]) {
+        const [top, cancel] = withCancel(background())
+        const bottom = chain(top, depth, every, special)
+        let ran = false
+        const { signal } = observed ? bottom : { signal: undefined }
+        if (observed) afterFunc(bottom, () => (ran = true))
+        expect(bottom.err()).toBeUndefined()
+        cancel('why')
+        expect(signal?.aborted ?? true).toBe(true)
+        expect(bottom.err()).toBe(top.err())
+        expect(cause(bottom)).toBe('why')
+        await turn()
+        expect(ran).toBe(observed)
+      }
+    },
+  )
 
   it('C18: the bottom of a deep chain can be observed, let go, and observed again', () => {
     const [top, cancel] = withCancel(background())

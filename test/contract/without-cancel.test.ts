@@ -1,4 +1,15 @@
-import { afterFunc, CanceledError, createKey, createRoot, DeadlineExceededError, merge, withCancel, withoutCancel, withTimeout, withValue } from 'ctxbridge'
+import {
+  afterFunc,
+  CanceledError,
+  createKey,
+  createRoot,
+  DeadlineExceededError,
+  merge,
+  withCancel,
+  withoutCancel,
+  withTimeout,
+  withValue,
+} from 'ctxbridge'
 import { describe, expect, it } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 import { turn } from '../support/gc.ts'
@@ -18,7 +29,14 @@ describe('withoutCancel', () => {
       parent.cancel()
       clock.advance(20)
       await turn()
-      expect([ctx.value(key), ctx.deadline, ctx.remaining(), ctx.err(), ctx.signal.aborted, settled]).toEqual(['kept', undefined, Infinity, undefined, false, false])
+      expect([ctx.value(key), ctx.deadline, ctx.remaining(), ctx.err(), ctx.signal.aborted, settled]).toEqual([
+        'kept',
+        undefined,
+        Infinity,
+        undefined,
+        false,
+        false,
+      ])
       expect('cancel' in ctx).toBe(false)
       ctx.throwIfDone()
       expect(clock.timers).toBe(0)

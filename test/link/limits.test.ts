@@ -153,7 +153,7 @@ describe('a message', () => {
     ['an object of many members', 2_000, Object.fromEntries(floats.slice(0, 200).map((x, i) => [`k${i}`, x]))],
   ])('of many calls and their cancels is refused by no peer of the same limits: %s', async (_name, calls, why) => {
     const held = new Held()
-    const pair = await joined({ server: { serve: { held: held.method }, limits: { maxCalls: calls } } })
+    const pair = await joined({ server: { serve: { held: held.method }, limits: { maxCalls: calls, maxMessage: 65_536 } } })
     const ctx = withCancel(pair.client.root)
     const results = Array.from({ length: calls }, () => rejection(pair.client.link.call(ctx, 'held', [])))
     await pair.settle()
@@ -163,7 +163,7 @@ describe('a message', () => {
     await turn()
     // As few messages as the limits allow, with some slack for the estimate.
     const sizes = pair.client.channel.waiting.map(({ length }) => length)
-    const atLeast = Math.max(calls / 1_024, sizes.reduce((a, b) => a + b) / 1_048_576, (calls * (4 + elementsOf(why))) / 20_000)
+    const atLeast = Math.max(calls / 1_024, sizes.reduce((a, b) => a + b) / 65_536, (calls * (4 + elementsOf(why))) / 20_000)
     expect(pair.client.channel.count - count).toBeLessThanOrEqual(Math.ceil(2 * atLeast) + 1)
     await pair.settle()
     expect([pair.client.open, pair.server.open]).toEqual([true, true])

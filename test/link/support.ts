@@ -10,7 +10,7 @@ import { FakeClock } from '../support/fake-clock.ts'
 import { turn } from '../support/gc.ts'
 
 /** Holds the messages of one side until they are taken. */
-export class ScriptedChannel implements Channel {
+class ScriptedChannel implements Channel {
   readonly waiting: Uint8Array[] = []
   /** How many messages were ever sent, and the longest of them. */
   count = 0

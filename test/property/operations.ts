@@ -6,7 +6,7 @@ export type Pick = number | 'own' | 'parent' | 'child' | 'sibling'
 
 /** A cause by name; `none` is a call without an argument, and `error` a new error each time. */
 export type CauseName = (typeof causeNames)[number]
-export const causeNames = ['none', 'undefined', 'null', 'zero', 'text', 'error'] as const
+const causeNames = ['none', 'undefined', 'null', 'zero', 'text', 'error'] as const
 
 export type Operation =
   | { readonly do: 'withCancel' | 'withoutCancel' | 'wrap' | 'wrapOwnEnd'; readonly of: Pick }
@@ -30,7 +30,7 @@ export type Operation =
 
 /** How somebody learns of an end. */
 export type Look = (typeof looks)[number]
-export const looks = ['err', 'throwIfDone', 'cause', 'aborted', 'reason'] as const
+const looks = ['err', 'throwIfDone', 'cause', 'aborted', 'reason'] as const
 
 const near = fc.nat(3)
 const far = fc.nat(60)
@@ -67,7 +67,11 @@ interface Weighted {
 
 type Rest<D, O extends Operation = Operation> = O extends { readonly do: infer N } ? (D extends N ? Omit<O, 'do'> : never) : never
 
-function act<D extends Operation['do']>(weight: number, what: D, rest: { [K in keyof Rest<D>]: fc.Arbitrary<Rest<D>[K]> }): Weighted {
+function act<D extends Operation['do']>(
+  weight: number,
+  what: D,
+  rest: { [K in keyof Rest<D>]: fc.Arbitrary<Rest<D>[K]> },
+): Weighted {
   return { weight, arbitrary: fc.record({ do: fc.constant(what), ...rest }) as unknown as fc.Arbitrary<Operation> }
 }
 
@@ -87,7 +91,10 @@ const ending = (of: fc.Arbitrary<Pick>): Weighted[] => [
   act(2, 'block', { ms: passing }),
 ]
 
-const looking = (of: fc.Arbitrary<Pick>): Weighted[] => [act(4, 'look', { of, by: fc.constantFrom(...looks) }), act(1, 'lookAtAll', {})]
+const looking = (of: fc.Arbitrary<Pick>): Weighted[] => [
+  act(4, 'look', { of, by: fc.constantFrom(...looks) }),
+  act(1, 'lookAtAll', {}),
+]
 
 /** Observers that can be taken back. */
 const stoppable = (of: fc.Arbitrary<Pick>, then: fc.Arbitrary<readonly Operation[]>): Weighted[] => [
@@ -148,7 +155,8 @@ export function watches(operation: Operation): boolean {
 export function show(operation: Operation, name: (pick: Pick) => string): string {
   const parts = Object.entries(operation).flatMap(([key, value]: [string, unknown]) => {
     if (key === 'do') return []
-    if (key === 'then') return (value as readonly Operation[]).length > 0 ? [`then: ${(value as readonly Operation[]).length}`] : []
+    if (key === 'then')
+      return (value as readonly Operation[]).length > 0 ? [`then: ${(value as readonly Operation[]).length}`] : []
     if (key === 'of') return [name(value as Pick)]
     if (key === 'others') return (value as readonly Pick[]).map(name)
     return [`${key}: ${String(value)}`]

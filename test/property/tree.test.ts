@@ -22,7 +22,9 @@ test('whatever is done, a tree ends as the model does, tells its listeners, and 
   )
 })
 
-test('a tree that nobody looks at and nobody observes is found, at last, to have ended as the model did', { timeout }, async () => {
+test('a tree that nobody looks at and nobody observes is found, at last, to have ended as the model did', {
+  timeout,
+}, async () => {
   await fc.assert(
     fc.asyncProperty(operations({ observers: 'none', looks: false }), order, async (list, order) => {
       const world = await World.run(list)
@@ -42,7 +44,9 @@ test('wrappers that add nothing change nothing, anywhere in the tree', { timeout
   )
 })
 
-test('contexts of other makers with ends of their own, anywhere in the tree, end and are ended as the model says', { timeout }, async () => {
+test('contexts of other makers with ends of their own, anywhere in the tree, end and are ended as the model says', {
+  timeout,
+}, async () => {
   await fc.assert(
     fc.asyncProperty(operations({ foreign: 'all' }), order, async (list, order) => {
       const world = await World.run(list)
@@ -55,11 +59,18 @@ test('contexts of other makers with ends of their own, anywhere in the tree, end
 test('who looks and who observes does not change how anything ends', { timeout }, async () => {
   const inserted = fc.array(fc.record({ at: fc.nat(60), what: watching() }), { minLength: 1, maxLength: 30, size: 'max' })
   await fc.assert(
-    fc.asyncProperty(operations({ foreign: 'wrappers', reactions: false, observers: 'none', looks: false }), inserted, async (list, inserted) => {
-      const watched = list.flatMap((operation, i) => [...inserted.filter(({ at }) => at === i).map(({ what }) => what), operation])
-      const alone = await World.run(list)
-      assert.deepEqual((await World.run(watched)).ends, alone.ends)
-    }),
+    fc.asyncProperty(
+      operations({ foreign: 'wrappers', reactions: false, observers: 'none', looks: false }),
+      inserted,
+      async (list, inserted) => {
+        const watched = list.flatMap((operation, i) => [
+          ...inserted.filter(({ at }) => at === i).map(({ what }) => what),
+          operation,
+        ])
+        const alone = await World.run(list)
+        assert.deepEqual((await World.run(watched)).ends, alone.ends)
+      },
+    ),
     runs(1_500),
   )
 })

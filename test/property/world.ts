@@ -139,7 +139,9 @@ export class World {
     try {
       await f()
     } catch (error) {
-      throw new Error(`${error instanceof Error ? error.message : String(error)}\nafter\n${this.log.join('\n')}`, { cause: error })
+      throw new Error(`${error instanceof Error ? error.message : String(error)}\nafter\n${this.log.join('\n')}`, {
+        cause: error,
+      })
     }
   }
 
@@ -165,7 +167,8 @@ export class World {
     await this.lookAtAll()
     const asleep = this.#waiting.filter(({ kind, outcome }) => kind === 'sleep' && outcome === undefined).length
     assert.equal(this.clock.timers, asleep, 'timers are left')
-    for (const { name, controller } of this.#joined) assert.equal(this.#listenersOn(controller), 0, `listeners are left on ${name}`)
+    for (const { name, controller } of this.#joined)
+      assert.equal(this.#listenersOn(controller), 0, `listeners are left on ${name}`)
   }
 
   /** Takes back every observer that can be. */
@@ -177,7 +180,10 @@ export class World {
 
   /** What is registered outside of the tree at present. */
   get registered(): string[] {
-    return [`${this.clock.timers} timers`, ...this.#joined.map((j) => `${this.#listenersOn(j.controller)} listeners on ${j.name}`)].sort()
+    return [
+      `${this.clock.timers} timers`,
+      ...this.#joined.map((j) => `${this.#listenersOn(j.controller)} listeners on ${j.name}`),
+    ].sort()
   }
 
   /** How many listeners the library has on a signal: not counting the one of this class. */
@@ -272,7 +278,8 @@ export class World {
         break
     }
     const made = this.pairs[before]
-    if (made !== undefined && place === this.log.length - 1) this.log[place] = line.replace(/\S/, (first) => `${made.name} = ${first}`)
+    if (made !== undefined && place === this.log.length - 1)
+      this.log[place] = line.replace(/\S/, (first) => `${made.name} = ${first}`)
   }
 
   #derive(operation: Operation & { of: Pick }, of: Pair, self: Pair | undefined): void {
@@ -339,7 +346,18 @@ export class World {
   }
 
   #pair(real: Context, model: ModelContext, parents: Pair[], cancel?: CancelFunc): void {
-    const pair = { name: `c${this.pairs.length}`, real, model, cancel, parents, children: [], known: false, error: undefined, signal: undefined, done: undefined }
+    const pair = {
+      name: `c${this.pairs.length}`,
+      real,
+      model,
+      cancel,
+      parents,
+      children: [],
+      known: false,
+      error: undefined,
+      signal: undefined,
+      done: undefined,
+    }
     this.pairs.push(pair)
     for (const parent of parents) parent.children.push(pair)
   }
@@ -470,9 +488,13 @@ export class World {
     // The signal of another maker's context need not know what nobody has told it.
     if ((by === 'aborted' || by === 'reason') && !(real instanceof Wrapper)) {
       const signal = (pair.signal ??= real.signal)
-      const seen = signal[by]
+      const seen: unknown = signal[by]
       this.#sync()
-      assert.equal(by === 'aborted' ? seen : seen !== undefined, model.end !== undefined, `${name}: signal.${by} is ${String(seen)}`)
+      assert.equal(
+        by === 'aborted' ? seen : seen !== undefined,
+        model.end !== undefined,
+        `${name}: signal.${by} is ${String(seen)}`,
+      )
     } else if (by === 'throwIfDone') {
       let thrown: unknown
       try {
@@ -495,7 +517,11 @@ export class World {
       assert.equal(pair.signal.aborted, error !== undefined, `${name}: signal.aborted`)
       assert.equal(pair.signal.reason, error, `${name}: signal.reason`)
     }
-    assert.equal(real.remaining(), model.deadline === Infinity ? Infinity : Math.max(0, model.deadline - this.clock.now()), `${name}: remaining()`)
+    assert.equal(
+      real.remaining(),
+      model.deadline === Infinity ? Infinity : Math.max(0, model.deadline - this.clock.now()),
+      `${name}: remaining()`,
+    )
     if (!this.#wallStepped) this.#sameDate(pair)
     for (const key of keys) assert.equal(real.value(key), model.value(key), `${name}: value(${key.name})`)
     pair.known = model.end !== undefined
@@ -508,7 +534,8 @@ export class World {
 
   #sameEnd(pair: Pair, error: unknown): void {
     const { name, model } = pair
-    if (model.end === undefined) return assert.equal(error, undefined, `${name}: has ended with ${String(error)}, but should be live`)
+    if (model.end === undefined)
+      return assert.equal(error, undefined, `${name}: has ended with ${String(error)}, but should be live`)
     const end = this.#expected(model, error)
     const expected = `${end.kind} at ${end.at} with ${String(end.cause)}`
     assert(error !== undefined, `${name}: is live, but should have ended: ${expected}`)
@@ -523,7 +550,8 @@ export class World {
     // Two contexts have one error exactly when one end has ended both.
     if (model.foreign && end.kind === 'deadline') return undefined
     const other = this.#endOf.get(error)
-    if (model.mixed && end.event.ends > 1) return assert(other === undefined || other.event === end.event, `${name}: err() is another's`)
+    if (model.mixed && end.event.ends > 1)
+      return assert(other === undefined || other.event === end.event, `${name}: err() is another's`)
     const known = this.#errorOf.get(end)
     assert(other === undefined || other === end, `${name}: shares its err() with a context that another end has ended`)
     assert(known === undefined || known === error, `${name}: err() is not that of others that the same end has ended`)

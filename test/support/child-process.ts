@@ -9,7 +9,10 @@ export interface Outcome {
 }
 
 /** Runs a module in a process of its own, as a user's program: the imports of the package are by its public names. */
-export async function run(source: string, { flags = [], limit = 20_000 }: { flags?: readonly string[]; limit?: number } = {}): Promise<Outcome> {
+export async function run(
+  source: string,
+  { flags = [], limit = 20_000 }: { flags?: readonly string[]; limit?: number } = {},
+): Promise<Outcome> {
   const child = spawn(process.execPath, [...flags, '--input-type=module', '--eval', source], {
     cwd: new URL('../..', import.meta.url),
     stdio: ['ignore', 'pipe', 'pipe'],

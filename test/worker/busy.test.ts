@@ -33,21 +33,33 @@ test('a loop that never yields stops with the cause of the cancel', async () => 
   })
 })
 
-test('a loop that never yields stops at the deadline, never before, though both threads are blocked', async () => {
+test('a loop that never yields stops at the deadline, never before, and with its cause, though this thread is blocked, too', async () => {
   const { worker, jobs } = startJobs()
+  await jobs.add(0, 0)
   const at = flag()
   const before = now()
-  const ctx = withTimeout(background(), 150, 'too slow')
+  const ctx = withTimeout(background(), 50, 'too slow')
+  // Answered before the job starts. Blocks until the loop has seen the end: no timer and no message of ours can have helped it.
+  const blocked = new Promise<void>((resolve) => {
+    worker.on('message', (message) => {
+      if (message !== 'pong') return
+      while (Atomics.load(at, 0) !== 2 && now() < before + 20_000);
+      // And now its answer is likely to be here before our own timer fires.
+      Atomics.wait(at, 0, 2, 50)
+      resolve()
+    })
+  })
+  worker.postMessage('ping')
   const call = rejection(jobs.spin(ctx, at))
-  // Blocks this thread until well after the deadline: neither its timer nor its messages can have helped.
-  while (now() < before + 300);
+  await blocked
   expect(await call).toBe(ctx.err())
   expect(ctx.err()).toBeInstanceOf(DeadlineExceededError)
   expect(cause(ctx)).toBe('too slow')
   await quiet(worker)
   const seen = await jobs.last()
   expect(seen).toMatchObject({ name: 'TimeoutError', code: 'ETIMEDOUT', cause: 'too slow', turned: false })
-  expect(seen?.at).toBeGreaterThanOrEqual(before + 150)
+  expect(seen?.at).toBeGreaterThanOrEqual(before + 50)
+  expect(link(worker).stats()).toMatchObject(empty)
 })
 
 test('deadlines in the worker are never early, however short', async () => {

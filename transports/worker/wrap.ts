@@ -102,16 +102,16 @@ function raceAll(link: WorkerLink, contexts: readonly Context[], answer: Promise
       if (!waits) break
       stops.push(stop)
     }
+    // Taking a listener back looks at its context: where a deadline has passed that the other thread saw before our timer fired,
+    // the listener runs, and the caller gets the error of its own context.
     answer.then(
       (value) => {
         settle()
         resolve(value)
       },
       (error: unknown) => {
-        // The other thread may have seen a deadline before our timer fired: the caller gets the error of its own context.
-        const own = waits ? contexts.find((ctx) => ctx.err() !== undefined) : undefined
         settle()
-        reject(own === undefined ? error : own.err())
+        reject(error)
       },
     )
   })
