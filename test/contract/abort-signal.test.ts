@@ -1,9 +1,9 @@
-import { addAbortListener, EventEmitter, getEventListeners, once } from 'node:events'
+import { addAbortListener, EventEmitter, getEventListeners, on, once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { PassThrough, Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { setTimeout as delay } from 'node:timers/promises'
+import { addAbortSignal, PassThrough, Readable } from 'node:stream'
+import { finished, pipeline } from 'node:stream/promises'
+import { setTimeout as delay, setInterval } from 'node:timers/promises'
 import {
   afterFunc,
   background,
@@ -92,6 +92,64 @@ describe('ctx.signal', () => {
       expect([error, (error as Error).cause]).toContain(ctx.err())
     }
     expect(told).toBe(1)
+  })
+
+  it('C55: works with the iterators of events and timers, with web streams and with addAbortSignal', async () => {
+    const [ctx, cancel] = withCancel(background())
+    const { signal } = ctx
+    const stream = addAbortSignal(signal, new PassThrough())
+    const events = on(new EventEmitter(), 'never', { signal })
+    const ticks = setInterval(1_000_000, undefined, { signal, ref: false })
+    const outcomes = [
+      finished(stream),
+      events.next(),
+      ticks[Symbol.asyncIterator]().next(),
+      new ReadableStream().pipeTo(new WritableStream(), { signal }),
+      delay(1_000_000, undefined, { signal, ref: false }),
+    ].map((promise: Promise<unknown>) => promise.then(undefined, (error: unknown) => error as Error))
+    cancel('stop')
+    for (const outcome of outcomes) {
+      const error = await outcome
+      expect(error).toMatchObject({ name: 'AbortError' })
+      expect([error, (error as Error).cause]).toContain(ctx.err())
+    }
+    expect(() => addAbortSignal(signal, new PassThrough()).on('error', () => {})).not.toThrow()
+  })
+
+  it('C55: a body that is being read by fetch, and a server that is answering, are stopped by it', async () => {
+    const server = createServer((_request, response) => void response.write('beginning'))
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    try {
+      const [ctx, cancel] = withCancel(background())
+      const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`, { signal: ctx.signal })
+      const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+      expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe('beginning')
+      const rest = reader.read().then(undefined, (error: unknown) => error)
+      cancel('enough')
+      expect(await rest).toBe(ctx.err())
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+
+  it('C55: a Request made with it, and a clone of that, follow it', () => {
+    const [ctx, cancel] = withCancel(background())
+    const request = new Request('http://127.0.0.1/', { signal: ctx.signal })
+    const clone = request.clone()
+    cancel('stop')
+    for (const { signal } of [request, clone]) expect([signal.aborted, signal.reason]).toEqual([true, ctx.err()])
+  })
+
+  it('C55: a deadline aborts what was made of it by AbortSignal.any, and by a listener with once', () => {
+    const clock = new FakeClock()
+    const ctx = withTimeout(createRoot({ clock }), 10)
+    const any = AbortSignal.any([ctx.signal, withCancel(background()).signal])
+    let events = 0
+    ctx.signal.addEventListener('abort', () => events++, { once: true })
+    clock.advance(10)
+    expect([any.aborted, any.reason, events]).toEqual([true, ctx.err(), 1])
+    expect(any.reason).toBeInstanceOf(DeadlineExceededError)
   })
 
   it('C55: works with AbortSignal.any, before and after', () => {

@@ -3,6 +3,7 @@ import {
   background,
   createKey,
   createRoot,
+  merge,
   todo,
   withCancel,
   withoutCancel,
@@ -13,6 +14,7 @@ import {
 import { describe, expect, it } from 'vitest'
 import { run } from '../support/child-process.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { EndWrapper, Wrapper } from '../support/foreign.ts'
 import { turn } from '../support/gc.ts'
 
 const microtasks = async (): Promise<void> => {
@@ -113,6 +115,87 @@ describe('afterFunc', () => {
     `)
     expect(code).toBe(0)
     expect(stdout.split('\n').filter(Boolean).sort()).toEqual(['a', 'c', 'd', 'uncaught b'])
+  })
+
+  it('C52: without a handler, the first failing one ends the process as any uncaught exception does, after cancel() has returned', async () => {
+    const { code, stdout, stderr } = await run(`
+      import { afterFunc, background, withTimeout } from 'ctxbridge'
+      const [ctx, cancel] = withTimeout(background(), 3_600_000)
+      ctx.signal.addEventListener('abort', () => console.log('aborted'))
+      afterFunc(ctx, () => { throw new Error('out of order') })
+      cancel()
+      console.log('returned')
+    `)
+    expect({ code, stdout }).toEqual({ code: 1, stdout: 'aborted\nreturned\n' })
+    expect(stderr).toContain('Error: out of order')
+  })
+
+  it('C52: an abort listener that throws is reported, and stops no other, nor the end of a descendant', async () => {
+    const { code, stdout } = await run(`
+      import { afterFunc, background, withCancel } from 'ctxbridge'
+      process.on('uncaughtException', (error) => console.log('uncaught', error.message))
+      const [ctx, cancel] = withCancel(background())
+      const child = withCancel(ctx)
+      ctx.signal.addEventListener('abort', () => { throw new Error('a') })
+      ctx.signal.addEventListener('abort', () => console.log('b'))
+      child.signal.addEventListener('abort', () => console.log('c'))
+      afterFunc(child, () => console.log('d'))
+      child.done.then(() => console.log('e'))
+      cancel()
+      console.log('returned', child.err() === ctx.err())
+    `)
+    expect(code).toBe(0)
+    expect(stdout.split('\n').filter(Boolean).sort()).toEqual(['b', 'c', 'd', 'e', 'returned true', 'uncaught a'])
+  })
+
+  it('C52: those that a late timer starts together are independent, too', async () => {
+    const { code, stdout } = await run(`
+      import { afterFunc, background, withTimeout } from 'ctxbridge'
+      process.on('uncaughtException', (error) => console.log('uncaught', error.message))
+      for (const ms of [1, 2, 3]) {
+        const ctx = withTimeout(background(), ms)
+        afterFunc(ctx, () => { throw new Error(ms) })
+        afterFunc(ctx, () => console.log('after', ms))
+      }
+      const until = performance.now() + 10
+      while (performance.now() < until);
+      setTimeout(() => {}, 20)
+    `)
+    expect(code).toBe(0)
+    expect(stdout.split('\n').filter(Boolean).sort()).toEqual([
+      'after 1',
+      'after 2',
+      'after 3',
+      'uncaught 1',
+      'uncaught 2',
+      'uncaught 3',
+    ])
+  })
+
+  it('C49: runs once and asynchronously whatever the kind of its context, and in the order of registration', async () => {
+    const clock = new FakeClock()
+    const controller = new AbortController()
+    const root = createRoot({ clock })
+    const top = withTimeout(root, 10)
+    const contexts = [
+      top,
+      withCancel(top),
+      withValue(top, createKey('k'), 1),
+      merge(root, top),
+      new Wrapper(top),
+      new EndWrapper(top),
+    ]
+    const seen: number[] = []
+    contexts.forEach((ctx, i) => {
+      expect(ctx.err()).toBeUndefined()
+      for (const j of [0, 1]) afterFunc(ctx, () => seen.push(10 * i + j))
+    })
+    withSignal(root, controller.signal)
+    clock.advance(10)
+    expect(seen).toEqual([])
+    await turn()
+    expect(seen.toSorted((a, b) => a - b)).toEqual(contexts.flatMap((_, i) => [10 * i, 10 * i + 1]))
+    for (const i of contexts.keys()) expect(seen.indexOf(10 * i)).toBeLessThan(seen.indexOf(10 * i + 1))
   })
 
   it('C53: on roots and under withoutCancel it never runs, and the first stop() returns true', async () => {

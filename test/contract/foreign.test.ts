@@ -296,6 +296,97 @@ describe('two copies of the package', () => {
     }
   })
 
+  it('C64: every way to derive and to wait takes a context of the other copy', async () => {
+    for (const [a, b] of [
+      [here, there],
+      [there, here],
+    ] as const) {
+      const parent = a.withTimeout(a.withValue(a.background(), key, 'kept'), 1_000_000)
+      const tasks = b.group(parent)
+      tasks.go((ctx) => ctx.done)
+      let ran = 0
+      b.afterFunc(parent, () => ran++)
+      const waiting = [b.race(parent, new Promise(() => {})), b.sleep(parent, 1_000_000)].map((promise) =>
+        promise.catch((error: unknown) => error),
+      )
+      const derived = [
+        b.withCancel(parent),
+        b.withTimeout(parent, 2_000_000),
+        b.withDeadline(parent, Date.now() + 500_000),
+        b.withValue(parent, a.createKey('other'), 1),
+        b.withSignal(parent, new AbortController().signal),
+        b.merge(parent, b.withCancel(b.background())),
+        tasks.context,
+        b.merge(b.withCancel(b.background()), parent),
+        b.withSignal(b.background(), parent.signal),
+      ]
+      const free = b.withoutCancel(parent)
+      expect(derived.map((ctx) => ctx.err())).toEqual(derived.map(() => undefined))
+      expect([...derived, free].map((ctx) => ctx.value(key) === 'kept')).toEqual([
+        ...Array.from({ length: 7 }, () => true),
+        false,
+        false,
+        true,
+      ])
+      for (const ctx of derived) if (a === here) expect(ctx.signal.aborted).toBe(false)
+      parent.cancel('why')
+      const joined = derived.at(-1) as Context
+      expect(derived.filter((ctx) => ctx.err() !== parent.err())).toEqual([joined])
+      expect(cause(joined)).toBe(parent.err())
+      for (const ctx of derived) {
+        expect([a.isCanceled(ctx.err()), b.isCanceled(ctx.err())]).toEqual([true, true])
+        expect(ctx.signal.reason).toBe(ctx.err())
+      }
+      for (const outcome of waiting) expect(await outcome).toBe(parent.err())
+      expect(await tasks.wait()).toEqual([parent.err()])
+      expect([ran, free.err()]).toEqual([1, undefined])
+    }
+  })
+
+  it('C64: the order of an end there and a deadline here is exact, though nobody looks, and a deadline there is one here', () => {
+    for (const [a, b] of [
+      [here, there],
+      [there, here],
+    ] as const) {
+      for (const first of ['end', 'deadline'] as const) {
+        const parent = a.withCancel(a.background())
+        const child = b.withTimeout(parent, 20, 'deadline')
+        const until = performance.now() + 20.5
+        if (first === 'end') parent.cancel('end')
+        while (performance.now() < until);
+        parent.cancel('late')
+        expect(cause(child)).toBe(first)
+      }
+      const timed = a.withTimeout(a.background(), 3, 'why')
+      const below = b.withTimeout(timed, 1_000)
+      expect(below.deadline).toEqual(timed.deadline)
+      while (timed.remaining() > 0);
+      expect(below.err()).toBe(timed.err())
+      expect(b.cause(below)).toBe('why')
+    }
+  })
+
+  it('C64: what the other copy derived and dropped is collected, and what it observed and stopped', async () => {
+    for (const [a, b] of [
+      [here, there],
+      [there, here],
+    ] as const) {
+      const parent = a.withCancel(a.background())
+      void parent.signal
+      const refs = [false, true].map((observed) => {
+        const ctx = b.withCancel(b.withValue(parent, key, 'v'))
+        if (observed) expect(b.afterFunc(ctx, () => {})()).toBe(true)
+        return new WeakRef(ctx)
+      })
+      expect(await collected(...refs)).toBe(true)
+      expect(parent.err()).toBeUndefined()
+    }
+  })
+
+  it('C64: a path goes on through the other copy', () => {
+    expect(String(there.withCancel(withValue(background(), key, 'v')))).toBe('context.Background.WithValue(key, …).WithCancel')
+  })
+
   it("C64: understand each other's keys and errors", () => {
     const key2 = there.createKey<number>('two')
     const ctx = withValue(there.withValue(withValue(there.background(), key2, 2), key, 'one'), key2, undefined as never)

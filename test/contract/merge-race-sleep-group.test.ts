@@ -223,6 +223,52 @@ describe('race', () => {
   }, 120_000)
 })
 
+describe('race, and what it leaves', () => {
+  it('C59: the promise wins, and the context wins, when each was first, though both have settled by the time that somebody looks', async () => {
+    const [won, lost] = [withCancel(background()), withCancel(background())]
+    const { promise, resolve } = deferred<string>()
+    const outcomes = Promise.allSettled([race(won, promise), race(lost, promise)])
+    lost.cancel('context')
+    resolve('promise')
+    await turn()
+    won.cancel('late')
+    expect(await outcomes).toEqual([
+      { status: 'fulfilled', value: 'promise' },
+      { status: 'rejected', reason: lost.err() },
+    ])
+  })
+
+  it('C59: takes what can be awaited, and a thenable that throws is a rejection', async () => {
+    const ctx = withTimeout(background(), 1_000_000)
+    const thenable = { then: (resolve: (value: string) => void) => resolve('thenable') } as PromiseLike<string>
+    expect(await race(ctx, thenable)).toBe('thenable')
+    const throwing = {
+      then(): never {
+        throw new Error('from then')
+      },
+    } as PromiseLike<string>
+    await expect(race(ctx, throwing)).rejects.toThrow('from then')
+  })
+
+  it('C59: whatever the outcome, nothing stays on a context with a fake clock: no timer and no linked parent', async () => {
+    const clock = new FakeClock()
+    const parent = withCancel(createRoot({ clock }))
+    void parent.signal
+    const refs = await Promise.all(
+      [Promise.resolve(1), Promise.reject(new Error('own')), 2].map(async (promise) => {
+        const ctx = withTimeout(parent, 1_000)
+        const outcome = race<unknown>(ctx, promise)
+        expect(clock.timers).toBe(1)
+        await outcome.catch(() => {})
+        return new WeakRef(ctx)
+      }),
+    )
+    expect(clock.timers).toBe(0)
+    expect(await collected(...refs)).toBe(true)
+    expect(parent.err()).toBeUndefined()
+  })
+})
+
 describe('sleep', () => {
   it.each([0, 1])('C60: resolves no sooner than its time, by a clock whose timers fire %i ms early', async (early) => {
     const clock = new FakeClock({ early })
@@ -502,6 +548,13 @@ describe('nobody listens', () => {
     const { code, stdout, stderr } = await run(`
       import { background, group, merge, race, sleep, withCancel, withSignal, withTimeout } from 'ctxbridge'
       const reject = () => new Promise((_, no) => setTimeout(() => no(new Error('late')), 5))
+      // Contexts that end in every way, whose done and signal nobody listens to.
+      for (const end of [(ctx) => ctx.cancel(new Error('cause')), (ctx) => {}]) {
+        const ctx = withTimeout(background(), 2, new Error('slow')); ctx.done; withCancel(ctx).done; withCancel(ctx).signal; end(ctx)
+      }
+      withCancel(background()).done.then(() => {}); withTimeout(background(), 0).done
+      const failed = group(background()); failed.go(reject); failed.wait().catch(() => {}); failed.wait().catch(() => {})
+      const stopped = withCancel(background()); group(stopped).go(async (ctx) => ctx.done); stopped.cancel()
       const ctx = withCancel(background())
       ctx.done; ctx.signal; merge(ctx, withTimeout(ctx, 1)).done; withSignal(ctx, AbortSignal.timeout(1)).done
       const tasks = group(ctx); tasks.go(reject); tasks.go(() => { throw new Error('now') })

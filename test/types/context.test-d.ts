@@ -26,6 +26,7 @@ declare function same<A, B>(equal: Equal<A, B>): void
 
 const root = background()
 const count = createKey<number>('count')
+const plainValue = withValue(root, count, 1)
 const parts = createKey('parts', { portable: { encode: (value: readonly string[]) => value, decode: (data) => [String(data)] } })
 
 // Both ways of writing.
@@ -48,6 +49,23 @@ const parts = createKey('parts', { portable: { encode: (value: readonly string[]
   same<typeof cancel, CancelFunc>(true)
   const [only] = withDeadline(root, new Date())
   same<typeof only, Context>(true)
+}
+
+{
+  const { 0: ctx, 1: cancel } = withCancel(root)
+  same<typeof ctx, Context>(true)
+  same<typeof cancel, CancelFunc>(true)
+  same<Parameters<typeof cancel>, [cause?: unknown]>(true)
+  same<ReturnType<typeof cancel>, void>(true)
+}
+{
+  const merged = merge(root, withCancel(root), withValue(root, count, 1))
+  same<typeof merged, CancelableContext>(true)
+  const joined = withSignal(root, new AbortController().signal)
+  same<typeof joined, CancelableContext>(true)
+  same<typeof plainValue, Context>(true)
+  // @ts-expect-error What cancels is given, not set.
+  joined.cancel = () => {}
 }
 
 // A cancelable context is a context; a context cannot be cancelled.

@@ -57,8 +57,8 @@ test('one context in two workers ends in both', async () => {
   expect(link(workers[0]?.worker).stats()).toMatchObject({ slots: 2, exports: 1 })
   ctx.cancel('both')
   expect(await Promise.all(calls)).toEqual([ctx.err(), ctx.err()])
+  for (const { worker } of workers) await quiet(worker)
   for (const { worker, jobs } of workers) {
-    await quiet(worker)
     expect(await jobs.last()).toMatchObject({ cause: 'both', turned: false })
     expect(link(worker).stats()).toMatchObject(empty)
   }

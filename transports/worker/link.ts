@@ -104,7 +104,7 @@ export class WorkerLink implements Link {
   /** Calls that came before there was somebody to serve them. */
   #early: Envelope[] = []
   #lost: LinkLostError | undefined
-  #uncaught: { readonly error: unknown } | undefined
+  #uncaught: { readonly error: unknown; readonly heard: boolean } | undefined
   #stop: () => void
   /** Callers that still wait. */
   waiting = 0
@@ -128,12 +128,12 @@ export class WorkerLink implements Link {
     const message = (data: unknown): void => this.#receive(data)
     const garbled = (error: unknown): void => this.#lose(garbledMessage(error))
     const error = (error: unknown): void => {
-      this.#uncaught = { error }
-      // By listening we have kept it from being thrown. Where nobody else heard of it, and no caller will, it is.
-      if (this.waiting === 0 && worker.listenerCount('error') === 1) report(error)
+      this.#uncaught = { error, heard: worker.listenerCount('error') > 1 }
     }
-    // It comes after 'error', and always.
+    // It comes after 'error', and always; an answer that came just before has reached its caller by now.
     const exit = (code: number): void => {
+      // By listening we have kept it from being thrown. Where nobody else heard of it, and no caller will, it is.
+      if (this.#uncaught?.heard === false && this.waiting === 0) report(this.#uncaught.error)
       const options = this.#uncaught === undefined ? undefined : { cause: this.#uncaught.error }
       this.#lose(new LinkLostError(`The worker exited with code ${code}.`, options))
     }
