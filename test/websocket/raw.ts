@@ -45,7 +45,7 @@ export function message(...frames: unknown[]): Uint8Array {
   return frame(opcode.binary, pack(frames))
 }
 
-export const hello = [1, 1, [1_048_576, 1_000], 'raw']
+export const hello = [1, 1, [1_048_576, 1_000, 1_000, 16, 0], 'raw', 'end of a raw client']
 export const call = (id: number, method: string, left: number | null = null): unknown[] => [2, id, method, [left, null, []], []]
 
 export class RawClient {

@@ -2,17 +2,17 @@
  * Calls with a context over a WebSocket. The context of a call lives on the far side as long as the call: it ends when the
  * caller's ends, with the same kind and cause, and when the connection is lost.
  */
-import { type Channel, Link, type LinkLimits, linkLimits, type LinkStats } from '../../lib/bridge/link.ts'
-import { background, type Context, createRoot } from '../../lib/context.ts'
+import { type Channel, Link, type LinkHandle, type LinkLimits, linkLimits, type LinkStats } from '../../lib/bridge/link.ts'
+import { background, type CancelableContext, type Context, createRoot } from '../../lib/context.ts'
 import type { LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { race } from '../../lib/wait.ts'
 import { isText } from '../../lib/wire/text.ts'
-import { decodeMessage, encodeMessage, messageLimits } from './msgpackr.ts'
+import { byteCodec } from './msgpackr.ts'
 import { isServer, longestMessage, onConnection, openChannel, openSocket, type WebSocketServer } from './ws.ts'
 
-export type { LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
+export type { LinkHandle, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
 
 /** What can be called over a link: methods that take a context first. */
 export type Remote<T> = {
@@ -46,6 +46,24 @@ export interface Connection extends Disposable {
   readonly peerName: string
   /** Resolves when the link is over, with the reason; never rejects. */
   readonly closed: Promise<LinkLostError>
+  /**
+   * A handle for `ctx`, to be sent in a message of one's own. It survives JSON and `structuredClone`, and may arrive before or after what the connection
+   * itself sends; on the other side `import` makes a context of it. Everything that is below `ctx` and called over this connection is ended
+   * with it by one frame.
+   *
+   * It is held until `ctx` ends, the last import on the other side has ended or was collected, or the connection is over.
+   *
+   * @throws TypeError when `ctx` is no context
+   * @throws BridgeError `ERR_LIMIT` when the peer takes no more contexts, `ERR_LINK_LOST` when the connection is over
+   */
+  export(ctx: Context): LinkHandle
+  /**
+   * The context that a handle of the other side stands for: it ends when that one does, with the connection, by its deadline, or by its own `cancel`,
+   * which the other side's context does not feel. Import a handle once, and cancel the import when it is not needed any more.
+   *
+   * Never throws: a handle is from outside. One that is of no use gives a context that is done, with a `BridgeError` as its cause.
+   */
+  import(handle: unknown): CancelableContext
   /** Closes it; all calls that are open on it reject with a `LinkLostError`. */
   close(): void
   stats(): LinkStats
@@ -65,6 +83,14 @@ class LinkConnection implements Connection {
 
   get peerName(): string {
     return this.#link.peerName
+  }
+
+  export(ctx: Context): LinkHandle {
+    return this.#link.export(ctx)
+  }
+
+  import(handle: unknown): CancelableContext {
+    return this.#link.import(handle)
   }
 
   close(): void {
@@ -117,6 +143,9 @@ async function open(url: URL, context: Context, settings: LinkSettings, methods:
   return new LinkConnection(link, closed)
 }
 
+/** Contexts that were imported: what is to be done when one is collected. */
+const dropped = new FinalizationRegistry<() => void>((f) => f())
+
 /** A link with its end. */
 class Wire {
   readonly link: Link
@@ -125,10 +154,11 @@ class Wire {
   constructor(channel: Channel, settings: LinkSettings, methods: object | undefined, onOpen: () => void) {
     let onClose!: (reason: LinkLostError) => void
     this.closed = new Promise((resolve) => (onClose = resolve))
-    const maxBytes = settings.limits?.maxMessage ?? linkLimits.maxMessage
     this.link = new Link({
       channel,
-      codec: { encode: encodeMessage, decode: (bytes) => decodeMessage(bytes, { ...messageLimits, maxBytes }) },
+      codec: byteCodec(settings.limits?.maxMessage),
+      id: crypto.randomUUID(),
+      onDropped: (target, f) => dropped.register(target, f),
       root: (peerName) => createRoot({ name: peerName === '' ? 'Link' : `Link(${JSON.stringify(peerName)})` }),
       defer: queueMicrotask,
       serve: methods,
