@@ -7,12 +7,14 @@ import { scopeOf } from '../foreign.ts'
 import { named } from '../key.ts'
 import type { Scope } from '../tree.ts'
 import { reviveCause } from '../wire/cause.ts'
-import { type ErrorFrame, maxName, type ResultFrame } from '../wire/frame.ts'
+import { type ErrorFrame, type ItemFrame, maxName, type ResultFrame, type StreamFrame } from '../wire/frame.ts'
 import { checkSendable } from '../wire/sendable.ts'
 import { isText } from '../wire/text.ts'
 import { describeContext } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
 import { type Exported, Exports } from './link-exports.ts'
+import { RemoteStream } from './link-stream.ts'
+import { closeCode, type Fault } from './link-types.ts'
 
 /** A call that waits. */
 interface PendingCall {
@@ -21,6 +23,7 @@ interface PendingCall {
   readonly scope: Scope
   /** The exported context that it is under. */
   readonly under: Exported | undefined
+  stream: RemoteStream | undefined
   /** Takes back the listening to its context; false where that has ended. */
   stop: () => boolean
 }
@@ -78,7 +81,7 @@ export class Calls<M> {
     return new Promise((resolve, reject) => {
       const id = core.nextId()
       core.push({ type: 'call', id, method, context: described.context, args: checked.value as unknown[] }, elements, bytes)
-      const call: PendingCall = { resolve, reject, scope, under, stop: notDone }
+      const call: PendingCall = { resolve, reject, scope, under, stream: undefined, stop: notDone }
       this.#calls.set(id, call)
       if (under === undefined) this.#count(scope, 1)
       if (under?.scope === scope) {
@@ -144,7 +147,7 @@ export class Calls<M> {
       this.#core.push({ type: 'cancel', id, kind: kindOf(error) ?? 'canceled', cause }, 8 + elements, 32 + bytes)
       this.#settle(call.under)
     }
-    call.reject(error)
+    fail(call, error)
   }
 
   /** An exported context is done: so are the calls that have no end of their own, all by one frame, which has been sent. */
@@ -152,7 +155,7 @@ export class Calls<M> {
     for (const id of exported.calls) {
       const call = this.#calls.get(id) as PendingCall
       this.#calls.delete(id)
-      call.reject(error)
+      fail(call, error)
     }
     exported.users -= exported.calls.size
     exported.calls.clear()
@@ -164,10 +167,50 @@ export class Calls<M> {
     // A deadline that has passed is first, though no timer may have fired yet: then the call is abandoned by now.
     if (call === undefined || !call.stop()) return this.#core.takeLate(frame, 'ours')
     this.#remove(frame.id, call)
-    if (frame.type === 'result') call.resolve(frame.value)
-    else call.reject(reviveCause(frame.error))
+    if (frame.type === 'error') {
+      const error = reviveCause(frame.error)
+      if (call.stream === undefined) call.reject(error)
+      else call.stream.finish({ error })
+    } else if (call.stream === undefined) call.resolve(frame.value)
+    else call.stream.finish({ value: frame.value })
     this.#settle(call.under)
     return undefined
+  }
+
+  /** Returns why the frame is not allowed, if so. */
+  takeStream(frame: StreamFrame): string | undefined {
+    const { id } = frame
+    const call = this.#calls.get(id)
+    if (call === undefined) return this.#core.takeLate(frame, 'ours')
+    if (call.stream !== undefined) return 'stream: twice for one call'
+    const owner = {
+      credit: (n: number) => this.#core.push({ type: 'credit', id, n }, 4, 24),
+      leave: () => this.#leave(id),
+    }
+    call.stream = new RemoteStream(owner, this.#core.limits.window)
+    call.resolve(call.stream)
+    return undefined
+  }
+
+  /** Returns why the frame is not allowed, if so. */
+  takeItem(frame: ItemFrame): Fault | undefined {
+    const call = this.#calls.get(frame.id)
+    if (call === undefined) return this.#core.takeLate(frame, 'ours')
+    if (call.stream === undefined) return 'item: of a call that is no stream'
+    if (call.stream.push(frame.value)) return undefined
+    return { code: closeCode.tooMuch, reason: `item: more than the window of ${this.#core.limits.window}` }
+  }
+
+  /** The reader of a stream has gone. */
+  #leave(id: number): void {
+    const call = this.#calls.get(id)
+    if (call === undefined) return
+    call.stop()
+    // Its context may have ended right here.
+    if (!this.#calls.has(id)) return
+    this.#remove(id, call)
+    this.#core.push({ type: 'cancel', id, kind: 'canceled', cause: undefined }, 8, 32)
+    this.#settle(call.under)
   }
 
   /** The link is over: every call that still waits rejects. */
@@ -176,10 +219,16 @@ export class Calls<M> {
       // Where its context has ended, that was first, and the call is abandoned with that error.
       if (!this.#calls.has(id) || !call.stop()) continue
       this.#remove(id, call)
-      call.reject(reason)
+      if (call.stream === undefined) call.reject(reason)
+      else call.stream.finish({ error: reason })
     }
     this.exports.close()
   }
+}
+
+function fail({ stream, reject }: PendingCall, error: unknown): void {
+  if (stream === undefined) reject(error)
+  else stream.abort(error)
 }
 
 const notDone = (): boolean => true

@@ -1,5 +1,6 @@
 /** Contexts as the wire has them: from one of this side, and to one. */
 
+import type { Clock } from '../clock.ts'
 import { bindingsOf, deadlineOf, withInstant } from '../boundary.ts'
 import { type CancelableContext, type Context, withCancel, withValue } from '../context.ts'
 import { type ContextError, CanceledError, DeadlineExceededError, type Kind, withoutStack } from '../errors.ts'
@@ -89,12 +90,12 @@ export function receiveContext<M>(
     for (const [key, value] of decodeValues(values, keys, report).bindings) ctx = withValue(ctx, key, value)
   }
   if (left === undefined) return { base: ctx, at: Infinity, why: undefined }
-  return { base: ctx, at: nowOf(core) + left, why: why === undefined ? undefined : reviveCause(why) }
+  return { base: ctx, at: clockOf(core).now() + left, why: why === undefined ? undefined : reviveCause(why) }
 }
 
 /** The clock of the link. */
-export function nowOf<M>(core: LinkCore<M>): number {
-  return scopeOf(core.root, 'link').time.clock.now()
+export function clockOf<M>(core: LinkCore<M>): Clock {
+  return scopeOf(core.root, 'link').time.clock
 }
 
 /** A context that came in, with the right to end it. */

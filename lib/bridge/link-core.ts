@@ -29,7 +29,7 @@ const maxElements = scanLimits.maxElements - 64
 export class LinkCore<M> {
   readonly options: LinkOptions<M>
   readonly limits: LinkLimits
-  peer: Peer = { name: '', link: '', limits: { ...linkLimits, maxCalls: Infinity, maxContexts: Infinity, window: 1, lease: 0 } }
+  peer: Peer = { name: '', link: '', limits: { ...linkLimits, maxCalls: Infinity, maxContexts: Infinity, lease: 0 } }
   causeLimits: CauseLimits = causeLimits
   /** Why the link is over; undefined while it is not. */
   lost: LinkLostError | undefined
@@ -104,7 +104,9 @@ export class LinkCore<M> {
     let elements = 0
     let bytes = 0
     for (const [i, next] of queue.entries()) {
-      const full = i - start >= frameLimits.maxFrames || elements + next.elements > maxElements || bytes + next.bytes > maxMessage
+      const alone = next.frame.type === 'hello' || queue[i - 1]?.frame.type === 'hello'
+      const full =
+        alone || i - start >= frameLimits.maxFrames || elements + next.elements > maxElements || bytes + next.bytes > maxMessage
       if (full && i > start) {
         this.#send(queue.slice(start, i))
         start = i

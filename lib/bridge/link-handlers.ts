@@ -4,8 +4,9 @@ import { endWith } from '../boundary.ts'
 import type { CancelableContext } from '../context.ts'
 import { BridgeError, type ContextError } from '../errors.ts'
 import { named } from '../key.ts'
+import { race } from '../wait.ts'
 import { describeCause } from '../wire/cause-describe.ts'
-import type { CallFrame, CancelFrame } from '../wire/frame.ts'
+import type { CallFrame, CancelFrame, CreditFrame } from '../wire/frame.ts'
 import { checkSendable, countElements } from '../wire/sendable.ts'
 import { errorOf, importContext } from './link-contexts.ts'
 import { bytesOf, type LinkCore } from './link-core.ts'
@@ -17,16 +18,23 @@ interface RunningHandler {
   readonly under: Imported | undefined
   /** Whether the caller still waits, as far as a cancel of this very call tells. */
   wanted: boolean
+  /** How many items of a stream may be sent, and who waits for more. */
+  credit: number
+  wake: (() => void) | undefined
 }
 
 export class Handlers<M> {
   readonly #core: LinkCore<M>
   readonly #imports: Imports<M>
   readonly #methods: object | undefined
+  readonly #finished: () => void
   readonly #handlers = new Map<number, RunningHandler>()
+  #refusing = false
 
-  constructor(core: LinkCore<M>, imports: Imports<M>) {
+  /** @param finished called when a handler has finished, after its answer */
+  constructor(core: LinkCore<M>, imports: Imports<M>, finished: () => void) {
     this.#core = core
+    this.#finished = finished
     this.#imports = imports
     this.#methods = core.options.serve
   }
@@ -44,6 +52,8 @@ export class Handlers<M> {
     const { maxCalls } = this.#core.limits
     if (f === undefined) {
       this.#answerError(id, new BridgeError('ERR_NO_METHOD', `The peer serves no method of the name ${named(method)}.`))
+    } else if (this.#refusing) {
+      this.#answerError(id, new BridgeError('ERR_GOING_AWAY', 'The peer takes no new calls.'))
     } else if (this.#handlers.size >= maxCalls) {
       this.#answerError(id, new BridgeError('ERR_LIMIT', `The peer takes no more than ${maxCalls} calls at once.`))
     } else {
@@ -56,23 +66,89 @@ export class Handlers<M> {
   async #run(id: number, f: Method, { context, args }: CallFrame, under: Imported | undefined): Promise<void> {
     const core = this.#core
     const ctx = importContext(core, under?.base ?? core.root, context)
-    const handler: RunningHandler = { ctx, under, wanted: true }
+    const handler: RunningHandler = { ctx, under, wanted: true, credit: core.peer.limits.window, wake: undefined }
     this.#handlers.set(id, handler)
     let outcome: { readonly value: unknown } | { readonly error: unknown }
     try {
       // After this message: a cancel in the same one, and a deadline that has passed, keep the handler from starting.
       await Promise.resolve()
       ctx.throwIfDone()
-      outcome = { value: await f.call(this.#methods, ctx, ...(args as never[])) }
+      let value: unknown = await f.call(this.#methods, ctx, ...(args as never[]))
+      if (isAsyncIterable(value)) value = await this.#stream(id, handler, value)
+      outcome = { value }
     } catch (error) {
       outcome = { error }
     }
     this.#handlers.delete(id)
     // Whatever the handler left running under its context has nobody to work for any more.
     ctx.cancel()
-    if (!handler.wanted || under?.ended === true || core.lost !== undefined) return
-    if ('error' in outcome) this.#answerError(id, outcome.error)
-    else this.#answer(id, outcome.value)
+    if (handler.wanted && under?.ended !== true && core.lost === undefined) {
+      if ('error' in outcome) this.#answerError(id, outcome.error)
+      else this.#answer(id, outcome.value)
+    }
+    this.#finished()
+  }
+
+  /**
+   * Sends the items of a stream, each when there is credit for it; returns what the stream returned. At the end of the context, and when an item cannot be
+   * sent, the stream is told to return: its `finally` runs, and is waited for.
+   */
+  async #stream(id: number, handler: RunningHandler, iterable: AsyncIterable<unknown>): Promise<unknown> {
+    const core = this.#core
+    const { ctx } = handler
+    core.push({ type: 'stream', id }, 4, 16)
+    const iterator = iterable[Symbol.asyncIterator]()
+    let finished = false
+    try {
+      for (;;) {
+        if (handler.credit === 0) await race(ctx, new Promise<void>((resolve) => (handler.wake = resolve)))
+        ctx.throwIfDone()
+        const { done, value } = await race(ctx, iterator.next())
+        if (done === true) {
+          finished = true
+          return value
+        }
+        ctx.throwIfDone()
+        handler.credit--
+        this.#item(id, value)
+      }
+    } catch (error) {
+      // What the stream itself threw ends it; and what is done is not asked to return once more.
+      if (ctx.err() === undefined && !(error instanceof BridgeError)) finished = true
+      throw error
+    } finally {
+      if (!finished) await iterator.return?.()
+    }
+  }
+
+  #item(id: number, value: unknown): void {
+    const checked = value === undefined ? undefined : checkSendable(value)
+    if (checked?.ok === false) throw new BridgeError('ERR_UNSENDABLE', `An item cannot be sent: ${checked.reason}.`)
+    const { maxMessage } = this.#core.peer.limits
+    const bytes = 32 + (checked?.bytes ?? 0)
+    if (bytes > maxMessage) throw new BridgeError('ERR_LIMIT', `An item is larger than the caller takes: ${maxMessage} bytes.`)
+    this.#core.push({ type: 'item', id, value: checked?.value }, 8 + (checked?.elements ?? 0), bytes)
+  }
+
+  /** Returns why the frame is not allowed, if so. */
+  takeCredit(frame: CreditFrame): string | undefined {
+    const handler = this.#handlers.get(frame.id)
+    if (handler === undefined) return this.#core.takeLate(frame, 'peers')
+    handler.credit += frame.n
+    if (!Number.isSafeInteger(handler.credit)) return 'credit: more than 2^53-1 together'
+    handler.wake?.()
+    handler.wake = undefined
+    return undefined
+  }
+
+  /** Takes no new calls from here on; tells when those that run are over. */
+  refuse(): void {
+    this.#refusing = true
+  }
+
+  /** Ends the contexts of all handlers that still run; they answer as they will. */
+  expire(error: ContextError): void {
+    for (const { ctx } of [...this.#handlers.values()]) endWith(ctx, error)
   }
 
   /** Returns false where no handler of that id runs. */
@@ -109,6 +185,16 @@ export class Handlers<M> {
       handler.wanted = false
       endWith(handler.ctx, error)
     }
+  }
+}
+
+/** Never throws: what a handler returned may be a proxy. */
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  try {
+    return typeof (value as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] === 'function'
+  } catch {
+    return false
   }
 }
 

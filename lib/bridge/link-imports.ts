@@ -162,6 +162,11 @@ export class Imports<M> {
     return ctx
   }
 
+  /** The peer was silent for too long: all of them end. Which ids are open is still the peer's to say. */
+  expire(error: ContextError): void {
+    for (const entry of [...this.#entries.values()]) endWith(entry.gate, error)
+  }
+
   /** The link is over: all of them end with it. */
   close(error: ContextError): void {
     for (const entry of [...this.#entries.values()]) this.#close(entry, error)

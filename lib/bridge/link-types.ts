@@ -7,6 +7,7 @@ import type { Frame, HelloLimits } from '../wire/frame.ts'
 import type { Result } from '../wire/result.ts'
 import { scanLimits } from '../wire/scan.ts'
 import type { ReportValue } from '../wire/values.ts'
+import type { LinkLease } from './link-liveness.ts'
 
 /**
  * What carries a link's messages: one connection. Whole messages, in order; what it calls back is `receive` and `lost`. A message is of the form `M`
@@ -30,22 +31,41 @@ export interface LinkCodec<M = Uint8Array> {
   size(message: M): number
 }
 
+type CloseName =
+  | 'normal'
+  | 'goingAway'
+  | 'notBinary'
+  | 'tooBig'
+  | 'tooSlow'
+  | 'badFrame'
+  | 'noSession'
+  | 'silent'
+  | 'replaced'
+  | 'tooMuch'
+
 /** Close codes of this protocol, beside those of WebSocket (RFC 6455, section 7.4). */
-export const closeCode: Readonly<Record<'normal' | 'notBinary' | 'tooBig' | 'tooSlow' | 'badFrame' | 'tooMuch', number>> =
-  Object.freeze({
-    /** Closed on purpose. */
-    normal: 1000,
-    /** A message that is not binary. */
-    notBinary: 1003,
-    /** A message over the limit. */
-    tooBig: 1009,
-    /** The peer does not read what is sent to it. */
-    tooSlow: 1013,
-    /** A message or frame that the protocol does not allow. */
-    badFrame: 4400,
-    /** More of something than this side takes, and has said that it takes. */
-    tooMuch: 4429,
-  })
+export const closeCode: Readonly<Record<CloseName, number>> = Object.freeze({
+  /** Closed on purpose. */
+  normal: 1000,
+  /** The server goes away, or the page. */
+  goingAway: 1001,
+  /** A message that is not binary. */
+  notBinary: 1003,
+  /** A message over the limit. */
+  tooBig: 1009,
+  /** The peer does not read what is sent to it. */
+  tooSlow: 1013,
+  /** A message or frame that the protocol does not allow. */
+  badFrame: 4400,
+  /** A session to go on with that is not known, or not to who asks for it. */
+  noSession: 4401,
+  /** No greeting in time, or nothing at all for longer than the lease. */
+  silent: 4408,
+  /** The session goes on over another connection. */
+  replaced: 4409,
+  /** More of something than this side takes, and has said that it takes. */
+  tooMuch: 4429,
+})
 
 export interface LinkLimits {
   /** The longest message to take, in bytes. */
@@ -54,7 +74,9 @@ export interface LinkLimits {
   readonly maxCalls: number
   /** How many contexts the peer may have exported to here at once. */
   readonly maxContexts: number
-  /** How many bytes may wait for the peer to read before it is given up. */
+  /** How many items of a stream may wait here for their reader. */
+  readonly window: number
+  /** How many bytes may wait for the peer to read, or to say that it has read them, before it is given up. */
   readonly maxBacklog: number
 }
 
@@ -62,6 +84,7 @@ export const linkLimits: LinkLimits = Object.freeze({
   maxMessage: scanLimits.maxBytes,
   maxCalls: 1_000,
   maxContexts: 1_000,
+  window: 16,
   maxBacklog: 16 * 1_048_576,
 })
 
@@ -91,6 +114,17 @@ export interface LinkOptions<M = Uint8Array> {
   readonly limits?: Partial<LinkLimits> | undefined
   /** Is told what could not be delivered and is nobody's rejection: a context's value of that name. Must not throw. */
   readonly report: ReportValue
+  /** How long silence may last; undefined: for ever, where the channel tells of every loss. */
+  readonly lease?: Partial<LinkLease> | undefined
+  /** Calls `f` after what has arrived and not been read was given to `receive`. Default: the clock's next timer. */
+  readonly afterReading?: ((f: () => void) => void) | undefined
+  /**
+   * Lets the link outlive its connection. `connect`: this side connects, and asks for a session. `accept`: it accepts, and offers one with a token that
+   * nobody can guess, of which it makes a new one for each connection.
+   */
+  readonly session?: 'connect' | { readonly accept: () => string } | undefined
+  /** Called when the connection is gone and the link waits for another: {@link Link.resume}, {@link Link.reconnected}. */
+  readonly onSuspend?: (reason: LinkLostError) => void
   /** Called once, when the peer has greeted. */
   readonly onOpen?: () => void
   /** Called once, when the link is over, after everything on it has ended. */
@@ -98,7 +132,7 @@ export interface LinkOptions<M = Uint8Array> {
 }
 
 export interface LinkStats {
-  readonly state: 'opening' | 'open' | 'closed'
+  readonly state: 'opening' | 'open' | 'suspended' | 'closed'
   /** Calls that wait for an answer of the peer. */
   readonly calls: number
   /** Handlers that run for the peer. */

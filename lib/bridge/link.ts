@@ -8,17 +8,22 @@
  * The parts: `link-calls.ts` and `link-exports.ts` are what this side has at the peer; `link-handlers.ts` and `link-imports.ts` are what the
  * peer has here; `link-core.ts` is what they share.
  */
+import { delayUntil } from '../clock.ts'
 import type { CancelableContext, Context } from '../context.ts'
 import { BridgeError, CanceledError, LinkLostError, withoutStack } from '../errors.ts'
-import { type CancelFrame, type Frame, PROTOCOL_VERSION } from '../wire/frame.ts'
+import { type CancelFrame, type Frame, type HelloFrame, PROTOCOL_VERSION } from '../wire/frame.ts'
 import { Calls } from './link-calls.ts'
+import { clockOf } from './link-contexts.ts'
 import { LinkCore } from './link-core.ts'
 import type { LinkHandle } from './link-handle.ts'
 import { Handlers } from './link-handlers.ts'
 import { Imports } from './link-imports.ts'
-import { closeCode, type Fault, type LinkOptions, type LinkStats } from './link-types.ts'
+import { linkLease, Liveness } from './link-liveness.ts'
+import { Replay } from './link-replay.ts'
+import { type Channel, closeCode, type Fault, type LinkOptions, type LinkStats } from './link-types.ts'
 
 export type { LinkHandle } from './link-handle.ts'
+export { type LinkLease, linkLease } from './link-liveness.ts'
 export {
   type Channel,
   closeCode,
@@ -35,27 +40,73 @@ export class Link<M = Uint8Array> {
   readonly #calls: Calls<M>
   readonly #imports: Imports<M>
   readonly #handlers: Handlers<M>
+  readonly #liveness: Liveness<M> | undefined
+  /** Where there is a session, or may be one: until the peer has greeted without. */
+  #replay: Replay<M> | undefined
+  #channel: Channel<M> | undefined
   #state: LinkStats['state'] = 'opening'
+  /** Whether the channel is new, and our greeting, or the peer's, is still to come on it: then messages wait. */
+  #greeting = false
+  #token = ''
+  #wait: (() => void) | undefined
 
   /** Greets the peer. */
   constructor(options: LinkOptions<M>) {
+    this.#channel = options.channel
     this.#core = new LinkCore(options, (frames) => this.#transmit(frames))
     this.#calls = new Calls(this.#core)
     this.#imports = new Imports(this.#core)
-    this.#handlers = new Handlers(this.#core, this.#imports)
-    const { maxMessage, maxCalls, maxContexts } = this.#core.limits
-    const limits = { maxMessage, maxCalls: options.serve === undefined ? 0 : maxCalls, maxContexts, window: 1, lease: 0 }
-    const { id: link, name = '' } = options
-    this.#core.push(
-      { type: 'hello', version: PROTOCOL_VERSION, limits, name, link, session: undefined },
-      16,
-      128 + 3 * name.length + 3 * link.length,
-    )
+    this.#handlers = new Handlers(this.#core, this.#imports, () => this.#settled())
+    if (options.session !== undefined) this.#replay = new Replay()
+    if (options.lease !== undefined) {
+      this.#liveness = new Liveness(
+        this.#core,
+        { ...linkLease, ...options.lease },
+        {
+          shared: () => this.#state === 'suspended' || (this.#state === 'open' && this.#shared),
+          ping: (n) => this.#core.push({ type: 'ping', n }, 4, 16),
+          expire: () => this.#expire(),
+          lost: () => this.#silent(),
+        },
+      )
+    }
+    this.#core.push(this.#hello(), 24, 256 + 3 * (options.name?.length ?? 0) + 3 * options.id.length)
+  }
+
+  #hello(): HelloFrame {
+    const { options, limits } = this.#core
+    const { maxMessage, maxCalls, maxContexts, window } = limits
+    const { id: link, name = '', serve, lease, session } = options
+    if (typeof session === 'object') this.#token = session.accept()
+    return {
+      type: 'hello',
+      version: PROTOCOL_VERSION,
+      limits: {
+        maxMessage,
+        maxCalls: serve === undefined ? 0 : maxCalls,
+        maxContexts,
+        window,
+        lease: lease === undefined ? 0 : Math.ceil(lease.exports ?? linkLease.exports),
+      },
+      name,
+      link,
+      session: session === undefined ? undefined : { token: this.#token, received: this.#replay?.received ?? 0 },
+    }
   }
 
   /** The peer's name as it gave it; empty before it has greeted. Proves nothing. */
   get peerName(): string {
     return this.#core.peer.name
+  }
+
+  /** The token with which the session can be gone on with; empty without one. On the accepting side the one that was offered last. */
+  get token(): string {
+    return this.#token
+  }
+
+  /** Whether anything is open in either direction. */
+  get #shared(): boolean {
+    return this.#calls.size + this.#handlers.size + this.#calls.exports.size + this.#imports.size > 0
   }
 
   stats(): LinkStats {
@@ -73,7 +124,8 @@ export class Link<M = Uint8Array> {
 
   /**
    * Calls a method of the peer. The promise rejects as soon as `ctx` is done, whether or not the peer answers, and a call whose context
-   * is done already is not sent. Arguments are copied before this returns.
+   * is done already is not sent. Arguments are copied before this returns. Where the method returns a stream, the promise resolves with an async iterable, and
+   * the call lives until that has ended.
    *
    * Rejects with `ctx.err()`, with what the method threw, or with a `BridgeError`: ERR_LINK_LOST, ERR_UNSENDABLE, ERR_LIMIT, ERR_GOING_AWAY,
    * ERR_NO_METHOD.
@@ -110,28 +162,35 @@ export class Link<M = Uint8Array> {
   receive(message: M): void {
     if (this.#state === 'closed') return
     const { codec } = this.#core.options
-    if (codec.size(message) > this.#core.limits.maxMessage) return this.#fail(closeCode.tooBig, 'message: longer than the limit')
+    const size = codec.size(message)
+    if (size > this.#core.limits.maxMessage) return this.#fail(closeCode.tooBig, 'message: longer than the limit')
     const frames = codec.decode(message)
     if (!frames.ok) return this.#fail(closeCode.badFrame, frames.reason)
-    for (const frame of frames.value) {
+    this.receiveFrames(frames.value, size)
+  }
+
+  /** As `receive`, for a message of that size that somebody has decoded. */
+  receiveFrames(frames: readonly Frame[], size: number): void {
+    this.#liveness?.heard()
+    // A greeting alone is of its connection, all else of the session.
+    if (this.#replay !== undefined && !(frames.length === 1 && frames[0]?.type === 'hello') && this.#replay.take(size)) {
+      this.#acknowledge()
+    }
+    for (const frame of frames) {
       const fault = this.#take(frame)
       if (typeof fault === 'string') return this.#fail(closeCode.badFrame, fault)
       if (fault !== undefined) return this.#fail(fault.code, fault.reason)
       if (this.#core.lost !== undefined) return
     }
+    this.#liveness?.watch()
+    this.#settled()
   }
 
   /** Returns why the frame is not allowed here, if so. */
   #take(frame: Frame): Fault | undefined {
-    if ((this.#state === 'opening') !== (frame.type === 'hello')) {
-      return frame.type === 'hello' ? 'hello: sent twice' : `${frame.type}: sent before hello`
-    }
+    if (frame.type === 'hello') return this.#takeHello(frame)
+    if (this.#state === 'opening' || this.#greeting) return `${frame.type}: sent before hello`
     switch (frame.type) {
-      case 'hello':
-        this.#core.greeted(frame)
-        this.#state = 'open'
-        this.#core.options.onOpen?.()
-        return undefined
       case 'call':
         return this.#takeId(frame) ?? this.#handlers.takeCall(frame)
       case 'export':
@@ -143,9 +202,16 @@ export class Link<M = Uint8Array> {
       case 'result':
       case 'error':
         return this.#calls.takeAnswer(frame)
+      case 'stream':
+        return this.#calls.takeStream(frame)
+      case 'item':
+        return this.#calls.takeItem(frame)
+      case 'credit':
+        return this.#handlers.takeCredit(frame)
       case 'release':
         return this.#calls.exports.takeRelease(frame)
       case 'ping':
+        this.#acknowledge()
         this.#core.push({ type: 'pong', n: frame.n }, 4, 16)
         return undefined
       case 'pong':
@@ -153,12 +219,28 @@ export class Link<M = Uint8Array> {
       case 'goaway':
         this.#calls.takeGoaway()
         return undefined
-      case 'stream':
-      case 'item':
-      case 'credit':
       case 'ack':
-        return `${frame.type}: not spoken here`
+        if (this.#replay === undefined) return 'ack: without a session'
+        return this.#replay.confirm(frame.n) ? undefined : 'ack: of what was never sent'
     }
+  }
+
+  #takeHello(hello: HelloFrame): Fault | undefined {
+    const { session } = hello
+    if (this.#state === 'opening') {
+      this.#core.greeted(hello)
+      if (this.#core.options.session === 'connect') this.#token = session?.token ?? ''
+      if (session === undefined || this.#token === '') this.#replay = undefined
+      this.#state = 'open'
+      this.#core.options.onOpen?.()
+      return undefined
+    }
+    if (!this.#greeting) return 'hello: sent twice'
+    if (hello.link !== this.#core.peer.link || session === undefined) return 'hello: of another session'
+    if (this.#replay?.confirm(session.received) !== true) return 'hello: a count that cannot be'
+    this.#token = session.token
+    this.#continue()
+    return undefined
   }
 
   /** Calls and exports share one sequence of ids. */
@@ -175,18 +257,130 @@ export class Link<M = Uint8Array> {
     return this.#core.takeLate(frame, 'peers')
   }
 
-  #transmit(frames: readonly Frame[]): void {
-    const { channel, codec } = this.#core.options
-    channel.send(codec.encode(frames))
-    if (channel.queued() > this.#core.limits.maxBacklog) this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')
+  // --- What goes out ---------------------------------------------------------------------------------------------------
+
+  #acknowledge(): void {
+    const n = this.#replay?.acknowledge()
+    if (n !== undefined) this.#core.push({ type: 'ack', n }, 4, 16)
   }
+
+  #transmit(frames: readonly Frame[]): void {
+    const { codec } = this.#core.options
+    const { maxBacklog } = this.#core.limits
+    const message = codec.encode(frames)
+    if (this.#replay !== undefined && frames[0]?.type !== 'hello') {
+      this.#replay.keep(message, codec.size(message))
+      if (this.#replay.bytes > maxBacklog) return this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')
+    }
+    if (this.#channel !== undefined && !this.#greeting) {
+      this.#channel.send(message)
+      if (this.#channel.queued() > maxBacklog) return this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')
+    }
+    this.#liveness?.watch()
+  }
+
+  // --- Another connection ----------------------------------------------------------------------------------------------
+
+  /**
+   * The connection is gone. A link with a session waits for another one, as long as the leases allow; without one it is lost. Of a channel that is not
+   * the present one nothing is heard here: see to that.
+   */
+  detached(reason: LinkLostError): void {
+    if (this.#replay === undefined || this.#token === '' || this.#state === 'opening' || this.#state === 'closed') {
+      return this.lost(reason)
+    }
+    this.#channel = undefined
+    this.#greeting = false
+    this.#state = 'suspended'
+    this.#liveness?.watch()
+    this.#core.options.onSuspend?.(reason)
+  }
+
+  /** The side that connects has a connection again: greets, and goes on when the peer has. */
+  reconnected(channel: Channel<M>): void {
+    this.#channel = channel
+    this.#greeting = true
+    channel.send(this.#core.options.codec.encode([this.#hello()]))
+  }
+
+  /**
+   * Somebody who has proven that the session is theirs has connected to the side that accepts: the link goes on there, and the old connection is
+   * closed. Returns false, and changes nothing, where the count of received messages cannot be.
+   */
+  resume(channel: Channel<M>, { link, session }: HelloFrame): boolean {
+    if (this.#state === 'closed' || session === undefined || link !== this.#core.peer.link) return false
+    this.#core.flush()
+    if (this.#core.lost !== undefined || this.#replay?.confirm(session.received) !== true) return false
+    this.#channel?.close(closeCode.replaced, 'session: goes on over another connection')
+    this.#channel = channel
+    channel.send(this.#core.options.codec.encode([this.#hello()]))
+    this.#continue()
+    return true
+  }
+
+  #continue(): void {
+    this.#greeting = false
+    this.#state = 'open'
+    this.#liveness?.heard()
+    for (const message of this.#replay?.missing() ?? []) this.#channel?.send(message)
+  }
+
+  // --- The end ---------------------------------------------------------------------------------------------------------
 
   /** Ends the link on purpose: all that is open on it ends with a `LinkLostError`. What was sent before still goes out, before the close. */
   close(reason = 'closed'): void {
     this.#core.flush()
     if (this.#core.lost !== undefined) return
-    this.#core.options.channel.close(closeCode.normal, reason)
+    this.#channel?.close(closeCode.normal, reason)
     this.lost(new LinkLostError('The link was closed on this side.'))
+  }
+
+  /**
+   * Ends the link in peace: the peer is told to make no more calls, what runs in either direction may end within `grace` milliseconds, then the
+   * contexts of handlers that still run end with `ERR_GOING_AWAY` as their cause, may answer, and the link is closed. Resolves when it is.
+   */
+  async shutdown(grace: number): Promise<void> {
+    const core = this.#core
+    if (core.lost !== undefined) return
+    const reason = 'going away'
+    this.#handlers.refuse()
+    core.push({ type: 'goaway', reason }, 4, 64)
+    await this.#quiet(grace)
+    const error = new BridgeError('ERR_GOING_AWAY', 'The other side goes away.')
+    this.#handlers.expire(withoutStack(() => new CanceledError({ cause: error })))
+    // So that those who listen to their context can still answer.
+    await this.#quiet(Math.min(grace, 100))
+    core.flush()
+    if (core.lost !== undefined) return
+    this.#channel?.close(closeCode.goingAway, reason)
+    this.lost(new LinkLostError('The link was closed on this side: going away.'))
+  }
+
+  /** A call or a handler may have been the last one. */
+  #settled(): void {
+    if (this.#wait !== undefined && !this.#busy) this.#wait()
+  }
+
+  get #busy(): boolean {
+    return this.#core.lost === undefined && this.#calls.size + this.#handlers.size > 0
+  }
+
+  /** Waits until nothing runs any more, or so many milliseconds have passed. */
+  async #quiet(ms: number): Promise<void> {
+    const clock = clockOf(this.#core)
+    const until = clock.now() + ms
+    while (this.#busy) {
+      const left = until - clock.now()
+      if (left <= 0) return
+      await new Promise<void>((resolve) => {
+        const timer = clock.setTimer(resolve, delayUntil(until, clock.now()), true)
+        this.#wait = () => {
+          clock.clearTimer(timer)
+          resolve()
+        }
+      })
+      this.#wait = undefined
+    }
   }
 
   /** The connection is gone, or of no more use: all that is open ends now. A second call changes nothing. */
@@ -194,16 +388,32 @@ export class Link<M = Uint8Array> {
     if (this.#core.lost !== undefined) return
     this.#core.end(reason)
     this.#state = 'closed'
+    this.#replay = undefined
     this.#calls.close(reason)
     const error = withoutStack(() => new CanceledError({ cause: reason }))
     this.#handlers.close(error)
     this.#imports.close(error)
+    this.#liveness?.close()
+    this.#wait?.()
     this.#core.options.onClose?.(reason)
+  }
+
+  /** Nothing was heard for so long that the peer will give this side up: what it has here ends. */
+  #expire(): void {
+    const reason = new LinkLostError('Nothing was heard of the other side for too long.')
+    const error = withoutStack(() => new CanceledError({ cause: reason }))
+    this.#handlers.expire(error)
+    this.#imports.expire(error)
+  }
+
+  #silent(): void {
+    this.#channel?.close(closeCode.silent, 'lease: nothing was heard')
+    this.lost(new LinkLostError('Nothing was heard of the other side for longer than the lease.'))
   }
 
   /** The peer did what is not allowed. */
   #fail(code: number, reason: string): void {
-    this.#core.options.channel.close(code, reason)
+    this.#channel?.close(code, reason)
     this.lost(
       new LinkLostError(`The link was closed on this side: ${reason}.`, { cause: new BridgeError('ERR_PROTOCOL', reason) }),
     )
