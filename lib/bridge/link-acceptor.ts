@@ -59,7 +59,7 @@ export class Acceptor<M> {
   }
 
   /** The first message of a connection; undefined while the greeting has not come. */
-  begin(connection: Connection<M>, message: M): Link<M> | undefined {
+  begin(connection: Connection<M>, message: M): Link<M> | 'refused' | undefined {
     const { codec, maxMessage, link: make } = this.#options
     const size = codec.size(message)
     const frames = size <= maxMessage ? codec.decode(message) : undefined
@@ -81,8 +81,6 @@ export class Acceptor<M> {
     const tokens: string[] = []
     const accept = (): string => {
       const token = this.#options.token()
-      // Two are good at most.
-      while (tokens.length > 1) this.#sessions.delete(tokens.shift() as string)
       tokens.push(token)
       if (session !== undefined) this.#sessions.set(token, session)
       return token
@@ -94,9 +92,12 @@ export class Acceptor<M> {
     return link
   }
 
-  #resume(connection: Connection<M>, hello: HelloFrame, token: string): Link<M> | undefined {
+  #resume(connection: Connection<M>, hello: HelloFrame, token: string): Link<M> | 'refused' {
     const session = this.#sessions.get(token)
-    const refuse = (): undefined => connection.channel.close(closeCode.noSession, 'session: not known')
+    const refuse = (): 'refused' => {
+      connection.channel.close(closeCode.noSession, 'session: not known')
+      return 'refused'
+    }
     if (session === undefined || !Object.is(session.identity, connection.identity)) return refuse()
     const { link, tokens } = session
     const before = this.#current.get(link)
@@ -105,9 +106,9 @@ export class Acceptor<M> {
       if (before !== undefined) this.#current.set(link, before)
       return refuse()
     }
-    // The token that was used, and the new one.
+    // The token that was used stays good, and the new one is.
     for (const old of tokens.splice(0, tokens.length - 1)) if (old !== token) this.#sessions.delete(old)
-    if (!tokens.includes(token)) tokens.unshift(token)
+    tokens.unshift(token)
     return link
   }
 
@@ -151,7 +152,9 @@ class Connection<M> implements Connected<M> {
   receive(message: M): void {
     if (this.#over) return
     if (this.#link === undefined) {
-      this.#link = this.#acceptor.begin(this, message)
+      const begun = this.#acceptor.begin(this, message)
+      if (begun === 'refused') this.#over = true
+      else this.#link = begun
       return
     }
     const { link } = this

@@ -100,7 +100,10 @@ export function clockOf<M>(core: LinkCore<M>): Clock {
 
 /** A context that came in, with the right to end it. */
 export function importContext<M>(core: LinkCore<M>, base: Context, context: WireContext): CancelableContext {
-  const received = receiveContext(core, base, context)
+  const { maxTimeout = Infinity } = core.options
+  const left = context.left ?? Infinity
+  const clamped = left > maxTimeout ? { left: maxTimeout, why: undefined, values: context.values } : context
+  const received = receiveContext(core, base, clamped)
   return received.at === Infinity ? withCancel(received.base) : withInstant(received.base, received.at, received.why)
 }
 

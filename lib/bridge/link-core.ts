@@ -2,12 +2,14 @@
 
 import type { Context } from '../context.ts'
 import type { ContextError, LinkLostError } from '../errors.ts'
+import { scopeOf } from '../foreign.ts'
 import { type CauseLimits, causeLimits, type WireCause } from '../wire/cause.ts'
 import { describeCause } from '../wire/cause-describe.ts'
 import { type Frame, frameLimits, type HelloFrame } from '../wire/frame.ts'
 import { scanLimits } from '../wire/scan.ts'
 import { countElements } from '../wire/sendable.ts'
 import { utf8Length } from '../wire/text.ts'
+import { Budget } from './link-budget.ts'
 import { type LinkLimits, linkLimits, type LinkOptions, type Peer } from './link-types.ts'
 
 /** A cause, and what it costs in a message at most. */
@@ -40,6 +42,7 @@ export class LinkCore<M> {
   readonly #transmit: (frames: readonly Frame[]) => void
   #lastId = 0
   #root: Context | undefined
+  #budget: Budget | undefined
   #queue: QueuedFrame[] = []
   #described: (Described & { readonly error: ContextError }) | undefined
 
@@ -60,6 +63,12 @@ export class LinkCore<M> {
   /** The parent of all contexts that come in. */
   get root(): Context {
     return (this.#root ??= this.options.root(this.peer.name))
+  }
+
+  /** What the peer may open and abandon. */
+  get budget(): Budget {
+    const { maxAbandoned, abandonedPerSecond } = this.limits
+    return (this.#budget ??= new Budget(scopeOf(this.root, 'link').time.clock, maxAbandoned, abandonedPerSecond))
   }
 
   nextId(): number {

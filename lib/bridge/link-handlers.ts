@@ -85,6 +85,7 @@ export class Handlers<M> {
     if (handler.wanted && under?.ended !== true && core.lost === undefined) {
       if ('error' in outcome) this.#answerError(id, outcome.error)
       else this.#answer(id, outcome.value)
+      core.budget.giveBack()
     }
     this.#finished()
   }

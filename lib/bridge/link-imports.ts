@@ -97,6 +97,7 @@ export class Imports<M> {
     if (entry === undefined || entry.awaited) return this.#core.takeLate(frame, 'peers')
     if (entry.users > 0) this.#close(entry, noneSuch('it was imported and given back before'))
     else this.#entries.delete(frame.id)
+    this.#core.budget.giveBack()
     return undefined
   }
 

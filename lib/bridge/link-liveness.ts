@@ -16,14 +16,18 @@ export interface LinkLease {
   readonly imports: number
   /** After so much silence the peer is given up: the link is lost. */
   readonly exports: number
+  /** After the connection was seen to break, the side that accepts waits so long for another one: who is alive connects at once. */
+  readonly resume: number
 }
 
-export const linkLease: LinkLease = Object.freeze({ ping: 10_000, imports: 25_000, exports: 30_000 })
+export const linkLease: LinkLease = Object.freeze({ ping: 10_000, imports: 25_000, exports: 30_000, resume: 5_000 })
 
 export interface LivenessEvents {
   /** Whether anything is open in either direction, or the link waits for a connection. */
   shared(): boolean
   ping(n: number): void
+  /** Two pings have had no answer: another connection may be worth a try. */
+  stale(): void
   /** What the peer has here must end. It may come back, and the link goes on then. */
   expire(): void
   /** The peer is given up. */
@@ -38,7 +42,10 @@ export class Liveness<M> {
   #heard = 0
   #pinged = 0
   #pings = 0
+  #stale = false
   #expired = false
+  /** The instant at which the wait for another connection is over. */
+  #until = Infinity
   #timer: Timer = undefined
   #armed = false
   #judging = false
@@ -59,14 +66,24 @@ export class Liveness<M> {
   heard(): void {
     if (!this.#armed && !this.#judging) return
     this.#heard = clockOf(this.#core).now()
-    this.#expired = false
+    this.#expired = this.#stale = false
+    this.#until = Infinity
+  }
+
+  /** The connection broke, and the other side is to connect. */
+  hurry(): void {
+    this.#until = clockOf(this.#core).now() + this.#lease.resume
+    if (this.#armed) {
+      clockOf(this.#core).clearTimer(this.#timer)
+      this.#arm()
+    } else this.watch()
   }
 
   /** Something may be shared that was not: from now on there is somebody to watch. */
   watch(): void {
     if (this.#armed || this.#judging || !this.#events.shared()) return
     this.#heard = this.#pinged = clockOf(this.#core).now()
-    this.#expired = false
+    this.#expired = this.#stale = false
     this.#arm()
   }
 
@@ -76,6 +93,7 @@ export class Liveness<M> {
       Math.max(this.#heard, this.#pinged) + this.#lease.ping,
       this.#heard + (this.#expired ? this.#lease.exports : this.#imports),
       this.#heard + this.#lease.exports,
+      this.#until,
     )
     this.#armed = true
     this.#timer = clock.setTimer(() => this.#tick(), delayUntil(next, clock.now()), false)
@@ -86,7 +104,7 @@ export class Liveness<M> {
     if (!this.#events.shared()) return
     const now = clockOf(this.#core).now()
     const silence = now - this.#heard
-    if (silence >= this.#lease.exports || (silence >= this.#imports && !this.#expired)) {
+    if (now >= this.#until || silence >= this.#lease.exports || (silence >= this.#imports && !this.#expired)) {
       // The loop may have stalled: what has come meanwhile is read before anybody is judged.
       this.#judging = true
       const { afterReading } = this.#core.options
@@ -96,7 +114,11 @@ export class Liveness<M> {
     }
     if (now - Math.max(this.#heard, this.#pinged) >= this.#lease.ping) {
       this.#pinged = now
-      this.#events.ping(++this.#pings)
+      if (silence < 2 * this.#lease.ping || this.#stale) this.#events.ping(++this.#pings)
+      else {
+        this.#stale = true
+        this.#events.stale()
+      }
     }
     this.#arm()
   }
@@ -104,12 +126,13 @@ export class Liveness<M> {
   #judge(): void {
     this.#judging = false
     if (this.#core.lost !== undefined || !this.#events.shared()) return
-    const silence = clockOf(this.#core).now() - this.#heard
+    const now = clockOf(this.#core).now()
+    const silence = now - this.#heard
     if (silence >= this.#imports && !this.#expired) {
       this.#expired = true
       this.#events.expire()
     }
-    if (silence >= this.#lease.exports) return this.#events.lost()
+    if (now >= this.#until || silence >= this.#lease.exports) return this.#events.lost()
     if (this.#core.lost === undefined && !this.#armed && this.#events.shared()) this.#arm()
   }
 

@@ -72,6 +72,13 @@ export interface LinkLimits {
   readonly maxMessage: number
   /** How many handlers may run at once for the peer. A cancelled call counts until its handler has finished. */
   readonly maxCalls: number
+  /**
+   * How many calls and exports may be opened and abandoned at once: each costs one when it is opened, and gives it back when its answer goes out, or when the
+   * export is retracted. Cancels cost nothing.
+   */
+  readonly maxAbandoned: number
+  /** How many of these come back in a second. */
+  readonly abandonedPerSecond: number
   /** How many contexts the peer may have exported to here at once. */
   readonly maxContexts: number
   /** How many items of a stream may wait here for their reader. */
@@ -83,6 +90,8 @@ export interface LinkLimits {
 export const linkLimits: LinkLimits = Object.freeze({
   maxMessage: scanLimits.maxBytes,
   maxCalls: 1_000,
+  maxAbandoned: 50_000,
+  abandonedPerSecond: 5_000,
   maxContexts: 1_000,
   window: 16,
   maxBacklog: 16 * 1_048_576,
@@ -107,6 +116,8 @@ export interface LinkOptions<M = Uint8Array> {
   readonly onDropped?: ((target: object, f: () => void) => void) | undefined
   /** The object whose own methods the peer may call. */
   readonly serve?: object | undefined
+  /** The longest time in milliseconds that a context of the peer's may have; default: as long as it says. */
+  readonly maxTimeout?: number | undefined
   /** The portable keys whose values are taken from the peer. */
   readonly keys?: readonly Key<unknown>[] | undefined
   /** Who this is, for the peer's logs. */

@@ -48,6 +48,8 @@ export class Link<M = Uint8Array> {
   /** Whether the channel is new, and our greeting, or the peer's, is still to come on it: then messages wait. */
   #greeting = false
   #token = ''
+  /** Why the last connection is gone. */
+  #broken: LinkLostError | undefined
   #wait: (() => void) | undefined
 
   /** Greets the peer. */
@@ -65,6 +67,7 @@ export class Link<M = Uint8Array> {
         {
           shared: () => this.#state === 'suspended' || (this.#state === 'open' && this.#shared),
           ping: (n) => this.#core.push({ type: 'ping', n }, 4, 16),
+          stale: () => this.#leaveStale(),
           expire: () => this.#expire(),
           lost: () => this.#silent(),
         },
@@ -244,9 +247,10 @@ export class Link<M = Uint8Array> {
   }
 
   /** Calls and exports share one sequence of ids. */
-  #takeId({ type, id }: { readonly type: string; readonly id: number }): string | undefined {
+  #takeId({ type, id }: { readonly type: string; readonly id: number }): Fault | undefined {
     const core = this.#core
     if (id <= core.highestPeerId) return `${type}: an id that is not above all before`
+    if (!core.budget.take()) return { code: closeCode.tooMuch, reason: `${type}: too many were opened and abandoned` }
     core.highestPeerId = id
     this.#imports.passed(id)
     return undefined
@@ -292,7 +296,9 @@ export class Link<M = Uint8Array> {
     this.#channel = undefined
     this.#greeting = false
     this.#state = 'suspended'
-    this.#liveness?.watch()
+    this.#broken = reason
+    if (typeof this.#core.options.session === 'object') this.#liveness?.hurry()
+    else this.#liveness?.watch()
     this.#core.options.onSuspend?.(reason)
   }
 
@@ -321,6 +327,7 @@ export class Link<M = Uint8Array> {
   #continue(): void {
     this.#greeting = false
     this.#state = 'open'
+    this.#broken = undefined
     this.#liveness?.heard()
     for (const message of this.#replay?.missing() ?? []) this.#channel?.send(message)
   }
@@ -406,9 +413,16 @@ export class Link<M = Uint8Array> {
     this.#imports.expire(error)
   }
 
+  /** The side that connects does not wait for a connection that is silent, as long as there is time for another one. */
+  #leaveStale(): void {
+    if (this.#state !== 'open' || this.#core.options.session !== 'connect' || this.#replay === undefined) return
+    this.#channel?.close(closeCode.silent, 'ping: no answer')
+    this.detached(new LinkLostError('Nothing was heard of the other side.'))
+  }
+
   #silent(): void {
     this.#channel?.close(closeCode.silent, 'lease: nothing was heard')
-    this.lost(new LinkLostError('Nothing was heard of the other side for longer than the lease.'))
+    this.lost(this.#broken ?? new LinkLostError('Nothing was heard of the other side for longer than the lease.'))
   }
 
   /** The peer did what is not allowed. */

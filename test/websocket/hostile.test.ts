@@ -36,7 +36,7 @@ async function attacked() {
     async unharmed(): Promise<void> {
       expect(await methods.echo(background(), 'well')).toBe('well')
       await until(() => target.service.stats().connections === 1)
-      expect(target.service.stats()).toEqual({ connections: 1, calls: 0, handlers: 1 })
+      expect(target.service.stats()).toEqual({ connections: 1, calls: 0, handlers: 1, contexts: 0 })
       expect(held.contexts[0]?.err()).toBeUndefined()
       ctx.cancel('end of test')
       await running
