@@ -102,13 +102,13 @@ export class Handlers<M> {
     let finished = false
     try {
       for (;;) {
-        if (handler.credit === 0) await race(ctx, new Promise<void>((resolve) => (handler.wake = resolve)))
-        ctx.throwIfDone()
         const { done, value } = await race(ctx, iterator.next())
         if (done === true) {
           finished = true
           return value
         }
+        // One item ahead, so that the end is told without a credit for it.
+        if (handler.credit === 0) await race(ctx, new Promise<void>((resolve) => (handler.wake = resolve)))
         ctx.throwIfDone()
         handler.credit--
         this.#item(id, value)
