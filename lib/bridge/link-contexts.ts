@@ -84,11 +84,12 @@ export function receiveContext<M>(
   base: Context,
   { left, why, values }: Pick<WireContext, 'left' | 'why' | 'values'>,
 ): ReceivedContext {
-  const { keys = [], report } = core.options
+  const { keys = [], report, maxTimeout = Infinity } = core.options
   let ctx = base
   if (values.length > 0) {
     for (const [key, value] of decodeValues(values, keys, report).bindings) ctx = withValue(ctx, key, value)
   }
+  if ((left ?? Infinity) > maxTimeout) return { base: ctx, at: clockOf(core).now() + maxTimeout, why: undefined }
   if (left === undefined) return { base: ctx, at: Infinity, why: undefined }
   return { base: ctx, at: clockOf(core).now() + left, why: why === undefined ? undefined : reviveCause(why) }
 }
@@ -100,10 +101,7 @@ export function clockOf<M>(core: LinkCore<M>): Clock {
 
 /** A context that came in, with the right to end it. */
 export function importContext<M>(core: LinkCore<M>, base: Context, context: WireContext): CancelableContext {
-  const { maxTimeout = Infinity } = core.options
-  const left = context.left ?? Infinity
-  const clamped = left > maxTimeout ? { left: maxTimeout, why: undefined, values: context.values } : context
-  const received = receiveContext(core, base, clamped)
+  const received = receiveContext(core, base, context)
   return received.at === Infinity ? withCancel(received.base) : withInstant(received.base, received.at, received.why)
 }
 

@@ -41,6 +41,8 @@ export class Liveness<M> {
   /** The instant of the last sign of life; of the first thing shared after a time with nothing, where that was later. */
   #heard = 0
   #pinged = 0
+  /** Whether a ping has had no answer yet: until it has, there is somebody to watch. */
+  #asked = false
   #pings = 0
   #stale = false
   #expired = false
@@ -66,7 +68,7 @@ export class Liveness<M> {
   heard(): void {
     if (!this.#armed && !this.#judging) return
     this.#heard = clockOf(this.#core).now()
-    this.#expired = this.#stale = false
+    this.#expired = this.#stale = this.#asked = false
     this.#until = Infinity
   }
 
@@ -83,8 +85,12 @@ export class Liveness<M> {
   watch(): void {
     if (this.#armed || this.#judging || !this.#events.shared()) return
     this.#heard = this.#pinged = clockOf(this.#core).now()
-    this.#expired = this.#stale = false
+    this.#expired = this.#stale = this.#asked = false
     this.#arm()
+  }
+
+  get #needed(): boolean {
+    return this.#asked || this.#events.shared()
   }
 
   #arm(): void {
@@ -101,7 +107,7 @@ export class Liveness<M> {
 
   #tick(): void {
     this.#armed = false
-    if (!this.#events.shared()) return
+    if (!this.#needed) return
     const now = clockOf(this.#core).now()
     const silence = now - this.#heard
     if (now >= this.#until || silence >= this.#lease.exports || (silence >= this.#imports && !this.#expired)) {
@@ -114,6 +120,7 @@ export class Liveness<M> {
     }
     if (now - Math.max(this.#heard, this.#pinged) >= this.#lease.ping) {
       this.#pinged = now
+      this.#asked = true
       if (silence < 2 * this.#lease.ping || this.#stale) this.#events.ping(++this.#pings)
       else {
         this.#stale = true
@@ -125,7 +132,7 @@ export class Liveness<M> {
 
   #judge(): void {
     this.#judging = false
-    if (this.#core.lost !== undefined || !this.#events.shared()) return
+    if (this.#core.lost !== undefined || !this.#needed) return
     const now = clockOf(this.#core).now()
     const silence = now - this.#heard
     if (silence >= this.#imports && !this.#expired) {
@@ -133,7 +140,7 @@ export class Liveness<M> {
       this.#events.expire()
     }
     if (now >= this.#until || silence >= this.#lease.exports) return this.#events.lost()
-    if (this.#core.lost === undefined && !this.#armed && this.#events.shared()) this.#arm()
+    if (this.#core.lost === undefined && !this.#armed && this.#needed) this.#arm()
   }
 
   /** The link is over. */

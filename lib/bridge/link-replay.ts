@@ -46,10 +46,16 @@ export class Replay<M> {
     return this.#received
   }
 
-  /** The peer says how many it has. Returns false where that cannot be. */
+  /** Whether the peer can go on where it has so many: the others are kept. */
+  covers(count: number): boolean {
+    return count >= this.#sent - this.#kept.length && count <= this.#sent
+  }
+
+  /** The peer says how many it has. Returns false where it cannot have them; that it has fewer than it said before is old news, sent again. */
   confirm(count: number): boolean {
     const first = this.#sent - this.#kept.length
-    if (count < first || count > this.#sent) return false
+    if (count > this.#sent) return false
+    if (count <= first) return true
     for (const { size } of this.#kept.splice(0, count - first)) this.#bytes -= size
     return true
   }

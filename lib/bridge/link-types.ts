@@ -20,6 +20,8 @@ export interface Channel<M = Uint8Array> {
   queued(): number
   /** Closes the connection with a code and a reason of at most 100 characters, and sees to it that it is gone soon after. */
   close(code: number, reason: string): void
+  /** Drops the connection without a word: the peer sees that it broke. */
+  terminate(): void
 }
 
 /** Messages as they travel. No function throws. */

@@ -240,7 +240,8 @@ export class Link<M = Uint8Array> {
     }
     if (!this.#greeting) return 'hello: sent twice'
     if (hello.link !== this.#core.peer.link || session === undefined) return 'hello: of another session'
-    if (this.#replay?.confirm(session.received) !== true) return 'hello: a count that cannot be'
+    if (this.#replay?.covers(session.received) !== true) return 'hello: a count that cannot be'
+    this.#replay.confirm(session.received)
     this.#token = session.token
     this.#continue()
     return undefined
@@ -316,7 +317,8 @@ export class Link<M = Uint8Array> {
   resume(channel: Channel<M>, { link, session }: HelloFrame): boolean {
     if (this.#state === 'closed' || session === undefined || link !== this.#core.peer.link) return false
     this.#core.flush()
-    if (this.#core.lost !== undefined || this.#replay?.confirm(session.received) !== true) return false
+    if (this.#core.lost !== undefined || this.#replay?.covers(session.received) !== true) return false
+    this.#replay.confirm(session.received)
     this.#channel?.close(closeCode.replaced, 'session: goes on over another connection')
     this.#channel = channel
     channel.send(this.#core.options.codec.encode([this.#hello()]))
@@ -416,7 +418,8 @@ export class Link<M = Uint8Array> {
   /** The side that connects does not wait for a connection that is silent, as long as there is time for another one. */
   #leaveStale(): void {
     if (this.#state !== 'open' || this.#core.options.session !== 'connect' || this.#replay === undefined) return
-    this.#channel?.close(closeCode.silent, 'ping: no answer')
+    // Without a word, which would end the session where it arrives.
+    this.#channel?.terminate()
     this.detached(new LinkLostError('Nothing was heard of the other side.'))
   }
 

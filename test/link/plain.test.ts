@@ -11,7 +11,12 @@ import { callFrame, Held, hello, rejection } from './support.ts'
 
 function linkOver(port: MessagePort, serve?: object): Link<unknown> {
   const link = new Link<unknown>({
-    channel: { send: (message) => port.postMessage(message), queued: () => 0, close: () => port.close() },
+    channel: {
+      send: (message) => port.postMessage(message),
+      queued: () => 0,
+      close: () => port.close(),
+      terminate: () => port.close(),
+    },
     codec: plainCodec(4_096),
     id: `end ${++ends}`,
     root: () => createRoot(),

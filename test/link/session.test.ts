@@ -25,6 +25,7 @@ class Wire {
       send: (bytes) => void (this.broken || this.closed !== undefined || (by === 'client' ? this.up : this.down).push(bytes)),
       queued: () => 0,
       close: (code) => void (this.closed ??= { by, code }),
+      terminate: () => void (this.closed ??= { by, code: 1006 }),
     }
   }
 }

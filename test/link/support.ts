@@ -33,6 +33,10 @@ class ScriptedChannel implements Channel {
     this.closes.push({ code, reason })
   }
 
+  terminate(): void {
+    this.closes.push({ code: 1006, reason: '' })
+  }
+
   get closed(): { readonly code: number; readonly reason: string } | undefined {
     return this.closes[0]
   }

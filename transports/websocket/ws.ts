@@ -44,6 +44,7 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
     send: (bytes) => socket.send(bytes, () => {}),
     queued: () => socket.bufferedAmount,
     close,
+    terminate: () => socket.terminate(),
   })
   socket.on('message', (data: Buffer, isBinary: boolean) => {
     if (isBinary) receiver.receive(data)
