@@ -59,11 +59,11 @@ export class Port {
   /** Whether `take` can tell that nothing has come. */
   static readonly takes: boolean = threads !== undefined
 
-  readonly #port: MessagePort
+  readonly #port: MessagePort | BroadcastChannel
   #stop: (() => void) | undefined
 
   /** Takes ownership of the port. It alone keeps no thread alive. */
-  constructor(port: MessagePort, listener: PortListener) {
+  constructor(port: MessagePort | BroadcastChannel, listener: PortListener) {
     this.#port = port
     this.#stop = listenTo(port, listener)
     ;(port as { unref?: () => void }).unref?.()

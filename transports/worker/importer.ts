@@ -11,7 +11,7 @@ import { withRemote } from '../../lib/boundary.ts'
 import { background, type CancelableContext, type Context } from '../../lib/context.ts'
 import type { Source } from '../../lib/source.ts'
 import { End } from '../../lib/tree.ts'
-import { BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
+import { BridgeError, ContextError, kindOf, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
@@ -34,6 +34,13 @@ export function refused(why: string): CancelableContext {
 
 function unusable(why: string): BridgeError {
   return withoutStack(() => new BridgeError('ERR_HANDLE', `The handle cannot be imported: ${why}.`))
+}
+
+/** A context that is done, as its handle says. */
+export function importEnded(end: WireCause, base: Context): CancelableContext {
+  const error = reviveCause(end)
+  if (!(error instanceof ContextError)) return refused('it says that its context has ended, but not how')
+  return ended(base, new End(kindOf(error) ?? 'canceled', undefined, hostClock.now(), error))
 }
 
 /** A context that is done: with what a handle says. */
@@ -75,8 +82,11 @@ export class Importer {
   #closed = false
 
   /** Takes ownership of the port. `lost` is called when the other side has closed it, after all imports have ended. */
-  constructor({ table, link, chunks, port }: Attach, lost: () => void) {
-    this.reader = new SlotReader({ table, link })
+  constructor(
+    { table, link, chunks, port }: Pick<Attach, 'table' | 'link' | 'chunks'> & { port: MessagePort | BroadcastChannel },
+    lost: () => void,
+  ) {
+    this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
     for (const [number, chunk] of chunks.entries()) this.reader.attach(number, chunk)
     // The channel alone is no reason to stay: what the thread waits for is.
     this.#port = new Port(port, {
