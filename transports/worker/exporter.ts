@@ -20,11 +20,12 @@ import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { encodeValues, type ReportValue } from '../../lib/wire/values.ts'
 import { toShared } from './clock.ts'
 import type { ContextHandle } from './handle.ts'
-import { canShare, Port, randomId } from './host.ts'
+import { canShare, Port, type PortListener, randomId } from './host.ts'
 import {
   type Attach,
   Batch,
   CAUSE,
+  channelOf,
   type ChannelMessage,
   CHUNK,
   ENDED,
@@ -140,13 +141,15 @@ export class Exporter {
     const { port1, port2 } = pool
       ? { port1: new BroadcastChannel(channelOf(tableId, this.#link)), port2: undefined }
       : new MessageChannel()
-    this.#port = new Port(port1, {
+    const name = channelOf(tableId, this.#link)
+    const listener: PortListener = {
       message: (message) => this.#receive(message),
       closed: () => {
         if (!this.#closed) lost()
       },
       garbled: () => undefined,
-    })
+    }
+    this.#port = new Port(port1, listener, pool ? undefined : { mine: `${name}.exporter`, theirs: `${name}.importer` })
     this.#other = port2
     exporters.add(this)
   }
@@ -342,11 +345,6 @@ export class Exporter {
     this.#told.clear()
     this.#port.close()
   }
-}
-
-/** The name of the channel over which anybody hears of an exporter's contexts. */
-export function channelOf(table: number, link: number): string {
-  return `ctxbridge.${table}.${link}`
 }
 
 const noCause: { readonly bytes: Uint8Array; readonly shortened: boolean } = { bytes: new Uint8Array(0), shortened: false }

@@ -17,8 +17,8 @@ import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { fromShared } from './clock.ts'
 import type { ParsedHandle } from './handle.ts'
-import { Port } from './host.ts'
-import { type Attach, Batch, CAUSE, CHUNK, ENDED, isMessage, pairs, RETURNED, TAKEN, TOLD } from './messages.ts'
+import { Port, type PortListener } from './host.ts'
+import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, isMessage, pairs, RETURNED, TAKEN, TOLD } from './messages.ts'
 import { ToldView } from './told.ts'
 
 const label = 'Import'
@@ -88,8 +88,9 @@ export class Importer {
   ) {
     this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
     for (const [number, chunk] of chunks.entries()) this.reader.attach(number, chunk)
+    const name = channelOf(table, link)
     // The channel alone is no reason to stay: what the thread waits for is.
-    this.#port = new Port(port, {
+    const listener: PortListener = {
       message: (message) => this.#receive(message),
       closed: () => {
         if (this.#closed) return
@@ -97,7 +98,8 @@ export class Importer {
         lost()
       },
       garbled: () => undefined,
-    })
+    }
+    this.#port = new Port(port, listener, { mine: `${name}.importer`, theirs: `${name}.exporter` })
   }
 
   /** How many contexts are imported and neither ended nor given back. */

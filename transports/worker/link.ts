@@ -191,9 +191,7 @@ export class WorkerLink implements Link {
       () => {
         this.#exporter?.close()
         this.#exporter = undefined
-        // Nothing else tells us in a browser that a worker has ended.
-        if (isWebWorker(this.#endpoint))
-          this.#lose(this.#terminated ?? new LinkLostError('The worker has ended, or has closed the link.'))
+        this.#ended()
       },
       this.#shared,
     ))
@@ -272,13 +270,25 @@ export class WorkerLink implements Link {
     this.#importers.clear()
   }
 
+  /** A channel is closed. Nothing else tells in a browser that the other thread has ended. */
+  #ended(): void {
+    if (threads === undefined)
+      this.#lose(this.#terminated ?? new LinkLostError('The other thread has ended, or has closed the link.'))
+  }
+
   #receive(data: unknown): void {
     this.#started?.()
     this.#started = undefined
     if (isAttach(data)) {
       const name = `${data.table}.${data.link}`
       if (this.#importers.has(name)) return
-      this.#importers.set(name, new Importer(data, () => this.#importers.delete(name)))
+      this.#importers.set(
+        name,
+        new Importer(data, () => {
+          this.#importers.delete(name)
+          this.#ended()
+        }),
+      )
     } else if (isEnvelope(data, 'call')) {
       if (this.#server === undefined) this.#early.push(data)
       else this.#server.receive(data)

@@ -13,11 +13,11 @@ import { isContext } from '../../lib/foreign.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
-import { channelOf, Exporter } from './exporter.ts'
+import { Exporter } from './exporter.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { warn } from './host.ts'
 import { Importer, importEnded, refused } from './importer.ts'
-import { VERSION } from './messages.ts'
+import { channelOf, VERSION } from './messages.ts'
 
 export interface RunOptions {
   /**
