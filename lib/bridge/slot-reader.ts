@@ -11,6 +11,7 @@
 
 import type { Kind } from '../errors.ts'
 import {
+  bellAt,
   CANCELED,
   CONTROL,
   checkHeader,
@@ -55,7 +56,7 @@ export interface SlotEnd {
 
 // Once so many handles have overtaken one, that one is taken for lost: a handle that nobody imports must not cost more and more.
 const MAX_AHEAD = 1024
-let take: (view: SlotView, grant: number) => boolean
+let take: (view: SlotView, grant: number, returns: boolean) => boolean
 
 /**
  * One imported slot, in one generation. All imports of it share this object; each is released once.
@@ -92,7 +93,7 @@ export class SlotView {
   }
 
   static {
-    take = (view, grant) => view.#take(grant)
+    take = (view, grant, returns) => view.#take(grant, returns)
   }
 
   /**
@@ -139,8 +140,10 @@ export class SlotView {
     return true
   }
 
-  #take(grant: number): boolean {
-    if (grant <= this.#received || this.#ahead?.has(grant)) {
+  #take(grant: number, returns: boolean): boolean {
+    if (!returns) {
+      // `#received` stays what `#returned` is: nothing is ever given back.
+    } else if (grant <= this.#received || this.#ahead?.has(grant)) {
       // The same handle again: shares the import while there is one. After that it is over, and the slot perhaps not ours.
       if (this.#imports === 0) return false
     } else if (grant === this.#received + 1 && this.#ahead === undefined) {
@@ -166,6 +169,8 @@ export interface SlotReaderOptions {
   readonly table?: number
   /** The number that the owner has for the link between this thread and it: only slots of that link are accepted. */
   readonly link: number
+  /** Whether grants are given back from here. Not where several readers share a slot, say the workers of a pool: then the owner takes them back. Default: true. */
+  readonly returns?: boolean
   readonly memory?: SlotMemory
 }
 
@@ -178,14 +183,16 @@ interface Chunk {
 export class SlotReader {
   readonly #table: number
   readonly #link: number
+  readonly #returns: boolean
   readonly #memory: SlotMemory
   readonly #chunks = new Map<number, Chunk>()
   readonly #views = new Map<number, SlotView>()
 
   constructor(options: SlotReaderOptions) {
-    const { table = 0, link, memory = sharedMemory } = options
+    const { table = 0, link, returns = true, memory = sharedMemory } = options
     this.#table = table
     this.#link = link
+    this.#returns = returns
     this.#memory = memory
   }
 
@@ -232,14 +239,26 @@ export class SlotReader {
 
     let view = this.#views.get(slot)
     if (view === undefined || view.generation !== generation) {
-      const fresh = new SlotView(mem, slot, generation, deadline, returned, () => {
+      // Where nothing is given back, any grant may come first, and none is waited for.
+      const known = this.#returns ? returned : granted
+      const fresh = new SlotView(mem, slot, generation, deadline, known, () => {
         if (this.#views.get(slot) === fresh) this.#views.delete(slot)
       })
       view = fresh
     }
-    if (!take(view, grant)) return 'spent'
+    if (!take(view, grant, this.#returns)) return 'spent'
     this.#views.set(slot, view)
     return view
+  }
+
+  /** The link's doorbell as it stands; undefined while chunk 0 is unknown. Load it before looking at slots, then wait with what was loaded. */
+  bell(): number | undefined {
+    return this.#chunks.get(0)?.mem.load(bellAt(this.#link))
+  }
+
+  /** Blocks this thread until the owner rings, at most `ms`; not at all if it has rung since `bell()` gave `seen`. May return for nothing. */
+  wait(seen: number, ms: number): void {
+    this.#chunks.get(0)?.mem.wait(bellAt(this.#link), seen, ms)
   }
 
   /** The view of a slot that a message names, if it is imported here. */
