@@ -15,10 +15,12 @@ export type Remote<T> = {
 }
 
 /** What a call gives: a promise; of a stream, one that can also be read at once, by `for await (const item of remote.tokens(ctx))`. */
-export type Answer<R> =
-  R extends AsyncIterable<infer T>
-    ? Promise<AsyncGenerator<T, R extends AsyncIterator<T, infer Last> ? Last : unknown, undefined>> & AsyncIterable<T>
-    : Promise<R>
+export type Answer<R> = [IsStream<R>, R] extends [true, AsyncIterable<infer T>]
+  ? Promise<AsyncGenerator<T, R extends AsyncIterator<unknown, infer Last> ? Last : unknown, undefined>> & AsyncIterable<T>
+  : Promise<R>
+
+/** Neither `any` nor `never` is one. */
+type IsStream<R> = 0 extends 1 & R ? false : [R] extends [never] ? false : [R] extends [AsyncIterable<unknown>] ? true : false
 
 export interface CloseOptions {
   /** Milliseconds from 0. */
