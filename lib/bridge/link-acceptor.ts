@@ -82,13 +82,14 @@ export class Acceptor<M> {
     const accept = (): string => {
       const token = this.#options.token()
       tokens.push(token)
-      if (session !== undefined) this.#sessions.set(token, session)
+      // The first one is asked for while the link is made.
+      if (made.session !== undefined) this.#sessions.set(token, made.session)
       return token
     }
-    let session: Session<M> | undefined
+    const made: { session?: Session<M> } = {}
     const link = this.#options.link(connection.channel, { accept })
-    session = { link, identity: connection.identity, tokens }
-    for (const token of tokens) this.#sessions.set(token, session)
+    made.session = { link, identity: connection.identity, tokens }
+    for (const token of tokens) this.#sessions.set(token, made.session)
     return link
   }
 

@@ -29,7 +29,7 @@ export interface DescribedContext {
 }
 
 /** The bindings that a context has; undefined where they cannot be told apart from those of others. */
-export function bindingsNodeOf(ctx: Context): Binding | undefined {
+function bindingsNodeOf(ctx: Context): Binding | undefined {
   return ctx instanceof ContextNode ? ctx.bindings : undefined
 }
 

@@ -102,16 +102,18 @@ export class Handlers<M> {
     let finished = false
     try {
       for (;;) {
-        const { done, value } = await race(ctx, iterator.next())
-        if (done === true) {
+        // oxlint-disable-next-line no-await-in-loop -- item after item
+        const result: IteratorResult<unknown, unknown> = await race(ctx, iterator.next())
+        if (result.done === true) {
           finished = true
-          return value
+          return result.value
         }
         // One item ahead, so that the end is told without a credit for it.
+        // oxlint-disable-next-line no-await-in-loop -- item after item
         if (handler.credit === 0) await race(ctx, new Promise<void>((resolve) => (handler.wake = resolve)))
         ctx.throwIfDone()
         handler.credit--
-        this.#item(id, value)
+        this.#item(id, result.value)
       }
     } catch (error) {
       // What the stream itself threw ends it; and what is done is not asked to return once more.

@@ -23,7 +23,7 @@ import { Replay } from './link-replay.ts'
 import { type Channel, closeCode, type Fault, type LinkOptions, type LinkStats } from './link-types.ts'
 
 export type { LinkHandle } from './link-handle.ts'
-export { type LinkLease, linkLease } from './link-liveness.ts'
+export type { LinkLease } from './link-liveness.ts'
 export {
   type Channel,
   closeCode,
@@ -381,6 +381,7 @@ export class Link<M = Uint8Array> {
     while (this.#busy) {
       const left = until - clock.now()
       if (left <= 0) return
+      // oxlint-disable-next-line no-await-in-loop -- a timer may be early
       await new Promise<void>((resolve) => {
         const timer = clock.setTimer(resolve, delayUntil(until, clock.now()), true)
         this.#wait = () => {

@@ -7,7 +7,7 @@ import { scanLimits } from './scan.ts'
 import { checkSendable, type SendableLimits } from './sendable.ts'
 
 /** As bytes are limited, so that what crosses one boundary crosses the other. */
-export const plainLimits: SendableLimits = Object.freeze({
+const plainLimits: SendableLimits = Object.freeze({
   maxDepth: scanLimits.maxDepth,
   maxElements: scanLimits.maxElements,
   maxBytes: scanLimits.maxBytes,

@@ -145,6 +145,7 @@ describe('after the upgrade', { timeout }, () => {
     const clients = await Promise.all(Array.from({ length: 10 }, () => RawClient.greeted(target.port)))
     await until(() => clients.filter(({ ended, socket }) => ended || socket.readableEnded || socket.bytesRead > 0).length === 10)
     await until(() => target.service.stats().connections === 3)
+    expect(clients.filter((client) => client.frames().some(({ op }) => op === opcode.close))).toHaveLength(8)
     for (const client of clients) client.socket.destroy()
     await target.unharmed()
   })

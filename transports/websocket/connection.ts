@@ -146,7 +146,7 @@ class Reader implements AsyncIterator<unknown> {
   }
 }
 
-function isStream(value: unknown): value is AsyncGenerator<unknown> {
+function isStream(value: unknown): value is AsyncGenerator {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
 }
 

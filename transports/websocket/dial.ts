@@ -105,8 +105,10 @@ class Dialer {
     if (this.#looping) return
     this.#looping = true
     for (let wait = firstWait; link.stats().state === 'suspended'; wait = Math.min(2 * wait, longestWait)) {
+      // oxlint-disable-next-line no-await-in-loop -- attempt after attempt
       await this.#pause(Math.random() * wait)
       if (link.stats().state !== 'suspended') break
+      // oxlint-disable-next-line no-await-in-loop -- attempt after attempt
       const verdict = await this.#attempt(link)
       if (verdict === 'nobody') link.lost(reason)
     }
@@ -130,6 +132,7 @@ class Dialer {
         if (link.stats().state === 'suspended') channel.close(1000, 'no greeting')
       })
       while (this.#channel === channel && link.stats().state === 'suspended') {
+        // oxlint-disable-next-line no-await-in-loop -- until that is so
         await new Promise<void>((resolve) => (this.#wake = resolve))
       }
       return undefined

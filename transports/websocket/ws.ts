@@ -1,12 +1,6 @@
 /** The only file that imports ws: sockets as channels of links, in Node. */
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
-import {
-  type ServerOptions,
-  type VerifyClientCallbackAsync,
-  type VerifyClientCallbackSync,
-  WebSocket,
-  type WebSocketServer,
-} from 'ws'
+import { type ServerOptions, type VerifyClientCallbackSync, WebSocket, type WebSocketServer } from 'ws'
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 
@@ -155,7 +149,7 @@ type Answer = (ok: boolean, status?: number, message?: string, headers?: Outgoin
 
 function passOn(own: ServerOptions['verifyClient'], info: Upgrade, answer: Answer): void {
   if (own === undefined || own === null) answer(true)
-  else if (own.length > 1) (own as VerifyClientCallbackAsync)(info, answer)
+  else if (own.length > 1) own(info, answer)
   else answer((own as VerifyClientCallbackSync)(info), 401)
 }
 
