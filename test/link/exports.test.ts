@@ -301,6 +301,8 @@ describe('calls under a context that the peer knows', () => {
     const results = await start(pair, children)
     expect(held.contexts).toHaveLength(10_000)
     request.cancel('stop')
+    // At once, before all the promises here have heard of it.
+    expect(pair.client.channel.waiting).toHaveLength(1)
     expect(await sent(pair.client)).toEqual([{ type: 'cancel', id: handle.export?.[0], kind: 'canceled', cause: [0, 'stop'] }])
     await pair.settle()
     expect(new Set(held.contexts.map((ctx) => cause(ctx)))).toEqual(new Set(['stop']))
