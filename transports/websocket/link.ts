@@ -41,7 +41,8 @@ export function makeLink(
     id: crypto.randomUUID(),
     onDropped: (target, f) => dropped.register(target, f),
     root: (peerName) => createRoot({ name: peerName === '' ? 'Link' : `Link(${JSON.stringify(peerName)})` }),
-    defer: queueMicrotask,
+    // Browsers refuse it as a method of something else.
+    defer: (f) => queueMicrotask(f),
     // Timers come before what has arrived, and what follows `setImmediate` comes behind it.
     afterReading,
     serve: methods,

@@ -51,7 +51,8 @@ function openChannel<R extends Receiver>(socket: WebSocket, connect: (channel: C
   })
   socket.addEventListener('message', ({ data }) => {
     if (over) return
-    if (data instanceof ArrayBuffer) return receiver.receive(new Uint8Array(data))
+    // Binary data are buffers, by the type that was set; perhaps of another realm.
+    if (typeof data !== 'string') return receiver.receive(new Uint8Array(data as ArrayBuffer))
     close(closeCode.notBinary, 'message: not binary')
     lost(new LinkLostError('The link was closed on this side: message: not binary.'), true)
   })
