@@ -16,6 +16,7 @@ export default defineConfig({
     alias: [
       { find: /^ctxbridge$/, replacement: dist('lib/index.js') },
       { find: /^ctxbridge\/worker$/, replacement: dist('transports/worker/index.js') },
+      { find: /^ctxbridge\/comlink$/, replacement: dist('transports/worker/install.js') },
     ],
   },
   optimizeDeps: { include: ['comlink'] },
