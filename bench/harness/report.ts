@@ -1,0 +1,4 @@
+import type { Run } from './model.ts'
+export function reportOf(run: Run): string {
+  return JSON.stringify(run)
+}
