@@ -5,7 +5,7 @@ import { type ContextError, kindOf } from './errors.ts'
 import { nodeOf, scopeOf } from './foreign.ts'
 import type { Key } from './key.ts'
 import { type Source, SourceScope } from './source.ts'
-import { conclude, ContextNode, Deadline, endOf, keepTime, Listener, nodeKey, orNone, register } from './tree.ts'
+import { conclude, ContextNode, Deadline, endOf, keepTime, Listener, nodeKey, orNone, register, type Scope } from './tree.ts'
 
 /**
  * Calls `f` once, synchronously, right after the context and all its descendants are marked; at once when it has ended already.
@@ -65,7 +65,7 @@ export function withSource(parent: Context, label: string, source: Source, calle
 export function withRemote(parent: Context, label: string, source: Source, at: number, why: unknown): CancelableContext {
   const node = nodeOf(parent, 'withRemote')
   const { time, due } = node.scope
-  const own = at < (due?.at ?? Infinity) ? new Deadline(at, why, time) : undefined
+  const own = at < (due?.at ?? Infinity) ? new Deadline(at, why, time, undefined, source.guards) : undefined
   return deriveSource(parent, node, label, source, own)
 }
 
@@ -82,4 +82,19 @@ function deriveSource(
   // What is above may end, too, while nobody looks: then it matters which was first.
   if (endOf(child) === undefined && child.up !== undefined) keepTime(child)
   return child
+}
+
+/** The sources that may end a context: its own and those of everything above it, each once. */
+export function sourcesOf(ctx: Context): Source[] {
+  const sources = new Set<Source>()
+  const seen = new Set<Scope>()
+  const todo = [scopeOf(ctx, 'sourcesOf')]
+  for (let scope = todo.pop(); scope !== undefined; scope = todo.pop()) {
+    if (seen.has(scope)) continue
+    seen.add(scope)
+    if (scope instanceof SourceScope) sources.add(scope.source)
+    if (scope.up !== undefined) todo.push(scope.up)
+    todo.push(...scope.others)
+  }
+  return [...sources]
 }

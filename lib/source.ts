@@ -17,6 +17,8 @@ import {
 
 /** Something outside of the tree that ends a context. It can be asked at any time, and it can be told to wake. */
 export interface Source {
+  /** Whether it ends the context at its deadline, too: then a polling loop need not read the clock at each turn. */
+  readonly guards?: boolean
   /** Its end, or undefined. Cheap, and does not throw. Not asked again once it has answered. */
   poll(): End | undefined
   /** Calls `wake`, at once or later, when `poll` answers. Called when the context gets its first observer. */
@@ -34,7 +36,7 @@ export interface Source {
 /** A context that ends when its source says so, too. */
 export class SourceScope extends CancelScope {
   readonly #label: string
-  readonly #source: Source
+  readonly source: Source
   /** A wrapper that adds nothing is linked where it points to. */
   #inner: readonly Scope[] = none
   /** One that is its own, beside its source's verdict. */
@@ -50,7 +52,7 @@ export class SourceScope extends CancelScope {
     super(parent, base.up, base.bindings, base.time, deadline ?? base.due, true)
     this.#deadline = deadline
     this.#label = label
-    this.#source = source
+    this.source = source
   }
 
   override get others(): readonly Scope[] {
@@ -65,7 +67,7 @@ export class SourceScope extends CancelScope {
   }
 
   #poll(): End | undefined {
-    const end = this.#source.poll()
+    const end = this.source.poll()
     if (end === undefined || !this.timed || !Number.isNaN(end.at)) return end
     // Who keeps the time is told at once. So what is found here, before that, has happened just now, or when it was due.
     const now = this.time.clock.now()
@@ -73,12 +75,12 @@ export class SourceScope extends CancelScope {
   }
 
   override stirred(): boolean {
-    return this.#source.poll() !== undefined
+    return this.source.poll() !== undefined
   }
 
   override attach(watch: Watch): void {
-    const inner = this.#source.inner?.()
-    if (inner === undefined) this.#source.watch(() => this.#wake())
+    const inner = this.source.inner?.()
+    if (inner === undefined) this.source.watch(() => this.#wake())
     else this.#inner = inner.endless ? none : [inner]
     if (this.#deadline !== undefined && this.end === undefined) {
       this.time.set((watch.alarm = new Alarm<Scope>(this.#deadline.at, this)))
@@ -86,26 +88,26 @@ export class SourceScope extends CancelScope {
   }
 
   override detach(watch: Watch): void {
-    this.#source.unwatch()
+    this.source.unwatch()
     if (watch.alarm !== undefined) this.time.unset(watch.alarm)
     watch.alarm = undefined
   }
 
   override ended(): void {
-    this.#source.close?.()
+    this.source.close?.()
   }
 
   override keepTime(): void {
-    const inner = this.#source.inner?.()
+    const inner = this.source.inner?.()
     // What is only wrapped keeps the time itself.
     if (inner !== undefined) keepTime(inner)
-    else this.#source.watchWeakly?.(new WeakRef(this), (scope) => (scope as SourceScope).#wake())
+    else this.source.watchWeakly?.(new WeakRef(this), (scope) => (scope as SourceScope).#wake())
   }
 
   /** It has ended just now, unless something above it was first. */
   #wake(): void {
     if (this.end !== undefined || (this.up !== undefined && endOf(this.up) !== undefined && endOf(this) !== undefined)) return
-    const end = this.#source.poll()
+    const end = this.source.poll()
     if (end !== undefined) finish(this, end.kind, end.cause, end.error)
   }
 

@@ -85,8 +85,8 @@ export function slotAt(index: number): number {
 }
 
 /**
- * A link's doorbell, a word of chunk 0: the owner adds 1 and notifies after each end. For waiters to come (`Atomics.wait`,
- * `waitAsync`): load the bell, look at all slots that matter, then wait for the bell to change from what was loaded. Links
+ * A link's doorbell, a word of chunk 0: the owner adds 1 and notifies after each end. A thread that blocks waits for it: it
+ * loads the bell, looks at all slots that matter, then waits for the bell to change from what was loaded. Links
  * that share a line wake each other for nothing, which such a loop does not mind; nor does it mind that it wraps, unless
  * that happens 2^32 rings long within one look.
  */
@@ -105,6 +105,8 @@ export interface SlotMem {
   compareExchange(at: number, expected: number, value: number): number
   add(at: number, value: number): void
   notify(at: number): void
+  /** Blocks the thread until the word is notified, at most `ms`; not at all where it is no longer `expected`. */
+  wait(at: number, expected: number, ms: number): void
 }
 
 /** Where chunks come from, and how one looks at them. */
@@ -138,6 +140,10 @@ class AtomicMem implements SlotMem {
 
   notify(at: number): void {
     Atomics.notify(this.#words, at)
+  }
+
+  wait(at: number, expected: number, ms: number): void {
+    Atomics.wait(this.#words, at, expected, ms)
   }
 }
 

@@ -11,6 +11,7 @@
 
 import type { Kind } from '../errors.ts'
 import {
+  bellAt,
   CANCELED,
   CONTROL,
   checkHeader,
@@ -240,6 +241,16 @@ export class SlotReader {
     if (!take(view, grant)) return 'spent'
     this.#views.set(slot, view)
     return view
+  }
+
+  /** The link's doorbell as it stands; undefined while chunk 0 is unknown. Load it before looking at slots, then wait with what was loaded. */
+  bell(): number | undefined {
+    return this.#chunks.get(0)?.mem.load(bellAt(this.#link))
+  }
+
+  /** Blocks this thread until the owner rings, at most `ms`; not at all if it has rung since `bell()` gave `seen`. May return for nothing. */
+  wait(seen: number, ms: number): void {
+    this.#chunks.get(0)?.mem.wait(bellAt(this.#link), seen, ms)
   }
 
   /** The view of a slot that a message names, if it is imported here. */

@@ -22,7 +22,7 @@
  * 13 ended before the import    The importer loads the word when it accepts a handle: it gets a view that is ended already.
  * 15 garbage                    The owner reads RETURNED alone, for equality. What readers check is in `slot-reader.ts`.
  *
- * (14 is about `waitAsync`, which is not used yet.)
+ * (14 is about `waitAsync`, which is not used: a message over a port was as fast, and keeps a list of what has ended.)
  */
 
 import { chunkBytes, INDEX_BITS, MAX_CHUNKS, MAX_GENERATION, sharedMemory, slotsOfChunk, writeHeader } from './slot-memory.ts'

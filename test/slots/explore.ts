@@ -133,6 +133,7 @@ export function explore<Ghosts>(threads: Readonly<Record<string, Thread<Ghosts>>
         add: (at, value) => access(() => write(world.words, word(at), read(world.words, word(at)) + value)),
         // Waiters wait for the word, so there is nobody to wake; a wake-up that is lost is a change that came too early.
         notify: () => undefined,
+        wait: () => undefined,
       }
     }
     const allocate = (bytes: number): SharedArrayBuffer =>

@@ -74,4 +74,4 @@ export function now(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
 
-export const empty = { slots: 0, exports: 0, imports: 0, calls: 0 }
+export const empty = { slots: 0, exports: 0, imports: 0, observers: 0, calls: 0 }

@@ -1,8 +1,8 @@
 /**
  * The clock that all threads of a process share, and how a thread's own instants become instants of it.
  *
- * `performance.now()` starts at 0 in each thread, `process.hrtime` is one clock for all; both run at the same speed, so they
- * differ by a constant. It cannot be read, only bracketed: of the readings shared, own, shared one after the other, the
+ * `performance.now()` starts at 0 in each thread; `process.hrtime`, in browsers `performance.timeOrigin + performance.now()`, is one
+ * clock for all. Both run at the same speed, so they differ by a constant. It cannot be read, only bracketed: of the readings shared, own, shared one after the other, the
  * difference lies between the first and the last. The tightest of several brackets is 1 to 2 microseconds wide at most, also
  * where some of them were interrupted.
  *
@@ -11,12 +11,10 @@
  */
 
 import { hostClock } from '../../lib/clock.ts'
+import { sharedError, sharedNow } from './host.ts'
 
-// Taken at import, as lib/clock.ts takes its own.
-const { hrtime } = process
-
-/** More than a float64 loses on an instant of this clock, for years. In ms. */
-const margin = 1e-4
+/** More than a float64 loses on an instant of this clock, for years, and what the threads' own readings differ by. In ms. */
+const margin = 1e-4 + sharedError
 const samples = 16
 
 interface Bracket {
@@ -25,11 +23,6 @@ interface Bracket {
 }
 
 let bracket: Bracket | undefined
-
-/** Now, in ms, by the clock that all threads share. */
-function sharedNow(): number {
-  return Number(hrtime.bigint()) / 1e6
-}
 
 /** Where this thread's clock starts on the shared one, at the earliest and at the latest. */
 function origin(): Bracket {

@@ -1,20 +1,48 @@
-/** The two ends that a link can have: a `Worker` as its maker sees it, and a `MessagePort`, which `parentPort` is, too. */
+/** The two ends that a link can have: a worker as its maker sees it, and a port, which a worker's own way out is, too. */
 
-import { MessagePort, parentPort, Worker } from 'node:worker_threads'
 import { named } from '../../lib/key.ts'
+import { threads } from './host.ts'
 
-export type WorkerEndpoint = Worker | MessagePort
+/**
+ * A `Worker` or a `MessagePort`, of Node or of the web; in a Web Worker also its global scope.
+ */
+export interface WorkerEndpoint {
+  postMessage(message: unknown, transfer: never): void
+}
 
-/** The endpoint that a function named `caller` was given; left out, it is `parentPort`. Throws a `TypeError` where it is none. */
+/** The endpoint that a function named `caller` was given; left out, it is the way to the thread that made this one. Throws a `TypeError` where it is none. */
 export function endpointOf(value: unknown, caller: string): WorkerEndpoint {
   if (value === undefined) {
-    if (parentPort !== null) return parentPort
+    const parent = parentOf()
+    if (parent !== undefined) return parent
     throw new TypeError(`${caller}() needs a Worker or a MessagePort when it is called in the main thread, which has no parent.`)
   }
   if (isEndpoint(value)) return value
-  throw new TypeError(`${caller}() needs a Worker or a MessagePort of node:worker_threads, but got ${named(value)}.`)
+  throw new TypeError(`${caller}() needs a Worker or a MessagePort, but got ${named(value)}.`)
+}
+
+function parentOf(): WorkerEndpoint | undefined {
+  if (threads !== undefined) return threads.parentPort ?? undefined
+  const scope: unknown = globalThis
+  return isInstance(scope, 'DedicatedWorkerGlobalScope') ? scope : undefined
 }
 
 export function isEndpoint(value: unknown): value is WorkerEndpoint {
-  return value instanceof Worker || value instanceof MessagePort
+  if (threads !== undefined && (value instanceof threads.Worker || value instanceof threads.MessagePort)) return true
+  return threads === undefined && ['Worker', 'MessagePort', 'DedicatedWorkerGlobalScope'].some((name) => isInstance(value, name))
+}
+
+/** Whether it is a worker, which its maker can terminate. */
+export function canTerminate(value: unknown): value is WorkerEndpoint & { terminate(): unknown } {
+  return threads === undefined ? isInstance(value, 'Worker') : value instanceof threads.Worker
+}
+
+/** Whether it is a worker of the web's, as its maker sees it. */
+export function isWebWorker(value: unknown): boolean {
+  return threads === undefined && isInstance(value, 'Worker')
+}
+
+function isInstance(value: unknown, name: string): value is WorkerEndpoint {
+  const constructor = (globalThis as Record<string, unknown>)[name]
+  return typeof constructor === 'function' && value instanceof constructor
 }

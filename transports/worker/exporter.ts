@@ -5,8 +5,6 @@
  * per context with an end of its own and link, however often the context, or one that only adds values to it, is sent.
  */
 
-import { randomInt } from 'node:crypto'
-import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
 import { CAUSE_BYTES } from '../../lib/bridge/slot-memory.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
@@ -15,15 +13,33 @@ import { bindingsOf, deadlineOf, listen } from '../../lib/boundary.ts'
 import type { Context } from '../../lib/context.ts'
 import { scopeOf } from '../../lib/foreign.ts'
 import type { Scope } from '../../lib/tree.ts'
-import { BridgeError, type ContextError, kindOf } from '../../lib/errors.ts'
+import { type ContextError, kindOf } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
 import { encodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { encodeValues, type ReportValue } from '../../lib/wire/values.ts'
 import { toShared } from './clock.ts'
 import type { ContextHandle } from './handle.ts'
-import { type Attach, CAUSE, type ChannelMessage, CHUNK, ENDED, VERSION } from './messages.ts'
+import { canShare, Port, randomId } from './host.ts'
+import {
+  type Attach,
+  Batch,
+  CAUSE,
+  type ChannelMessage,
+  CHUNK,
+  ENDED,
+  isMessage,
+  pairs,
+  RETURNED,
+  TAKEN,
+  TOLD,
+  type Told,
+  VERSION,
+} from './messages.ts'
+import { ToldSlot } from './told.ts'
 
+/** Tells this thread's contexts from those of all others of the process. */
+const tableId = randomId()
 let table: SlotTable | undefined
 let links = 0
 const exporters = new Set<Exporter>()
@@ -31,19 +47,22 @@ const exporters = new Set<Exporter>()
 /** The table of this thread: made with the first link that exports, and shared by all of them. */
 function threadTable(): SlotTable {
   return (table ??= new SlotTable({
-    id: randomInt(2 ** 31),
+    id: tableId,
+    limit: 262_144,
     onGrow: (chunk, buffer) => {
       for (const exporter of exporters) exporter.announce(chunk, buffer)
     },
   }))
 }
 
-/** What this thread's table holds at present, for all of its links. What was given back is taken back first. */
+/** What this thread exports at present, over all of its links. What was given back is taken back first. */
 export function tableStats(): { readonly slots: number; readonly chunks: number } {
-  if (table === undefined) return { slots: 0, chunks: 0 }
+  let told = 0
+  for (const exporter of exporters) told += exporter.told
+  if (table === undefined) return { slots: told, chunks: 0 }
   collect(table, Number.POSITIVE_INFINITY)
   const { inUse, chunks } = table.stats()
-  return { slots: inUse, chunks }
+  return { slots: inUse + told, chunks }
 }
 
 /** Stops observing contexts that nobody on the other side holds any more. */
@@ -55,22 +74,39 @@ const exportsOfSlots = new WeakMap<Slot, Export>()
 
 /** One context on one link, for as long as it lives and somebody needs it there. */
 class Export {
-  readonly slot: Slot
+  readonly slot: Slot | ToldSlot
   readonly #forget: () => void
   /** Calls under way that it was sent with. */
   calls = 0
   stop: () => void = () => undefined
 
-  constructor(slot: Slot, forget: () => void) {
+  constructor(slot: Slot | ToldSlot, forget: () => void) {
     this.slot = slot
     this.#forget = forget
-    exportsOfSlots.set(slot, this)
+    if (!(slot instanceof ToldSlot)) exportsOfSlots.set(slot, this)
+  }
+
+  /** The fields of a handle that name it, and what takes the handle back that was not sent; undefined when it has ended. */
+  grant(): Granted | undefined {
+    const { slot } = this
+    if (slot instanceof ToldSlot) {
+      const grant = slot.grant()
+      return grant === undefined ? undefined : { fields: { told: [slot.id, grant] }, revoke: () => slot.giveBack(grant) }
+    }
+    const handle: SlotHandle | undefined = slot.grant()
+    if (handle === undefined) return undefined
+    return { fields: { slot: [handle.slot, handle.generation, handle.grant] }, revoke: () => void slot.revoke(handle) }
   }
 
   drop(): void {
     this.stop()
     this.#forget()
   }
+}
+
+interface Granted {
+  readonly fields: Pick<ContextHandle, 'slot' | 'told'>
+  readonly revoke: () => void
 }
 
 /** A handle for a call, and what becomes of it. One of the two functions is called, once. */
@@ -83,12 +119,16 @@ export interface Grant {
 }
 
 export class Exporter {
-  readonly #table: SlotTable = threadTable()
+  /** Undefined where contexts go by messages alone. */
+  readonly #table: SlotTable | undefined
   readonly #link: number = ++links
-  readonly #port: MessagePort
+  readonly #port: Port
   readonly #reportValue: ReportValue
   readonly #exports = new Map<Scope, Export>()
-  #ended: number[] = []
+  readonly #told = new Map<number, Export>()
+  readonly #ended = new Batch<number>((slots) => this.#post([ENDED, slots]))
+  readonly #ends = new Batch<Told>((ends) => this.#post([TOLD, ends]))
+  #ids = 0
   #closed = false
 
   /**
@@ -96,36 +136,60 @@ export class Exporter {
    *
    * @param send posts the attach over the endpoint, with the port that goes with it
    * @param lost called when the other side has closed the channel
+   * @param shared whether memory may be shared, where that is possible
    */
-  constructor(send: (attach: Attach, transfer: readonly MessagePort[]) => void, reportValue: ReportValue, lost: () => void) {
+  constructor(
+    send: (attach: Attach, transfer: readonly MessagePort[]) => void,
+    reportValue: ReportValue,
+    lost: () => void,
+    shared: boolean,
+  ) {
     const { port1, port2 } = new MessageChannel()
-    this.#port = port1
     this.#reportValue = reportValue
-    // Nothing comes in over this port: without a listener for messages it keeps no thread alive.
-    port1.on('close', () => {
-      if (!this.#closed) lost()
+    this.#port = new Port(port1, {
+      message: (message) => this.#receive(message),
+      closed: () => {
+        if (!this.#closed) lost()
+      },
+      garbled: () => undefined,
     })
-    const { id, link, chunks } = { id: this.#table.id, link: this.#link, chunks: this.#table.chunks() }
-    send({ ctxbridge: 'attach', version: VERSION, table: id, link, chunks, port: port2 }, [port2])
+    const attach = (chunks: readonly SharedArrayBuffer[]): void =>
+      send({ ctxbridge: 'attach', version: VERSION, table: tableId, link: this.#link, chunks, port: port2 }, [port2])
+    let own = shared && canShare() ? threadTable() : undefined
+    if (own !== undefined) {
+      try {
+        attach(own.chunks())
+      } catch {
+        // There is such memory, but it cannot be sent to this thread.
+        own = undefined
+      }
+    }
+    this.#table = own
+    if (own === undefined) attach([])
     exporters.add(this)
   }
 
-  /** How many contexts have a slot here that has not ended. */
+  /** How many contexts are exported and have not ended. */
   get size(): number {
     return this.#exports.size
   }
 
+  /** How many contexts that go by messages alone are not given back. */
+  get told(): number {
+    return this.#told.size
+  }
+
   announce(chunk: number, buffer: SharedArrayBuffer): void {
-    this.#post([CHUNK, chunk, buffer])
+    if (this.#table !== undefined) this.#post([CHUNK, chunk, buffer])
   }
 
   /**
-   * A handle for `ctx`. Its slot is held until the other side gives it back, the context ends or the link is closed.
+   * A handle for `ctx`. It is held until the other side gives it back, the context ends or the link is closed.
    *
-   * @throws TypeError when `ctx` is no context; BridgeError `ERR_LIMIT` when the table is full
+   * @throws TypeError when `ctx` is no context
    */
   export(ctx: Context): ContextHandle {
-    collect(this.#table, 4)
+    if (this.#table !== undefined) collect(this.#table, 4)
     return this.#grant(ctx).handle
   }
 
@@ -136,41 +200,43 @@ export class Exporter {
     held.calls++
     const release = (): void => {
       // Fails where somebody still holds it, say because its handle was also sent by hand: `collect` finds it later.
-      if (--held.calls === 0 && held.slot.withdraw()) held.drop()
+      if (--held.calls === 0 && held.slot.withdraw()) this.#letGo(held)
     }
     const revoke = (): void => {
-      if (granted !== undefined) held.slot.revoke(granted)
+      granted?.revoke()
       release()
     }
     return { handle, revoke, release }
   }
 
-  #grant(ctx: Context): { handle: ContextHandle; held?: Export; granted?: SlotHandle } {
+  #grant(ctx: Context): { handle: ContextHandle; held?: Export; granted?: Granted } {
     const scope = scopeOf(ctx, 'export')
     const base = this.#describe(ctx)
     if (scope.endless) return { handle: base }
     const error = scope.err()
     if (error !== undefined) return { handle: { ...base, end: describeCause(error) } }
     let held = this.#exports.get(scope)
-    let granted = held?.slot.grant()
+    let granted = held?.grant()
     if (held === undefined || granted === undefined) {
       held = this.#open(scope)
-      granted = held.slot.grant()
+      granted = held.grant()
     }
     // It ended while it was being opened: a deadline passed.
     if (granted === undefined) return { handle: { ...base, end: describeCause(scope.err()) } }
-    return { handle: { ...base, slot: [granted.slot, granted.generation, granted.grant] }, held, granted }
+    return { handle: { ...base, ...granted.fields }, held, granted }
   }
 
   /** All of a handle but the state of the context. */
   #describe(ctx: Context): ContextHandle {
     const handle: { -readonly [K in keyof ContextHandle]: ContextHandle[K] } = {
       ctxbridge: VERSION,
-      table: this.#table.id,
+      table: tableId,
       link: this.#link,
     }
-    const why = deadlineOf(ctx)?.cause
-    if (why !== undefined) handle.why = describeCause(why)
+    const due = deadlineOf(ctx)
+    if (due?.cause !== undefined) handle.why = describeCause(due.cause)
+    // An instant of another clock, say of a simulation, means nothing over there: of such a context only the end is told.
+    if (due?.clock === hostClock) handle.at = toShared(due.at)
     const values = encodeValues(bindingsOf(ctx), this.#reportValue)
     if (values.length > 0) handle.values = values
     return handle
@@ -178,41 +244,61 @@ export class Exporter {
 
   #open(scope: Scope): Export {
     const due = deadlineOf(scope)
-    // An instant of another clock, say of a simulation, means nothing over there: of such a context only the end is told.
-    const deadline = due?.clock === hostClock ? toShared(due.at) : undefined
-    const slot = this.#table.open(this.#link, deadline)
-    if (slot === undefined) {
-      throw new BridgeError('ERR_LIMIT', 'No more contexts can be sent to worker threads: all slots of the table are in use.')
-    }
+    // Where the table is full, or there is none, it goes by messages.
+    const slot =
+      this.#table?.open(this.#link, due?.clock === hostClock ? toShared(due.at) : undefined) ??
+      new ToldSlot(++this.#ids, (told) => this.#ends.add(told))
     const held: Export = new Export(slot, () => {
       if (this.#exports.get(scope) === held) this.#exports.delete(scope)
     })
     this.#exports.set(scope, held)
+    if (slot instanceof ToldSlot) this.#told.set(slot.id, held)
     held.stop = listen(scope, () => this.#end(held, scope.err()))
     return held
+  }
+
+  /** Stops observing a context that nobody on the other side holds. */
+  #letGo(held: Export): void {
+    held.drop()
+    if (held.slot instanceof ToldSlot) this.#told.delete(held.slot.id)
   }
 
   /** Runs synchronously, right after the context was marked. */
   #end(held: Export, error: ContextError | undefined): void {
     const { slot } = held
     held.drop()
+    const kind = kindOf(error) ?? 'canceled'
     const cause = causeOf(error)
+    if (slot instanceof ToldSlot) {
+      slot.end(kind, cause)
+      if (slot.returned) this.#told.delete(slot.id)
+      return
+    }
     const { bytes, shortened } = cause === undefined ? noCause : encodeCauseBytes(cause, CAUSE_BYTES)
     // Before the slot says "ended": so whoever sees that, in a loop that never yields, finds the whole cause on the port.
     if (shortened && cause !== undefined) this.#post([CAUSE, slot.number, slot.generation, cause])
-    slot.end(kindOf(error) ?? 'canceled', bytes, shortened)
-    if (slot.returned) return
-    // One message for all that end in this turn. It wakes who waits; who polls has seen the slot.
-    if (this.#ended.push(slot.number, slot.generation) === 2) queueMicrotask(() => this.#wake())
+    slot.end(kind, bytes, shortened)
+    // It wakes who waits; who polls has seen the slot.
+    if (!slot.returned) this.#ended.add(slot.number, slot.generation)
   }
 
-  #wake(): void {
-    this.#post([ENDED, this.#ended])
-    this.#ended = []
+  #receive(message: unknown): void {
+    const taken = isMessage(message, TAKEN)
+    if (!taken && !isMessage(message, RETURNED)) return
+    for (const [id, grant] of pairs(message[1])) {
+      const held = this.#told.get(id)
+      if (taken) {
+        if (held?.slot instanceof ToldSlot) held.slot.taken(grant)
+        else this.#ends.add([id, 'gone', undefined])
+      } else if (held?.slot instanceof ToldSlot) {
+        held.slot.giveBack(grant)
+        if (held.slot.returned) this.#letGo(held)
+      }
+    }
   }
 
   #post(message: ChannelMessage): void {
-    if (!this.#closed) this.#port.postMessage(message)
+    if (!this.#closed) this.#port.post(message)
   }
 
   /** Takes back all slots. Imports on the other side, if it lives, end with a `LinkLostError`. */
@@ -221,7 +307,8 @@ export class Exporter {
     this.#closed = true
     exporters.delete(this)
     for (const held of this.#exports.values()) held.drop()
-    this.#table.sweep(this.#link)
+    this.#table?.sweep(this.#link)
+    this.#told.clear()
     this.#port.close()
   }
 }

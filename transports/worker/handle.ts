@@ -14,8 +14,12 @@ export interface ContextHandle {
   readonly ctxbridge: number
   readonly table: number
   readonly link: number
-  /** Slot, generation, grant. Missing in a handle of a context that has ended, or never will. */
+  /** Slot, generation, grant: of a context that ends in shared memory. */
   readonly slot?: readonly [slot: number, generation: number, grant: number]
+  /** Id, grant: of a context that ends by messages alone. A handle has neither when its context has ended, or never will. */
+  readonly told?: readonly [id: number, grant: number]
+  /** The deadline, in ms on the clock that all threads share. */
+  readonly at?: number
   /** The end of a context that had ended when it was exported. */
   readonly end?: unknown
   /** The cause that was given with its deadline. */
@@ -29,6 +33,9 @@ export interface ParsedHandle {
   readonly table: number
   readonly link: number
   readonly slot: { readonly slot: number; readonly generation: number; readonly grant: number } | undefined
+  readonly told: { readonly id: number; readonly grant: number } | undefined
+  /** `Infinity` for none. */
+  readonly at: number
   readonly end: WireCause | undefined
   readonly why: WireCause | undefined
   readonly values: readonly WirePair[]
@@ -43,18 +50,25 @@ export function isHandle(value: unknown): value is ContextHandle {
 /** The fields of a handle, or undefined where one is not of its form. Never throws. */
 export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   try {
-    const { ctxbridge, table, link, slot, end, why, values = [] } = handle
+    const { ctxbridge, table, link, slot, told, at = Number.POSITIVE_INFINITY, end, why, values = [] } = handle
     if (ctxbridge !== VERSION || !Number.isInteger(table) || !Number.isInteger(link)) return undefined
+    if (typeof at !== 'number' || Number.isNaN(at)) return undefined
     if (!Array.isArray(values) || !values.every(isPair)) return undefined
-    const parsed = { table, link, why: causeOr(why), values }
+    const parsed = { table, link, at, why: causeOr(why), values, slot: undefined, told: undefined, end: undefined }
     if (end !== undefined) {
       const cause = causeOr(end)
-      return cause === undefined ? undefined : { ...parsed, slot: undefined, end: cause }
+      return cause === undefined ? undefined : { ...parsed, end: cause }
     }
-    if (slot === undefined) return { ...parsed, slot: undefined, end: undefined }
-    if (!Array.isArray(slot) || slot.length !== 3) return undefined
-    const [number, generation, grant] = slot as [number, number, number]
-    return { ...parsed, slot: { slot: number, generation, grant }, end: undefined }
+    if (slot !== undefined) {
+      if (!Array.isArray(slot) || slot.length !== 3) return undefined
+      const [number, generation, grant] = slot as [number, number, number]
+      return { ...parsed, slot: { slot: number, generation, grant } }
+    }
+    if (told === undefined) return parsed
+    if (!Array.isArray(told) || told.length !== 2) return undefined
+    const [id, grant] = told as [number, number]
+    if (!Number.isSafeInteger(id) || !Number.isSafeInteger(grant) || id < 1 || grant < 1) return undefined
+    return { ...parsed, told: { id, grant } }
   } catch {
     return undefined
   }

@@ -5,8 +5,7 @@
  * also lets go of the slots of those that nobody looks at any more.
  */
 
-import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
-import { SlotReader, type SlotRefusal, type SlotView } from '../../lib/bridge/slot-reader.ts'
+import { SlotReader, type SlotRefusal, SlotView } from '../../lib/bridge/slot-reader.ts'
 import { hostClock } from '../../lib/clock.ts'
 import { withRemote } from '../../lib/boundary.ts'
 import { background, type CancelableContext, type Context } from '../../lib/context.ts'
@@ -18,7 +17,9 @@ import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { fromShared } from './clock.ts'
 import type { ParsedHandle } from './handle.ts'
-import { type Attach, CAUSE, CHUNK, ENDED } from './messages.ts'
+import { Port } from './host.ts'
+import { type Attach, Batch, CAUSE, CHUNK, ENDED, isMessage, pairs, RETURNED, TAKEN, TOLD } from './messages.ts'
+import { ToldView } from './told.ts'
 
 const label = 'Import'
 /** Where imports without a slot are kept, of contexts that never end: only the loss of the link concerns them. */
@@ -28,8 +29,11 @@ const MAX_CAUSES = 256
 
 /** A context that is done, because its handle cannot be imported. */
 export function refused(why: string): CancelableContext {
-  const error = withoutStack(() => new BridgeError('ERR_HANDLE', `The handle cannot be imported: ${why}.`))
-  return ended(background(), new End('canceled', error, hostClock.now()))
+  return ended(background(), new End('canceled', unusable(why), hostClock.now()))
+}
+
+function unusable(why: string): BridgeError {
+  return withoutStack(() => new BridgeError('ERR_HANDLE', `The handle cannot be imported: ${why}.`))
 }
 
 /** A context that is done: with what a handle says. */
@@ -56,26 +60,34 @@ const reasons: Record<SlotRefusal, string> = {
 const dropped = new FinalizationRegistry<RemoteSource>((source) => source.close())
 
 export class Importer {
-  readonly #port: MessagePort
-  readonly #reader: SlotReader
+  readonly #port: Port
+  readonly reader: SlotReader
   readonly #sources = new Map<number, Set<RemoteSource>>()
   readonly #causes = new Map<string, WireCause>()
+  readonly #told = new Map<number, ToldView>()
+  readonly #taken = new Batch<number>((grants) => this.#port.post([TAKEN, grants]))
+  readonly #returned = new Batch<number>((grants) => {
+    if (!this.#closed) this.#port.post([RETURNED, grants])
+  })
+  /** Imports whose part of the table has not come yet. */
+  readonly #early = new Set<RemoteSource>()
   #overtaken: unknown[] = []
   #closed = false
 
   /** Takes ownership of the port. `lost` is called when the other side has closed it, after all imports have ended. */
   constructor({ table, link, chunks, port }: Attach, lost: () => void) {
-    this.#port = port
-    this.#reader = new SlotReader({ table, link })
-    for (const [number, chunk] of chunks.entries()) this.#reader.attach(number, chunk)
-    port.on('message', (message) => this.#receive(message))
-    port.on('close', () => {
-      if (this.#closed) return
-      this.close(new LinkLostError('The other thread has closed the link.'))
-      lost()
-    })
+    this.reader = new SlotReader({ table, link })
+    for (const [number, chunk] of chunks.entries()) this.reader.attach(number, chunk)
     // The channel alone is no reason to stay: what the thread waits for is.
-    port.unref()
+    this.#port = new Port(port, {
+      message: (message) => this.#receive(message),
+      closed: () => {
+        if (this.#closed) return
+        this.close(new LinkLostError('The other thread has closed the link.'))
+        lost()
+      },
+      garbled: () => undefined,
+    })
   }
 
   /** How many contexts are imported and neither ended nor given back. */
@@ -85,35 +97,81 @@ export class Importer {
     return size
   }
 
+  /** How many of them somebody waits for. */
+  get observed(): number {
+    let observed = 0
+    for (const sources of this.#sources.values()) for (const source of sources) if (source.observed) observed++
+    return observed
+  }
+
   /** @param base what the context gets its values from */
   import(handle: ParsedHandle, base: Context, why: unknown): CancelableContext {
-    if (handle.slot === undefined) return this.#make(base, undefined, undefined)
-    let view = this.#reader.accept(handle.slot)
+    const { slot, told, at } = handle
+    if (told !== undefined) return this.#make(base, new RemoteSource(this, this.#take(told, at), at), why)
+    if (slot === undefined) return this.#make(base, new RemoteSource(this, undefined, at), undefined)
+    let view = this.reader.accept(slot)
     if (view === 'unknown') {
       // The handle came by another way, and faster than the chunk, which is in this port's queue.
       this.drain()
-      view = this.#reader.accept(handle.slot)
+      view = this.reader.accept(slot)
     }
-    return typeof view === 'string' ? refused(reasons[view]) : this.#make(base, view, why)
+    if (view === 'unknown' && !Port.takes) {
+      const source = new RemoteSource(this, undefined, at, slot)
+      this.#early.add(source)
+      return this.#make(base, source, why)
+    }
+    if (typeof view === 'string') return refused(reasons[view])
+    return this.#make(base, new RemoteSource(this, view, view.deadline), why)
   }
 
-  #make(base: Context, view: SlotView | undefined, why: unknown): CancelableContext {
-    const source = new RemoteSource(this, view)
-    const key = view?.slot ?? NO_SLOT
-    const sources = this.#sources.get(key)
-    if (sources === undefined) this.#sources.set(key, new Set([source]))
-    else sources.add(source)
+  #take({ id, grant }: { readonly id: number; readonly grant: number }, at: number): ToldView {
+    let view = this.#told.get(id)
+    if (view === undefined) {
+      const fresh = new ToldView(id, at, () => {
+        this.#told.delete(id)
+        this.#returned.add(...[...fresh.grants].flatMap((grant) => [id, grant]))
+      })
+      this.#told.set(id, (view = fresh))
+    }
+    if (view.take(grant)) this.#taken.add(id, grant)
+    return view
+  }
+
+  #make(base: Context, source: RemoteSource, why: unknown): CancelableContext {
+    this.#keep(source)
     const ctx = withRemote(base, label, source, source.deadline, why)
     dropped.register(ctx, source)
     return ctx
   }
 
+  #keep(source: RemoteSource): void {
+    const sources = this.#sources.get(source.key)
+    if (sources === undefined) this.#sources.set(source.key, new Set([source]))
+    else sources.add(source)
+  }
+
+  /** A chunk has come: whose slot is in it? */
+  #settle(): void {
+    for (const source of this.#early) {
+      const view = this.reader.accept(source.early)
+      if (view === 'unknown') continue
+      this.forget(source)
+      if (typeof view === 'string') {
+        source.refuse(reasons[view])
+      } else {
+        source.give(view)
+        this.#keep(source)
+      }
+      if (source.poll() !== undefined) source.tell()
+    }
+  }
+
   /** Handles now what has come over the port, though this thread does not yield, except that listeners are called later. */
   drain(): void {
     if (this.#closed) return
-    for (let next = receiveMessageOnPort(this.#port); next !== undefined; next = receiveMessageOnPort(this.#port)) {
-      const message: unknown = next.message
-      if (!isMessage(message, ENDED)) this.#receive(message)
+    for (let next = this.#port.take(); next !== undefined; next = this.#port.take()) {
+      const { message } = next
+      if (isMessage(message, CHUNK) || isMessage(message, CAUSE)) this.#receive(message)
       else if (this.#overtaken.push(message) === 1) queueMicrotask(() => this.#catchUp())
     }
   }
@@ -128,27 +186,42 @@ export class Importer {
     return this.#causes.get(`${view.slot}.${view.generation}`)
   }
 
-  forget(source: RemoteSource, slot: number | undefined): void {
-    const key = slot ?? NO_SLOT
-    const sources = this.#sources.get(key)
-    if (sources?.delete(source) === true && sources.size === 0) this.#sources.delete(key)
+  forget(source: RemoteSource): void {
+    this.#early.delete(source)
+    const sources = this.#sources.get(source.key)
+    if (sources?.delete(source) === true && sources.size === 0) this.#sources.delete(source.key)
   }
 
   #receive(message: unknown): void {
     if (isMessage(message, CHUNK)) {
-      this.#reader.attach(message[1], message[2])
+      this.reader.attach(message[1], message[2])
+      if (this.#early.size > 0) this.#settle()
     } else if (isMessage(message, CAUSE)) {
       const cause = parseCause(message[3])
       if (!cause.ok) return
       this.#causes.set(`${String(message[1])}.${String(message[2])}`, cause.value)
       const [oldest] = this.#causes.keys()
       if (this.#causes.size > MAX_CAUSES && oldest !== undefined) this.#causes.delete(oldest)
-    } else if (isMessage(message, ENDED) && Array.isArray(message[1])) {
-      const slots = message[1] as unknown[]
-      for (let i = 0; i < slots.length; i += 2) {
-        for (const source of this.#sources.get(slots[i] as number) ?? []) source.wake(slots[i + 1])
-      }
+    } else if (isMessage(message, ENDED)) {
+      for (const [slot, generation] of pairs(message[1])) this.#wake(slot, generation)
+    } else if (isMessage(message, TOLD) && Array.isArray(message[1])) {
+      const told = (message[1] as unknown[]).map((one) => this.#hear(one))
+      for (const view of told) if (view !== undefined) this.#wake(view.slot, view.generation)
     }
+  }
+
+  #wake(slot: number, generation: number): void {
+    for (const source of this.#sources.get(slot) ?? []) source.wake(generation)
+  }
+
+  #hear(told: unknown): ToldView | undefined {
+    if (!Array.isArray(told)) return undefined
+    const [id, how, data] = told as unknown[]
+    const view = this.#told.get(id as number)
+    if (view === undefined || (how !== 'canceled' && how !== 'deadline' && how !== 'gone')) return undefined
+    const cause = data === undefined ? undefined : parseCause(data)
+    view.told(how, cause?.ok === true ? cause.value : undefined)
+    return view
   }
 
   /** Ends all imports with `error` as their cause, and gives the port back. */
@@ -165,26 +238,49 @@ export class Importer {
   }
 }
 
-function isMessage(message: unknown, type: number): message is [type: number, ...unknown[]] {
-  return Array.isArray(message) && message[0] === type
-}
-
 /** One import: asks its slot, and lets go of it at the end. */
-class RemoteSource implements Source {
+export class RemoteSource implements Source {
+  readonly guards = true
   readonly deadline: number
+  /** Of a slot whose chunk has not come yet. */
+  readonly early: ParsedHandle['slot']
   readonly #importer: Importer
-  readonly #slot: number | undefined
-  readonly #generation: number | undefined
-  #view: SlotView | undefined
+  #view: SlotView | ToldView | undefined
+  #key = NO_SLOT
+  #generation: number | undefined
   #end: End | undefined
   #wake: (() => void) | undefined
 
-  constructor(importer: Importer, view: SlotView | undefined) {
+  /** @param at the deadline, on the clock that all threads share */
+  constructor(importer: Importer, view: SlotView | ToldView | undefined, at: number, early?: ParsedHandle['slot']) {
     this.#importer = importer
+    this.early = early
+    this.deadline = fromShared(at)
+    if (view !== undefined) this.give(view)
+  }
+
+  /** What its importer keeps it under. */
+  get key(): number {
+    return this.#key
+  }
+
+  get observed(): boolean {
+    return this.#wake !== undefined
+  }
+
+  give(view: SlotView | ToldView): void {
     this.#view = view
-    this.#slot = view?.slot
-    this.#generation = view?.generation
-    this.deadline = view === undefined ? Number.POSITIVE_INFINITY : fromShared(view.deadline)
+    this.#key = view.slot
+    this.#generation = view.generation
+  }
+
+  /** What a thread that blocks may wait at for its end; undefined where there is nothing of the kind. */
+  get reader(): SlotReader | undefined {
+    return this.#view instanceof SlotView ? this.#importer.reader : undefined
+  }
+
+  refuse(why: string): void {
+    this.#end ??= new End('canceled', unusable(why), hostClock.now())
   }
 
   /** This is what a polling loop runs. */
@@ -193,7 +289,7 @@ class RemoteSource implements Source {
     return view === undefined || view.isOpen() ? this.#end : this.#conclude(view)
   }
 
-  #conclude(view: SlotView): End | undefined {
+  #conclude(view: SlotView | ToldView): End | undefined {
     const end = view.read()
     if (end === 'open') return undefined
     const now = hostClock.now()
@@ -205,9 +301,9 @@ class RemoteSource implements Source {
         now,
       )
     } else {
-      const whole = end.shortened ? this.#importer.wholeCause(view) : undefined
+      const whole = end.shortened && view instanceof SlotView ? this.#importer.wholeCause(view) : undefined
       const at = end.kind === 'deadline' ? Math.min(now, this.deadline) : now
-      this.#end = new End(end.kind, whole === undefined ? reviveBytes(end.cause) : reviveCause(whole), at)
+      this.#end = new End(end.kind, whole === undefined ? revived(end.cause) : reviveCause(whole), at)
     }
     this.close()
     return this.#end
@@ -226,7 +322,7 @@ class RemoteSource implements Source {
   close(): void {
     this.#view?.release()
     this.#view = undefined
-    this.#importer.forget(this, this.#slot)
+    this.#importer.forget(this)
   }
 
   /** The slot has ended, if it is still of this generation. */
@@ -245,9 +341,10 @@ class RemoteSource implements Source {
   }
 }
 
-/** The cause that a slot holds; undefined where it holds none, or none that we can read. */
-function reviveBytes(bytes: Uint8Array): unknown {
-  if (bytes.length === 0) return undefined
-  const cause = decodeCauseBytes(bytes)
-  return cause.ok ? reviveCause(cause.value) : undefined
+/** A cause as it came; undefined where there is none, or none that we can read. */
+function revived(cause: Uint8Array | WireCause | undefined): unknown {
+  if (!(cause instanceof Uint8Array)) return cause === undefined ? undefined : reviveCause(cause)
+  if (cause.length === 0) return undefined
+  const decoded = decodeCauseBytes(cause)
+  return decoded.ok ? reviveCause(decoded.value) : undefined
 }

@@ -1,7 +1,6 @@
 /** Two threads that share contexts: everything that belongs to one endpoint, from its first use until it is closed or lost. */
 
-import { Worker } from 'node:worker_threads'
-import type { Transferable as NodeTransferable } from 'node:worker_threads'
+import type { Worker as NodeWorker } from 'node:worker_threads'
 import { hostClock } from '../../lib/clock.ts'
 import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
 import { End, report } from '../../lib/tree.ts'
@@ -10,8 +9,9 @@ import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
 import { Caller } from './caller.ts'
-import { endpointOf, type WorkerEndpoint } from './endpoint.ts'
+import { canTerminate, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { Exporter, tableStats } from './exporter.ts'
+import { type Emitter, listenTo, threads, warn } from './host.ts'
 import { type ContextHandle, isHandle, parseHandle } from './handle.ts'
 import { ended, Importer, refused } from './importer.ts'
 import { type CallMessage, type Envelope, isAttach, isEnvelope, VERSION } from './messages.ts'
@@ -20,17 +20,24 @@ import { Server } from './server.ts'
 export interface LinkOptions {
   /** The portable keys whose values are taken over from contexts that come in. Values of other keys are dropped. */
   readonly keys?: readonly Key<unknown>[]
+  /**
+   * Whether contexts that go out may do so in shared memory; the first who uses a link's endpoint in this thread decides. Default: true, and it is done wherever
+   * memory can be shared. Without it all is the same, but that a loop that never yields sees nothing until it does.
+   */
+  readonly sharedMemory?: boolean
 }
 
 export interface LinkStats {
-  /** Slots in use in this thread's table, for all of its links. */
+  /** Contexts of this thread that other threads hold or may hold, over all of its links: those that are live, and ended ones that were not given back. */
   readonly slots: number
-  /** Chunks of that table. They are kept. */
+  /** Chunks of shared memory that this thread has for them. They are kept. */
   readonly chunks: number
   /** Live contexts that this link exports. */
   readonly exports: number
   /** Live contexts that were imported over this link, and not released. */
   readonly imports: number
+  /** Those of them that somebody in this thread waits for. */
+  readonly observers: number
   /** Calls that the other side has not answered, also where their callers wait no more. */
   readonly calls: number
 }
@@ -41,7 +48,7 @@ export interface Link extends Disposable {
    * A handle for `ctx`, to be sent in a message over the same endpoint, once. Export again to send it again: it costs no second slot.
    * A handle that is never sent, or never imported, holds its slot until the context ends.
    *
-   * @throws TypeError when `ctx` is no context; LinkLostError when the other side is gone; BridgeError `ERR_LIMIT` when all slots are in use
+   * @throws TypeError when `ctx` is no context; LinkLostError when the other side is gone
    */
   export(ctx: Context): ContextHandle
   /**
@@ -74,7 +81,8 @@ export function linkOf(endpoint: unknown, options: LinkOptions, caller: string):
   const target = endpointOf(endpoint, caller)
   const keys = keysOf(options, caller)
   let found = links.get(target)
-  if (found === undefined) links.set(target, (found = new WorkerLink(target, () => links.delete(target))))
+  if (found === undefined)
+    links.set(target, (found = new WorkerLink(target, options.sharedMemory ?? true, () => links.delete(target))))
   found.register(keys)
   return found
 }
@@ -82,7 +90,9 @@ export function linkOf(endpoint: unknown, options: LinkOptions, caller: string):
 function keysOf(options: LinkOptions, caller: string): readonly Key<unknown>[] {
   if (typeof options !== 'object' || options === null)
     throw new TypeError(`${caller}() needs its options to be an object, but got ${named(options)}.`)
-  const { keys = [] } = options
+  const { keys = [], sharedMemory = true } = options
+  if (typeof sharedMemory !== 'boolean')
+    throw new TypeError(`${caller}() needs 'sharedMemory' to be true or false, but got ${named(sharedMemory)}.`)
   if (!Array.isArray(keys)) throw new TypeError(`${caller}() needs 'keys' to be an array of keys, but got ${named(keys)}.`)
   for (const key of keys as unknown[]) {
     if (!isKey(key)) throw new TypeError(`${caller}() needs 'keys' to be keys from createKey(), but got ${named(key)}.`)
@@ -94,6 +104,7 @@ function keysOf(options: LinkOptions, caller: string): readonly Key<unknown>[] {
 
 export class WorkerLink implements Link {
   readonly #endpoint: WorkerEndpoint
+  readonly #shared: boolean
   readonly #forget: () => void
   readonly #importers = new Map<string, Importer>()
   readonly #keys: Key<unknown>[] = []
@@ -106,25 +117,31 @@ export class WorkerLink implements Link {
   #lost: LinkLostError | undefined
   #uncaught: { readonly error: unknown; readonly heard: boolean } | undefined
   #stop: () => void
+  /** Called at the first message that came. */
+  #started: (() => void) | undefined
+  /** Why the worker is being terminated, if it is by us. */
+  #terminated: LinkLostError | undefined
   /** Callers that still wait. */
   waiting = 0
 
-  constructor(endpoint: WorkerEndpoint, forget: () => void) {
+  constructor(endpoint: WorkerEndpoint, shared: boolean, forget: () => void) {
     this.#endpoint = endpoint
+    this.#shared = shared
     this.#forget = forget
-    if (endpoint instanceof Worker) {
+    if (threads !== undefined && endpoint instanceof threads.Worker) {
       this.#stop = this.#watchWorker(endpoint)
       if (endpoint.threadId === -1) this.#lose(new LinkLostError('The worker has exited.'))
     } else {
-      const message = (data: unknown): void => this.#receive(data)
-      const lost = (): void => this.#lose(new LinkLostError('The port to the other thread was closed.'))
-      const garbled = (error: unknown): void => this.#lose(garbledMessage(error))
-      endpoint.on('message', message).on('close', lost).on('messageerror', garbled)
-      this.#stop = () => void endpoint.off('message', message).off('close', lost).off('messageerror', garbled)
+      this.#stop = listenTo(endpoint as unknown as Emitter, {
+        message: (data) => this.#receive(data),
+        closed: () => this.#lose(new LinkLostError('The port to the other thread was closed.')),
+        garbled: (error) => this.#lose(garbledMessage(error)),
+      })
+      if (isWebWorker(endpoint)) this.#watchStart(endpoint as unknown as Emitter)
     }
   }
 
-  #watchWorker(worker: Worker): () => void {
+  #watchWorker(worker: NodeWorker): () => void {
     const message = (data: unknown): void => this.#receive(data)
     const garbled = (error: unknown): void => this.#lose(garbledMessage(error))
     const error = (error: unknown): void => {
@@ -135,10 +152,25 @@ export class WorkerLink implements Link {
       // By listening we have kept it from being thrown. Where nobody else heard of it, and no caller will, it is.
       if (this.#uncaught?.heard === false && this.waiting === 0) report(this.#uncaught.error)
       const options = this.#uncaught === undefined ? undefined : { cause: this.#uncaught.error }
-      this.#lose(new LinkLostError(`The worker exited with code ${code}.`, options))
+      this.#lose(this.#terminated ?? new LinkLostError(`The worker exited with code ${code}.`, options))
     }
     worker.on('message', message).on('messageerror', garbled).on('error', error).on('exit', exit)
     return () => void worker.off('message', message).off('messageerror', garbled).off('error', error).off('exit', exit)
+  }
+
+  /** A browser tells of a script that cannot be loaded, or fails at once, and of nothing after it: a worker survives its exceptions. */
+  #watchStart(worker: Emitter): void {
+    const failed = (event: { readonly message?: string }): void => {
+      this.#lose(new LinkLostError(`The worker could not be started${event.message === undefined ? '' : `: ${event.message}`}.`))
+    }
+    const stop = this.#stop
+    const settled = (): void => worker.removeEventListener('error', failed as never)
+    worker.addEventListener('error', failed as never)
+    this.#started = settled
+    this.#stop = () => {
+      settled()
+      stop()
+    }
   }
 
   register(keys: readonly Key<unknown>[]): void {
@@ -159,7 +191,11 @@ export class WorkerLink implements Link {
       () => {
         this.#exporter?.close()
         this.#exporter = undefined
+        // Nothing else tells us in a browser that a worker has ended.
+        if (isWebWorker(this.#endpoint))
+          this.#lose(this.#terminated ?? new LinkLostError('The worker has ended, or has closed the link.'))
       },
+      this.#shared,
     ))
   }
 
@@ -203,10 +239,22 @@ export class WorkerLink implements Link {
     return ended(base, new End(kindOf(error) ?? 'canceled', undefined, hostClock.now(), error))
   }
 
+  /** Ends the worker by force; then everything on this link is lost for the reason given. */
+  terminate(why: LinkLostError): void {
+    if (this.#lost !== undefined || this.#terminated !== undefined || !canTerminate(this.#endpoint)) return
+    this.#terminated = why
+    void this.#endpoint.terminate()
+    // In a browser a terminated worker is gone at once, and nothing tells. In Node its exit does.
+    if (isWebWorker(this.#endpoint)) this.#lose(why)
+  }
+
   stats(): LinkStats {
-    let imports = 0
-    for (const importer of this.#importers.values()) imports += importer.size
-    return { ...tableStats(), exports: this.#exporter?.size ?? 0, imports, calls: this.#caller?.size ?? 0 }
+    let [imports, observers] = [0, 0]
+    for (const importer of this.#importers.values()) {
+      imports += importer.size
+      observers += importer.observed
+    }
+    return { ...tableStats(), exports: this.#exporter?.size ?? 0, imports, observers, calls: this.#caller?.size ?? 0 }
   }
 
   [Symbol.dispose](): void {
@@ -227,6 +275,8 @@ export class WorkerLink implements Link {
   }
 
   #receive(data: unknown): void {
+    this.#started?.()
+    this.#started = undefined
     if (isAttach(data)) {
       const name = `${data.table}.${data.link}`
       if (this.#importers.has(name)) return
@@ -241,21 +291,18 @@ export class WorkerLink implements Link {
 
   #send(kind: Envelope['ctxbridge'], message: CallMessage, transfer: readonly Transferable[], failed: boolean): void {
     const envelope: Envelope = { ctxbridge: kind, version: VERSION, message, ...(failed && { failed }) }
-    // Node's list of what can be transferred is its own, and a little longer than that of the web.
-    this.#post(envelope, transfer as unknown as readonly NodeTransferable[])
+    this.#post(envelope, transfer)
   }
 
-  #post(message: unknown, transfer: readonly NodeTransferable[]): void {
-    if (this.#lost === undefined) this.#endpoint.postMessage(message, transfer)
+  #post(message: unknown, transfer: readonly Transferable[]): void {
+    if (this.#lost === undefined) this.#endpoint.postMessage(message, transfer as never)
   }
 
   /** A value that is left out harms nothing else, but somebody misses it: said once for each key. */
   #warn(name: string, what: string, error: unknown): void {
     if (this.#warned.has(name)) return
     this.#warned.add(name)
-    process.emitWarning(`The value of the portable key ${named(name)} was not ${what}: ${String(error)}`, {
-      type: 'CtxbridgeWarning',
-    })
+    warn(`The value of the portable key ${named(name)} was not ${what}: ${String(error)}`)
   }
 }
 

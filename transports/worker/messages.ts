@@ -4,10 +4,10 @@
  * Over the endpoint's own port, where a program may send messages of its own and speak Comlink, goes what bears the brand: an attach
  * from each side that exports, calls, answers. It has no `type` and no `id`, so Comlink passes it over, as we pass over Comlink's.
  *
- * Over the channel of an attach go messages from the exporter to the importer alone, each an array that begins with its type.
+ * Over the channel of an attach go messages between the exporter and the importer, each an array that begins with its type.
  */
 
-import { MessagePort } from 'node:worker_threads'
+import type { Kind } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
 
 export const VERSION = 1
@@ -16,7 +16,7 @@ export const VERSION = 1
 export interface Attach {
   readonly ctxbridge: 'attach'
   readonly version: typeof VERSION
-  /** The id of the table, which no other table of the process has. */
+  /** The id of the table, which no other table of the process has. It has no chunks where memory cannot be shared. */
   readonly table: number
   /** The exporter's number for this link. */
   readonly link: number
@@ -49,17 +49,67 @@ export interface Marker {
   readonly handle: unknown
 }
 
+/** Exporter to importer. A new chunk: chunk, buffer. */
 export const CHUNK = 0
+/** Exporter to importer. The whole of a cause that is too long for its slot, sent before the slot ends: slot, generation, cause. */
 export const CAUSE = 1
+/** Exporter to importer. Slots that have ended, which their words say already: slot, generation, slot, generation, and so on. */
 export const ENDED = 2
+/** Exporter to importer. How contexts have ended that go by messages alone: an array of `Told`. */
+export const TOLD = 3
+/** Importer to exporter. Handles of such contexts that were imported: id, grant, id, grant, and so on. Where one is over, it is told now. */
+export const TAKEN = 4
+/** Importer to exporter. Handles that are given back: id, grant, id, grant, and so on. */
+export const RETURNED = 5
+
+/** Id, kind or `gone`, cause. */
+export type Told = readonly [id: number, how: Kind | 'gone', cause: WireCause | undefined]
 
 export type ChannelMessage =
-  /** A new chunk. Sent before the first handle of a slot in it. */
   | readonly [type: typeof CHUNK, chunk: number, buffer: SharedArrayBuffer]
-  /** The whole of a cause that is too long for its slot. Sent before the slot ends. */
   | readonly [type: typeof CAUSE, slot: number, generation: number, cause: WireCause]
-  /** Slots that have ended: slot, generation, slot, generation, and so on. */
   | readonly [type: typeof ENDED, slots: readonly number[]]
+  | readonly [type: typeof TOLD, ends: readonly Told[]]
+  | readonly [type: typeof TAKEN | typeof RETURNED, grants: readonly number[]]
+
+/** A message of that type, as far as its first field tells. */
+export function isMessage(message: unknown, type: number): message is [type: number, ...unknown[]] {
+  return Array.isArray(message) && message[0] === type
+}
+
+/** Pairs of numbers out of a list that somebody else made. */
+export function* pairs(list: unknown): Iterable<readonly [number, number]> {
+  if (!Array.isArray(list)) return
+  const numbers = list as unknown[]
+  for (let i = 0; i + 1 < numbers.length; i += 2) {
+    const [a, b] = [numbers[i], numbers[i + 1]]
+    if (typeof a === 'number' && typeof b === 'number') yield [a, b]
+  }
+}
+
+/** Sends what comes up within one turn in two messages at most: the first at once, as somebody may wait for it, the rest when the turn is over. */
+export class Batch<T> {
+  readonly #send: (items: readonly T[]) => void
+  #rest: T[] | undefined
+
+  constructor(send: (items: readonly T[]) => void) {
+    this.#send = send
+  }
+
+  add(...items: readonly T[]): void {
+    if (this.#rest !== undefined) {
+      this.#rest.push(...items)
+      return
+    }
+    this.#rest = []
+    queueMicrotask(() => {
+      const rest = this.#rest ?? []
+      this.#rest = undefined
+      if (rest.length > 0) this.#send(rest)
+    })
+    this.#send(items)
+  }
+}
 
 export function isMarker(value: unknown): value is Marker {
   const marker = value as Partial<Marker> | null

@@ -2,8 +2,10 @@
 
 import { listen } from '../../lib/boundary.ts'
 import type { Context } from '../../lib/context.ts'
+import { LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
-import type { WorkerEndpoint } from './endpoint.ts'
+import { named } from '../../lib/key.ts'
+import { canTerminate, type WorkerEndpoint } from './endpoint.ts'
 import type { Grant } from './exporter.ts'
 import { linkOf, type LinkOptions, type WorkerLink } from './link.ts'
 import { type Marker, VERSION } from './messages.ts'
@@ -21,6 +23,14 @@ export type Remote<T> = {
       : never]: T[Name] extends (...args: infer Args) => infer Result ? (...args: Args) => Promise<Awaited<Result>> : never
 } & Disposable
 
+export interface WrapOptions extends LinkOptions {
+  /**
+   * How long, in ms, a method may go on after one of its contexts has ended. Then the worker is terminated, and all that was pending on it is rejected with
+   * a `LinkLostError` that names the method. Default: `Infinity`, nothing is terminated. Only for a `Worker`.
+   */
+  readonly grace?: number
+}
+
 /**
  * The object that is served on the other side of `endpoint`: `await wrap<Jobs>(worker).countPrimes(ctx, 1e9)`.
  *
@@ -34,12 +44,17 @@ export type Remote<T> = {
  *
  * The link is shared by all who wrap the same endpoint. To dispose of the object closes it, for all of them, and terminates nothing.
  *
- * @throws TypeError when `endpoint` is neither a Worker nor a MessagePort
+ * @throws TypeError when `endpoint` is neither a Worker nor a MessagePort, or an option is of no use
  */
-export function wrap<T extends object>(endpoint: WorkerEndpoint, options: LinkOptions = {}): Remote<T> {
-  if (endpoint === undefined)
-    throw new TypeError('wrap() needs a Worker or a MessagePort of node:worker_threads, but got undefined.')
+export function wrap<T extends object>(endpoint: WorkerEndpoint, options: WrapOptions = {}): Remote<T> {
+  if (endpoint === undefined) throw new TypeError('wrap() needs a Worker or a MessagePort, but got undefined.')
   const link = linkOf(endpoint, options, 'wrap')
+  const { grace = Infinity } = options
+  if (typeof grace !== 'number' || !(grace >= 0)) {
+    throw new TypeError(`wrap() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
+  }
+  if (grace !== Infinity && !canTerminate(endpoint))
+    throw new TypeError("wrap() can only give a 'grace' to a Worker: nothing else can be terminated.")
   // Now and not with the first context: so that the table is there before any handle, whichever way that takes.
   if (link.lost === undefined) void link.exporter
   const methods = new Map<string, (...args: unknown[]) => Promise<unknown>>()
@@ -48,14 +63,14 @@ export function wrap<T extends object>(endpoint: WorkerEndpoint, options: LinkOp
     get(target, name, receiver) {
       if (typeof name === 'symbol' || !isMethodName(name)) return Reflect.get(target, name, receiver) as unknown
       let method = methods.get(name)
-      if (method === undefined) methods.set(name, (method = (...args) => call(link, name, args)))
+      if (method === undefined) methods.set(name, (method = (...args) => call(link, name, args, grace)))
       return method
     },
   }) as unknown as Remote<T>
 }
 
 /** Never throws. */
-function call(link: WorkerLink, name: string, args: readonly unknown[]): Promise<unknown> {
+function call(link: WorkerLink, name: string, args: readonly unknown[], grace: number): Promise<unknown> {
   const grants: Grant[] = []
   try {
     const contexts = args.filter(isContext)
@@ -72,6 +87,7 @@ function call(link: WorkerLink, name: string, args: readonly unknown[]): Promise
     // As long as the other side is at it, it holds the contexts, also when nobody here waits any more.
     if (sent) void answer.catch(() => undefined).then(() => grants.forEach((grant) => grant.release()))
     else revoke(grants)
+    if (sent && grace !== Infinity) enforce(link, name, contexts, answer, grace)
     return raceAll(link, contexts, answer)
   } catch (error) {
     revoke(grants)
@@ -81,6 +97,24 @@ function call(link: WorkerLink, name: string, args: readonly unknown[]): Promise
 
 function revoke(grants: Grant[]): void {
   for (const grant of grants.splice(0).toReversed()) grant.revoke()
+}
+
+/** Terminates the worker when a method goes on for longer than `grace` after one of its contexts has ended. */
+function enforce(link: WorkerLink, name: string, contexts: readonly Context[], answer: Promise<unknown>, grace: number): void {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const stops = contexts.map((ctx) =>
+    listen(ctx, () => {
+      timer ??= setTimeout(() => {
+        const method = `The worker was terminated: the method '${name}' went on for ${grace} ms after its context had ended.`
+        link.terminate(new LinkLostError(method, { cause: ctx.err() }))
+      }, grace)
+    }),
+  )
+  const settled = (): void => {
+    clearTimeout(timer)
+    for (const stop of stops) stop()
+  }
+  answer.then(settled, settled)
 }
 
 /** The outcome of `answer`, or the end of whichever context is first. Leaves nothing on the contexts. */

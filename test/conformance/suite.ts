@@ -1,0 +1,311 @@
+/**
+ * What holds for contexts in workers wherever they run: in Node's threads and in Web Workers, with shared memory and by messages alone.
+ * Whoever calls it says how a worker is made.
+ */
+import { background, createKey, isDeadlineExceeded, withCancel, withTimeout, withValue } from 'ctxbridge'
+import { link, type Remote, wrap } from 'ctxbridge/worker'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { ConformanceJobs, How } from './jobs.ts'
+
+export interface Worker {
+  postMessage(message: unknown, transfer?: never): void
+  terminate(): unknown
+}
+
+export interface Platform {
+  readonly name: string
+  /** Whether a loop that never yields sees an end. */
+  readonly sharedMemory: boolean
+  /** What `wrap` and `link` need to know for it to be so. */
+  readonly options?: { readonly sharedMemory: boolean }
+  /** Whether a worker that was terminated is noticed without our help. */
+  readonly tellsExit: boolean
+  start(): Worker
+  /** Calls `f` with each message of the worker's own; returns what stops that. */
+  listen(worker: Worker, f: (message: unknown) => void): () => void
+}
+
+const tenant = createKey<string>('tenant', {
+  portable: { encode: (value: string) => value, decode: (data: unknown) => String(data) },
+})
+const empty = { slots: 0, exports: 0, imports: 0, observers: 0, calls: 0 }
+
+/** Lets the event loop turn. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel()
+    port1.onmessage = () => {
+      port1.close()
+      resolve()
+    }
+    port2.postMessage(0)
+  })
+}
+
+async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => {
+      throw new Error('The promise was fulfilled.')
+    },
+    (error: unknown) => error,
+  )
+}
+
+export function conformance(platform: Platform): void {
+  const { sharedMemory, options } = platform
+  let running: Worker[] = []
+
+  afterEach(async () => {
+    await Promise.all(running.map((worker) => worker.terminate()))
+    running = []
+  })
+
+  function start(): { worker: Worker; jobs: Remote<ConformanceJobs> } {
+    const worker = platform.start()
+    running.push(worker)
+    return { worker, jobs: wrap<ConformanceJobs>(worker, { ...options, keys: [tenant] }) }
+  }
+
+  /** The next message of the worker's own that has the field. */
+  function heard(worker: Worker, field: 'started' | 'told'): Promise<Record<string, unknown>> {
+    return new Promise((resolve) => {
+      const stop = platform.listen(worker, (message) => {
+        if (typeof message !== 'object' || message === null || !(field in message)) return
+        stop()
+        resolve(message as Record<string, unknown>)
+      })
+    })
+  }
+
+  async function quiet(worker: Worker): Promise<void> {
+    while (link(worker).stats().calls > 0) await turn()
+  }
+
+  /** Until nothing is left: what is given back by message takes a while. */
+  async function nothingLeft(worker: Worker): Promise<void> {
+    while (link(worker).stats().slots > 0) await turn()
+    expect(link(worker).stats()).toMatchObject(empty)
+  }
+
+  describe(`contexts in workers, ${platform.name}`, () => {
+    test('a call without a context, and one that fails', async () => {
+      const { worker, jobs } = start()
+      expect(await jobs.add(1, 2)).toBe(3)
+      expect(await rejection(jobs.fail())).toMatchObject({ name: 'RangeError', message: 'out of range', code: 'E_RANGE' })
+      await nothingLeft(worker)
+    })
+
+    test('goes through shared memory where it may, and only there', async () => {
+      const { worker, jobs } = start()
+      expect(await jobs.add(0, 0)).toBe(0)
+      const handle = link(worker).export(withCancel(background()))
+      expect(['slot' in handle, 'told' in handle]).toEqual([sharedMemory, !sharedMemory])
+    })
+
+    test.each(['done', 'signal', 'sleep', 'afterFunc'] satisfies How[])(
+      'a cancel wakes a worker that waits by %s',
+      async (how) => {
+        const { worker, jobs } = start()
+        const ctx = withCancel(background())
+        const started = heard(worker, 'started')
+        const call = rejection(jobs.idle(ctx, how))
+        await started
+        expect(link(worker).stats()).toMatchObject({ exports: 1, slots: 1, calls: 1 })
+        ctx.cancel(new TypeError('wake up'))
+        expect(await call).toBe(ctx.err())
+        await quiet(worker)
+        expect(await jobs.last()).toMatchObject({ name: 'AbortError', cause: 'TypeError', message: 'wake up' })
+        await nothingLeft(worker)
+        expect(await jobs.stats()).toMatchObject({ imports: 0, observers: 0 })
+      },
+    )
+
+    test.each(['done', 'signal', 'sleep', 'afterFunc'] satisfies How[])(
+      'a deadline wakes one that waits by %s, never early',
+      async (how) => {
+        const { worker, jobs } = start()
+        await jobs.add(0, 0)
+        const ctx = withTimeout(background(), 40, 'the budget')
+        const error = await rejection(jobs.idle(ctx, how))
+        expect(error).toBe(ctx.err())
+        expect(ctx.remaining()).toBe(0)
+        await quiet(worker)
+        expect(await jobs.last()).toMatchObject({ name: 'TimeoutError', code: 'ETIMEDOUT', cause: 'the budget', left: 0 })
+        await nothingLeft(worker)
+      },
+    )
+
+    const loop = async (end: 'cancel' | 'deadline'): Promise<unknown> => {
+      const { worker, jobs } = start()
+      await jobs.add(0, 0)
+      const ctx = end === 'cancel' ? withCancel(background()) : withTimeout(background(), 40)
+      const started = heard(worker, 'started')
+      const call = rejection(sharedMemory || end === 'deadline' ? jobs.spin(ctx) : jobs.deaf(ctx, 50))
+      await started
+      if (end === 'cancel') ctx.cancel('stop')
+      expect(await call).toBe(ctx.err())
+      await quiet(worker)
+      await nothingLeft(worker)
+      return jobs.last()
+    }
+
+    test(`a loop that never yields sees a cancel ${sharedMemory ? 'with its cause' : 'when it yields: the documented loss'}`, async () => {
+      expect(await loop('cancel')).toMatchObject({ name: 'AbortError', cause: 'stop', turned: !sharedMemory })
+    })
+
+    test('a loop that never yields sees a deadline, by its own clock', async () => {
+      expect(await loop('deadline')).toMatchObject({ name: 'TimeoutError', turned: false, left: 0 })
+    })
+
+    test.each([
+      ['nothing', undefined, { cause: 'itself' }],
+      ['a string', 'stop', { cause: 'stop' }],
+      ['null', null, { cause: null }],
+      [
+        'a long error',
+        new Error(`long ${'x'.repeat(3_000)}`),
+        { cause: 'Error', message: expect.stringContaining('long x') as string },
+      ],
+      ['what cannot be cloned', () => 1, { cause: expect.stringContaining('function') as string }],
+    ])('%s as the cause', async (_name, given, seen) => {
+      const { worker, jobs } = start()
+      const ctx = withCancel(background())
+      const started = heard(worker, 'started')
+      const call = rejection(jobs.idle(ctx, 'done'))
+      await started
+      ctx.cancel(given)
+      expect(await call).toBe(ctx.err())
+      await quiet(worker)
+      expect(await jobs.last()).toMatchObject({ name: 'AbortError', ...seen })
+      await nothingLeft(worker)
+    })
+
+    test('two contexts of one call, of which the second ends first', async () => {
+      const { worker, jobs } = start()
+      const [a, b] = [withCancel(background()), withCancel(background())]
+      const started = heard(worker, 'started')
+      const call = rejection(jobs.either(a, 'between', b))
+      await started
+      expect(link(worker).stats()).toMatchObject({ exports: 2, slots: 2 })
+      b.cancel('the second')
+      expect(await call).toBe(b.err())
+      await quiet(worker)
+      expect(await jobs.last()).toMatchObject({ cause: 'the second' })
+      a.cancel()
+      await nothingLeft(worker)
+    })
+
+    test('a thousand contexts below one that was sent cost one slot, and end with it', async () => {
+      const { worker, jobs } = start()
+      const parent = withCancel(background())
+      const started = heard(worker, 'started')
+      const call = rejection(jobs.family(parent))
+      await started
+      expect(link(worker).stats()).toMatchObject({ exports: 1, slots: 1 })
+      expect(await jobs.stats()).toMatchObject({ imports: 1, observers: 1 })
+      parent.cancel()
+      expect(await call).toBe(parent.err())
+      await quiet(worker)
+      await nothingLeft(worker)
+    })
+
+    test('five hundred calls that are cancelled in one turn all end, and the next one is served', async () => {
+      const { worker, jobs } = start()
+      const contexts = Array.from({ length: 500 }, () => withCancel(background()))
+      const calls = contexts.map((ctx) => rejection(jobs.idle(ctx, 'done')))
+      await jobs.add(0, 0)
+      for (const [i, ctx] of contexts.entries()) ctx.cancel(i)
+      expect(await Promise.all(calls)).toEqual(contexts.map((ctx) => ctx.err()))
+      await quiet(worker)
+      expect(await jobs.add(2, 2)).toBe(4)
+      await nothingLeft(worker)
+      expect(await jobs.stats()).toMatchObject({ imports: 0, observers: 0 })
+    })
+
+    test('a context that has ended is not sent, and one that never ends costs nothing', async () => {
+      const { worker, jobs } = start()
+      const ended = withTimeout(background(), 0)
+      expect(isDeadlineExceeded(await rejection(jobs.state(ended)))).toBe(true)
+      expect(await jobs.state(background())).toEqual({ err: undefined, deadline: false })
+      expect(await jobs.value(withValue(background(), tenant, 'acme'))).toBe('acme')
+      await nothingLeft(worker)
+    })
+
+    test('a handle goes over in a message of the program, and comes back', async () => {
+      const { worker, jobs } = start()
+      const mine = link(worker)
+      const ctx = withCancel(withValue(background(), tenant, 'acme'))
+      expect(await jobs.hold(mine.export(ctx))).toMatchObject({ err: undefined, tenant: 'acme' })
+      const told = heard(worker, 'told')
+      await jobs.watchHeld()
+      ctx.cancel('by hand')
+      expect(await told).toMatchObject({ told: 'AbortError', cause: 'by hand' })
+      await jobs.release()
+      await nothingLeft(worker)
+
+      const theirs = mine.import(await jobs.make())
+      expect(theirs.err()).toBe(undefined)
+      expect(theirs.remaining()).toBeGreaterThan(50_000)
+      const over = theirs.done
+      await jobs.end()
+      expect((await over).cause).toBe('the worker says so')
+      while ((await jobs.stats()).slots > 0) await turn()
+    })
+
+    test('a handle whose context has ended on the way gives a context that is done', async () => {
+      const { worker, jobs } = start()
+      const ctx = withCancel(background())
+      const handle = link(worker).export(ctx)
+      ctx.cancel('too late')
+      const held = await jobs.hold(handle)
+      if (held.err === undefined) {
+        const told = heard(worker, 'told')
+        await jobs.watchHeld()
+        expect(await told).toMatchObject({ told: 'AbortError', cause: 'too late' })
+      } else {
+        expect(held).toMatchObject({ err: 'AbortError', cause: 'too late' })
+      }
+      await jobs.release()
+      await nothingLeft(worker)
+    })
+
+    test('what is imported can be given back, and the context lives on', async () => {
+      const { worker, jobs } = start()
+      const ctx = withCancel(background())
+      await jobs.hold(link(worker).export(ctx))
+      await jobs.hold(link(worker).export(ctx))
+      expect(link(worker).stats()).toMatchObject({ exports: 1, slots: 1 })
+      await jobs.release()
+      await nothingLeft(worker)
+      expect(ctx.err()).toBe(undefined)
+    })
+
+    test('a handle that is of another table, or imported twice, ends nothing of somebody else', async () => {
+      const { worker, jobs } = start()
+      const ctx = withCancel(background())
+      const handle = link(worker).export(ctx)
+      expect(await jobs.hold({ ...handle, table: handle.table + 1 })).toMatchObject({ err: 'AbortError', cause: 'BridgeError' })
+      expect(await jobs.hold({ ...handle, link: handle.link + 1 })).toMatchObject({ err: 'AbortError', cause: 'BridgeError' })
+      expect(await jobs.hold({ ...handle, slot: 'x', told: 'x' })).toMatchObject({ err: 'AbortError', cause: 'BridgeError' })
+      expect(await jobs.hold(handle)).toMatchObject({ err: undefined })
+      expect(await jobs.hold(handle)).toMatchObject({ err: undefined })
+      await jobs.release()
+      await nothingLeft(worker)
+      expect(ctx.err()).toBe(undefined)
+    })
+
+    test('a worker that is gone rejects what is pending', async () => {
+      const { worker, jobs } = start()
+      const ctx = withCancel(background())
+      const started = heard(worker, 'started')
+      const call = rejection(jobs.hang(ctx))
+      await started
+      void worker.terminate()
+      if (!platform.tellsExit) jobs[Symbol.dispose]()
+      expect(await call).toMatchObject({ code: 'ERR_LINK_LOST' })
+      expect(ctx.err()).toBe(undefined)
+      expect(link(worker).stats()).toMatchObject({ slots: 0, exports: 0, calls: 0 })
+      expect(await rejection(jobs.add(1, 1))).toMatchObject({ code: 'ERR_LINK_LOST' })
+    })
+  })
+}

@@ -1,0 +1,51 @@
+import { once } from 'node:events'
+import { background, type Context, LinkLostError, withCancel } from 'ctxbridge'
+import { link, wrap } from 'ctxbridge/worker'
+import { expect, test } from 'vitest'
+import type { Jobs } from '../fixtures/worker-jobs.ts'
+import { flag, reached, rejection, start } from './workers.ts'
+
+const empty = { slots: 0, exports: 0, calls: 0 }
+
+test('a method that ignores its context is ended with its worker after the grace, and named', async () => {
+  const worker = start()
+  const jobs = wrap<Jobs>(worker, { grace: 20 })
+  const ctx = withCancel(background())
+  const at = flag()
+  const call = rejection(jobs.ignore(ctx, at))
+  const beside = rejection(jobs.hang(withCancel(background())))
+  await reached(at)
+  ctx.cancel('stop')
+  expect(await call).toBe(ctx.err())
+  const exit = once(worker, 'exit')
+  expect(await beside).toMatchObject({ code: 'ERR_LINK_LOST', message: expect.stringContaining("method 'ignore'") as string })
+  expect(await beside).toMatchObject({ cause: ctx.err() })
+  await exit
+  expect(link(worker).stats()).toMatchObject(empty)
+  expect(await rejection(jobs.add(1, 1))).toBeInstanceOf(LinkLostError)
+})
+
+test('a method that heeds its context keeps its worker', async () => {
+  const worker = start()
+  const jobs = wrap<Jobs>(worker, { grace: 30_000 })
+  const { threadId } = worker
+  for (let i = 0; i < 20; i++) {
+    const ctx = withCancel(background())
+    const at = flag()
+    const call = rejection(jobs.spin(ctx, at))
+    await reached(at)
+    ctx.cancel(i)
+    expect(await call).toBe(ctx.err())
+  }
+  expect(await jobs.warm()).toEqual({ threadId, served: 20 })
+  expect(link(worker).stats()).toMatchObject(empty)
+})
+
+test('what a grace must be', () => {
+  const worker = start()
+  for (const grace of [-1, Number.NaN, '1', null])
+    expect(() => wrap(worker, { grace: grace as number })).toThrow(/^wrap\(\) needs 'grace'/)
+  expect(() => wrap(new MessageChannel().port1 as never, { grace: 1 })).toThrow(/Worker/)
+  const never: (ctx: Context) => Promise<unknown> = wrap<Jobs>(worker, { grace: Infinity }).hang
+  expect(never).toBeTypeOf('function')
+})

@@ -1,0 +1,58 @@
+import { background, withCancel, withTimeout } from 'ctxbridge'
+import { link, sleepSync } from 'ctxbridge/worker'
+import { describe, expect, test } from 'vitest'
+import { empty, flag, quiet, reached, rejection, startJobs } from './workers.ts'
+
+describe('a worker that blocks in sleepSync', () => {
+  test.each(['itself', 'child', 'merged', 'wrapped'] as const)('is woken by a cancel: %s', async (how) => {
+    const { worker, jobs } = startJobs()
+    const [ctx, cancel] = withCancel(background())
+    const other = withCancel(background())
+    const at = flag()
+    const call = rejection(jobs.block(at, Infinity, how, ctx, other))
+    await reached(at)
+    cancel(new Error('wake up'))
+    expect(await call).toBe(ctx.err())
+    await quiet(worker)
+    expect(link(worker).stats()).toMatchObject(empty)
+  })
+
+  test('sees the cause, and its event loop does not turn', async () => {
+    const { worker, jobs } = startJobs()
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = rejection(jobs.block(at, 60_000, 'itself', ctx))
+    await reached(at)
+    cancel(new Error('wake up'))
+    expect(await call).toBe(ctx.err())
+    await quiet(worker)
+    expect(await jobs.last()).toMatchObject({ name: 'AbortError', cause: { message: 'wake up' }, turned: false })
+  })
+
+  test('is woken by the deadline of its context, and sees it', async () => {
+    const { worker, jobs } = startJobs()
+    const ctx = withTimeout(background(), 30, 'the budget')
+    expect(await rejection(jobs.block(flag(), Infinity, 'itself', ctx))).toBe(ctx.err())
+    await quiet(worker)
+    expect(await jobs.last()).toMatchObject({ name: 'TimeoutError', cause: 'the budget', turned: false })
+  })
+
+  test('sleeps to the end when nothing happens, and not at all when its context is done or there is nothing to sleep', async () => {
+    const { jobs } = startJobs()
+    const ctx = withTimeout(background(), 60_000)
+    expect(await jobs.block(flag(), 5, 'itself', ctx)).toBe('slept')
+    expect(await jobs.block(flag(), 0, 'itself', ctx)).toBe('slept')
+    expect(await jobs.block(flag(), -1, 'itself', ctx)).toBe('slept')
+    expect(await jobs.block(flag(), 5, 'itself', background())).toBe('slept')
+  })
+
+  test('is told what is wrong', async () => {
+    const { jobs } = startJobs()
+    expect(await jobs.blockWrongly(background())).toEqual([
+      expect.stringMatching(/^TypeError: sleepSync\(\) needs a context, but got .+\.$/),
+      expect.stringMatching(/^TypeError: sleepSync\(\) needs a number of milliseconds, but got NaN\.$/),
+      expect.stringMatching(/^TypeError: sleepSync\(\) needs a number of milliseconds, but got .+\.$/),
+    ])
+    expect(() => sleepSync(background(), 1)).toThrow(/worker threads/)
+  })
+})

@@ -1,0 +1,120 @@
+/**
+ * What differs between the threads of Node and those of browsers, found at run time: no module of Node is imported, so the same
+ * files run in both, whoever bundles them.
+ */
+
+type NodeThreads = typeof import('node:worker_threads')
+
+const { process: node } = globalThis as { readonly process?: NodeJS.Process }
+
+/** Node's threads, where this is Node. */
+export const threads: NodeThreads | undefined =
+  node?.versions?.node === undefined ? undefined : node.getBuiltinModule('node:worker_threads')
+
+/** Whether this is the thread that a program begins with: it is not to be blocked. */
+export const isMainThread: boolean =
+  threads?.isMainThread ?? typeof (globalThis as { WorkerGlobalScope?: unknown }).WorkerGlobalScope === 'undefined'
+
+/** Whether other threads can be given memory of this one. A page that is not cross-origin isolated may have the class, and yet not share it. */
+export function canShare(): boolean {
+  return (
+    typeof SharedArrayBuffer === 'function' && (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated !== false
+  )
+}
+
+// Taken at import, as lib/clock.ts takes its own.
+const hrtime = threads === undefined ? undefined : node?.hrtime
+const { performance } = globalThis
+
+/** Now, in ms, by a clock that all threads of the process share. */
+export const sharedNow: () => number =
+  hrtime === undefined ? () => performance.timeOrigin + performance.now() : () => Number(hrtime.bigint()) / 1e6
+
+/** By how much, in ms, two threads may disagree about `sharedNow`. Browsers round what they tell of the time, up to 0.1 ms and in each thread by itself. */
+export const sharedError: number = hrtime === undefined ? 0.25 : 0
+
+/** A random Int32 that is not negative. */
+export function randomId(): number {
+  return (crypto.getRandomValues(new Int32Array(1))[0] ?? 0) & 0x7fffffff
+}
+
+/** Says something to the developer that is nobody's rejection. */
+export function warn(message: string): void {
+  if (typeof node?.emitWarning === 'function') node.emitWarning(message, { type: 'CtxbridgeWarning' })
+  // oxlint-disable-next-line no-console -- where else would a browser say it?
+  else console.warn(`ctxbridge: ${message}`)
+}
+
+/** What a port tells. */
+export interface PortListener {
+  readonly message: (data: unknown) => void
+  /** The other side is closed, or its thread is gone. Not every browser tells. */
+  readonly closed: () => void
+  /** A message came that could not be read. */
+  readonly garbled: (error: unknown) => void
+}
+
+/** One end of a channel of our own, of Node or of the web. */
+export class Port {
+  /** Whether `take` can tell that nothing has come. */
+  static readonly takes: boolean = threads !== undefined
+
+  readonly #port: MessagePort
+  #stop: (() => void) | undefined
+
+  /** Takes ownership of the port. It alone keeps no thread alive. */
+  constructor(port: MessagePort, listener: PortListener) {
+    this.#port = port
+    this.#stop = listenTo(port, listener)
+    ;(port as { unref?: () => void }).unref?.()
+  }
+
+  post(message: unknown): void {
+    this.#port.postMessage(message)
+  }
+
+  /** The next message that has come and was not handled; undefined when there is none, or where only waiting can tell. */
+  take(): { readonly message: unknown } | undefined {
+    return threads?.receiveMessageOnPort(this.#port as never)
+  }
+
+  close(): void {
+    this.#stop?.()
+    this.#stop = undefined
+    this.#port.close()
+  }
+}
+
+/** As much of Node's emitters and of the web's targets as is used here. */
+export interface Emitter {
+  on?(event: string, listener: (value: unknown) => void): unknown
+  off?(event: string, listener: (value: unknown) => void): unknown
+  addEventListener(event: string, listener: (event: { data?: unknown }) => void): void
+  removeEventListener(event: string, listener: (event: { data?: unknown }) => void): void
+  start?(): void
+}
+
+/** Listens to a port, or to what is like one; returns what stops that. */
+export function listenTo(port: Emitter, { message, closed, garbled }: PortListener): () => void {
+  if (typeof port.on === 'function') {
+    port.on('message', message)
+    port.on('close', closed)
+    port.on('messageerror', garbled)
+    return () => {
+      port.off?.('message', message)
+      port.off?.('close', closed)
+      port.off?.('messageerror', garbled)
+    }
+  }
+  const onMessage = (event: { data?: unknown }): void => message(event.data)
+  const onGarbled = (): void => garbled(undefined)
+  port.addEventListener('message', onMessage)
+  port.addEventListener('close', closed)
+  port.addEventListener('messageerror', onGarbled)
+  port.start?.()
+  return () => {
+    port.removeEventListener('message', onMessage)
+    port.removeEventListener('close', closed)
+    port.removeEventListener('messageerror', onGarbled)
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * Contexts that go by messages alone, where memory cannot be shared or the table is full: what a slot is in shared memory, here
+ * both sides have for themselves, and tell each other.
+ *
+ * Ids only grow. A handle holds its context by a numbered grant, from before it is sent until the importer returns it. An importer that takes
+ * a handle says so, and is told if the context has ended already: so it is no matter which way the handle came, nor how long it took.
+ */
+
+import type { Kind } from '../../lib/errors.ts'
+import type { WireCause } from '../../lib/wire/cause.ts'
+import type { Told } from './messages.ts'
+
+/** The exporter's side: one context on one link. */
+export class ToldSlot {
+  readonly id: number
+  readonly #out = new Set<number>()
+  readonly #tell: (told: Told) => void
+  #granted = 0
+  #end: Told | undefined
+  #open = true
+
+  constructor(id: number, tell: (told: Told) => void) {
+    this.id = id
+    this.#tell = tell
+  }
+
+  /** Whether no handle is out: neither imported nor on its way. */
+  get returned(): boolean {
+    return this.#out.size === 0
+  }
+
+  /** A number for one more handle; undefined when it has ended. */
+  grant(): number | undefined {
+    if (!this.#open) return undefined
+    this.#out.add(++this.#granted)
+    return this.#granted
+  }
+
+  /** Takes a grant back: it was not sent, or the other side is through with it. */
+  giveBack(grant: number): void {
+    this.#out.delete(grant)
+  }
+
+  /** The other side has imported a handle. */
+  taken(grant: number): void {
+    if (!this.#out.has(grant)) this.#tell([this.id, 'gone', undefined])
+    else if (this.#end !== undefined) this.#tell(this.#end)
+  }
+
+  end(kind: Kind, cause: WireCause | undefined): void {
+    this.#open = false
+    this.#end = [this.id, kind, cause]
+    if (!this.returned) this.#tell(this.#end)
+  }
+
+  /** Lets go without an end, because the context lives on and nobody imports it. False, and no change, where somebody does. */
+  withdraw(): boolean {
+    if (!this.#open || !this.returned) return false
+    this.#open = false
+    return true
+  }
+}
+
+/** The importer's side. All imports of the context share it, and each is released once. */
+export class ToldView {
+  /** Where a slot of shared memory has its number, these have one that none there has. */
+  readonly slot: number
+  readonly generation = 0
+  /** In ms, on the clock that all threads share. */
+  readonly deadline: number
+  readonly grants: Set<number> = new Set()
+  readonly #giveBack: () => void
+  #end: { readonly kind: Kind; readonly cause: WireCause | undefined; readonly shortened: false } | 'stale' | undefined
+  #imports = 0
+
+  constructor(id: number, deadline: number, giveBack: () => void) {
+    this.slot = ToldView.slotOf(id)
+    this.deadline = deadline
+    this.#giveBack = giveBack
+  }
+
+  static slotOf(id: number): number {
+    return -1 - id
+  }
+
+  /** Returns false when this very handle is imported already. */
+  take(grant: number): boolean {
+    this.#imports++
+    if (this.grants.has(grant)) return false
+    this.grants.add(grant)
+    return true
+  }
+
+  told(how: Kind | 'gone', cause: WireCause | undefined): void {
+    this.#end ??= how === 'gone' ? 'stale' : { kind: how, cause, shortened: false }
+  }
+
+  isOpen(): boolean {
+    return this.#end === undefined
+  }
+
+  read(): { readonly kind: Kind; readonly cause: WireCause | undefined; readonly shortened: false } | 'stale' | 'open' {
+    return this.#end ?? 'open'
+  }
+
+  release(): void {
+    if (--this.#imports === 0) this.#giveBack()
+  }
+}
