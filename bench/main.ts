@@ -85,6 +85,8 @@ function readRun(file: string): Run {
   return run
 }
 
+// Deadlines keep no process alive, so something else must while one is waited for.
+const stay = setInterval(() => {}, 60_000)
 try {
   await main(parseOptions(process.argv.slice(2)))
 } catch (error) {
@@ -92,4 +94,6 @@ try {
   if (!(error instanceof UsageError)) throw error
   console.error(`${error.message}\n\n${usage.trimEnd()}`)
   process.exitCode = 2
+} finally {
+  clearInterval(stay)
 }

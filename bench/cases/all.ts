@@ -1,22 +1,25 @@
 /** All that there is to measure, in the order of the report. */
 import type { ClockResult, Contender, CurveSuite, Suite } from '../harness/model.ts'
 import { coreSuites } from './core.ts'
+import { threadSuites } from './thread.ts'
+import { processClock, websocketSuites } from './websocket.ts'
+import { workerClock, workerSuites } from './worker.ts'
 
-/** Contenders of other libraries, for suites of ours. */
+/** Contenders of other libraries, for a suite of ours; or a suite where there is none of that id. */
 export interface Extra {
   readonly suite: string
-  readonly contenders: () => Promise<readonly Contender[]> | readonly Contender[]
+  contenders(): Promise<readonly Contender[]> | readonly Contender[]
 }
 
 export function allSuites(extra: readonly Extra[]): Suite[] {
-  return [...coreSuites].map((suite) => {
+  return [...threadSuites, ...workerSuites, ...websocketSuites, ...coreSuites].map((suite) => {
     const more = extra.filter((one) => one.suite === suite.id)
-    if (more.length === 0) return suite
-    return {
-      ...suite,
-      contenders: async () => [...(await suite.contenders()), ...(await Promise.all(more.map((one) => one.contenders()))).flat()],
-    }
+    return more.length === 0 ? suite : { ...suite, contenders: async () => together([suite, ...more]) }
   })
+}
+
+async function together(parts: readonly { contenders(): Promise<readonly Contender[]> | readonly Contender[] }[]): Promise<Contender[]> {
+  return (await Promise.all(parts.map((part) => part.contenders()))).flat()
 }
 
 export function allCurves(): readonly CurveSuite[] {
@@ -25,5 +28,5 @@ export function allCurves(): readonly CurveSuite[] {
 
 /** How far the clocks of the two sides of each boundary are apart. */
 export async function clocks(): Promise<ClockResult[]> {
-  return []
+  return [await workerClock(), await processClock()]
 }

@@ -4,6 +4,8 @@ import type { Contender, Kind, Started } from '../harness/model.ts'
 
 /** ns that a batch takes at least. */
 const batchTime = 500_000
+/** ns for which each loop runs before anything is measured. */
+const warmUpTime = 60_000_000
 /** Batches in a round. */
 const batches = 20
 
@@ -30,7 +32,12 @@ export function cost({ name, kind, note, loop, prove, per = 1 }: Cost): Contende
     start(): Started {
       let n = 1
       return {
-        prove,
+        prove() {
+          const proof = prove()
+          // Until the compiler has seen what there is to see.
+          for (const until = now() + warmUpTime; now() < until; ) sink = loop(1_000)
+          return proof
+        },
         round(record) {
           // Found anew in each round: the code gets faster as it warms up.
           for (;;) {

@@ -34,9 +34,11 @@ export function go(name: string, what: string, batches = 20): Contender {
       const [command, args] = onAllCores(build())
       const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
       const lines = createInterface(child.stdout)
+      const end = exited(child)
+      end.catch(() => {})
       const ask = async (count: number): Promise<number[]> => {
         child.stdin.write(`${what} ${count}\n`)
-        const [line] = (await Promise.race([once(lines, 'line'), exited(child)])) as [string]
+        const [line] = (await Promise.race([once(lines, 'line'), end])) as [string]
         return line.split(' ').map(Number)
       }
       return {
@@ -46,7 +48,7 @@ export function go(name: string, what: string, batches = 20): Contender {
         },
         async close() {
           child.stdin.end()
-          if (child.exitCode === null) await once(child, 'exit')
+          await end.catch(() => {})
         },
       }
     },

@@ -62,7 +62,7 @@ export interface CurveSuite {
 export interface Percentiles {
   readonly p50: number
   readonly p90: number
-  /** Undefined where there are too few samples to tell: at least 10 must lie above. */
+  /** Undefined where there are too few samples to tell: at least 2 must lie above. */
   readonly p99?: number
   readonly p999?: number
   readonly max: number

@@ -64,7 +64,7 @@ export class Samples {
   }
 
   percentiles(): Percentiles {
-    const tail = (share: number): number | undefined => (this.count * (1 - share) >= 10 - 1e-6 ? this.#at(share) : undefined)
+    const tail = (share: number): number | undefined => (this.count * (1 - share) >= 2 - 1e-6 ? this.#at(share) : undefined)
     const [p99, p999] = [tail(0.99), tail(0.999)]
     return {
       p50: this.#at(0.5),
