@@ -18,6 +18,85 @@ interface Bar {
 
 export const bars: readonly Bar[] = [
   {
+    id: 'worker-busy',
+    text: 'cancel to an err() loop in a busy worker, against a bare Atomics flag',
+    what: ['worker/busy', 'ctx.err()'],
+    against: [['worker/busy', 'bare Atomics flag']],
+    bar: { atMost: 2 },
+  },
+  {
+    id: 'worker-idle',
+    text: "cancel to an 'abort' listener in an idle worker, against the best bare primitive",
+    what: ['worker/idle', "ctx.signal, 'abort' listener"],
+    against: [
+      ['worker/idle', 'bare Atomics.waitAsync'],
+      ['worker/idle', 'bare MessagePort, long-lived'],
+    ],
+    bar: { atMost: 1.25 },
+  },
+  {
+    id: 'worker-idle-others',
+    text: 'the same, against the fastest of all other libraries and the platform',
+    what: ['worker/idle', "ctx.signal, 'abort' listener"],
+    against: [
+      ['worker/idle', 'transferableAbortSignal'],
+      ['worker/idle', 'Comlink, handler by hand'],
+    ],
+    bar: { atMost: 1 },
+  },
+  {
+    id: 'worker-call',
+    text: "a call to a worker with a context, against Comlink's without",
+    what: ['worker/call', 'with a context'],
+    against: [['worker/call', 'Comlink, without a context']],
+    bar: { atMost: 1.25 },
+  },
+  {
+    id: 'pool-piscina',
+    text: "next job on the same worker after a cancel, against the fastest pool's own abort",
+    what: ['pool/next', 'ctxbridge/worker'],
+    against: [
+      ['pool/next', 'piscina, its own abort'],
+      ['pool/next', 'tinypool, its own abort'],
+    ],
+    bar: { times: 50 },
+  },
+  {
+    id: 'websocket-cancel',
+    text: "cancel to a handler's observer in another process, against a bare ws frame",
+    what: ['websocket/cancel', 'ctxbridge/websocket, afterFunc'],
+    against: [['websocket/cancel', 'bare ws frame of the same size']],
+    bar: { atMost: 1.2 },
+  },
+  {
+    id: 'websocket-parent',
+    text: 'end 10,000 calls under one parent, against as many bare ws frames',
+    what: ['websocket/storm', 'all under one parent'],
+    against: [['websocket/storm', 'as many bare ws frames']],
+    bar: { times: 10 },
+  },
+  {
+    id: 'websocket-unrelated',
+    text: 'end 10,000 unrelated calls in one turn, against as many bare ws frames',
+    what: ['websocket/storm', 'all unrelated'],
+    against: [['websocket/storm', 'as many bare ws frames']],
+    bar: { times: 3 },
+  },
+  {
+    id: 'websocket-call',
+    text: 'a call without arguments and result, against an echo by bare ws and msgpackr',
+    what: ['websocket/call', 'ctxbridge/websocket'],
+    against: [['websocket/call', 'bare ws with msgpackr, echo']],
+    bar: { atMost: 1.5 },
+  },
+  {
+    id: 'websocket-memory',
+    text: 'memory of an open call, both sides together',
+    what: ['websocket/memory', 'an open call, both sides'],
+    bar: { atMost: 1024 },
+    unit: 'B',
+  },
+  {
     id: 'cancel',
     text: "make and end a context, against Go's WithCancel",
     what: ['core/cancel', 'using ctx = withCancel(p)'],

@@ -1,6 +1,7 @@
 /** All that there is to measure, in the order of the report. */
 import type { ClockResult, Contender, CurveSuite, Suite } from '../harness/model.ts'
 import { coreSuites } from './core.ts'
+import { scaleCurves } from './scale.ts'
 import { threadSuites } from './thread.ts'
 import { processClock, websocketSuites } from './websocket.ts'
 import { workerClock, workerSuites } from './worker.ts'
@@ -23,7 +24,7 @@ async function together(parts: readonly { contenders(): Promise<readonly Contend
 }
 
 export function allCurves(): readonly CurveSuite[] {
-  return []
+  return scaleCurves
 }
 
 /** How far the clocks of the two sides of each boundary are apart. */

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
-import { background, type CancelableContext, withCancel, withTimeout } from 'ctxbridge'
+import { afterFunc, background, type CancelableContext, type Context, withCancel, withTimeout } from 'ctxbridge'
 import { connect, serve, wrap } from 'ctxbridge/websocket'
 import { pack, unpack } from 'msgpackr'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -86,7 +86,7 @@ async function cancelSize(it: Far): Promise<number> {
   return after - before - 6
 }
 
-async function ours(hops: 1 | 2): Promise<Near> {
+async function ours(hops: 1 | 2, method: 'watch' | 'func' = 'watch'): Promise<Near> {
   const service = await far()
   const gateway = hops === 2 ? await far(service.ports) : undefined
   const connection = await connect(urlOf((gateway ?? service).ports.link))
@@ -95,7 +95,7 @@ async function ours(hops: 1 | 2): Promise<Near> {
     reports: service.reports,
     arm() {
       const ctx = withCancel(background())
-      const call = remote.watch(ctx).catch((error: unknown) => {
+      const call = remote[method](ctx).catch((error: unknown) => {
         if (error !== ctx.err()) service.reports.fail(error as Error)
       })
       return (cause) => {
@@ -168,11 +168,12 @@ const carries = { name: 'AbortError', cause: 'proof' }
 const cancel: Suite = {
   id: 'websocket/cancel',
   title: 'Cancel to another process',
-  about: "From cancel() until an 'abort' listener of the handler's context runs in another process; loopback.",
+  about: "From cancel() until an observer of the handler's context runs in another process; loopback.",
   unit: 'ns',
   sample: 'event',
   contenders: () => [
-    latency({ name: 'ctxbridge/websocket', kind: 'ours', carries, start: () => ours(1) }),
+    latency({ name: 'ctxbridge/websocket, afterFunc', kind: 'ours', carries, start: () => ours(1, 'func') }),
+    latency({ name: "ctxbridge/websocket, 'abort' listener", kind: 'ours', note: 'an AbortController is made and aborted', carries, start: () => ours(1) }),
     latency({ name: 'bare ws frame of the same size', kind: 'limit', start: () => bareWs(1) }),
     latency({ name: 'bare TCP', kind: 'limit', start: bareTcp }),
     latency({ name: 'fetch abort', kind: 'platform', note: "until the server's response closes: the connection is lost", start: fetchAbort }),
@@ -335,7 +336,7 @@ const openCalls = 5_000
 const memory: Suite = {
   id: 'websocket/memory',
   title: 'Memory of an open call',
-  about: 'Heap bytes of caller and handler together, both in this process; the promise of the caller and that of the handler are in it.',
+  about: 'Heap bytes of caller and handler together, both in this process; the promise of the caller, that of the handler, and the afterFunc of the handler are in it.',
   unit: 'bytes',
   sample: 'mean',
   rounds: 4,
@@ -349,15 +350,16 @@ const memory: Suite = {
         let running = 0
         let all = (): void => {}
         const methods = {
-          hold: () => {
+          // It ends with its context: a cancelled call counts until its handler has finished.
+          hold(ctx: Context) {
             if (++running === openCalls) all()
-            return new Promise(() => {})
+            return new Promise<void>((resolve) => afterFunc(ctx, resolve))
           },
         }
-        const service = serve(server, methods, { limits: { maxCalls: 2 * openCalls } })
+        const service = serve(server, methods, { limits: { maxCalls: 3 * openCalls } })
         await once(server, 'listening')
         const connection = await connect(urlOf((server.address() as { port: number }).port))
-        const remote = wrap<typeof methods>(connection) as unknown as { hold(ctx: CancelableContext): Promise<unknown> }
+        const remote = wrap<typeof methods>(connection)
         const one = async (): Promise<number> => {
           running = 0
           const ctx = withCancel(background())
@@ -371,7 +373,11 @@ const memory: Suite = {
           const used = process.memoryUsage().heapUsed - before
           const settled = Promise.allSettled(calls)
           ctx.cancel()
-          must((await settled).every(({ status }) => status === 'rejected'), 'every call ended')
+          must(
+            (await settled).every(({ status }) => status === 'rejected'),
+            'every call ended',
+          )
+          while (service.stats().handlers > 0) await new Promise((resolve) => setImmediate(resolve))
           return used / openCalls
         }
         return {

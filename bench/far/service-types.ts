@@ -15,6 +15,8 @@ export type ToProcess = { readonly ask: 'clock' | 'bytes' } | { readonly expect:
 export interface Served {
   /** Reports the end of its context. */
   watch(ctx: Context): void
+  /** The same, by afterFunc. */
+  func(ctx: Context): void
   /** One of many: only the last end is reported. */
   one(ctx: Context): void
   nothing(ctx: Context): number

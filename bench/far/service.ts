@@ -5,7 +5,7 @@
 import { createServer as createHttpServer } from 'node:http'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server } from 'node:net'
-import { cause, type Context } from 'ctxbridge'
+import { afterFunc, cause, type Context } from 'ctxbridge'
 import { connect, serve, wrap } from 'ctxbridge/websocket'
 import { pack, unpack } from 'msgpackr'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -51,8 +51,17 @@ const methods: Served =
           ready()
           return ctx.done.then(() => undefined)
         },
+        func(ctx: Context): Promise<void> {
+          return new Promise((resolve) => {
+            afterFunc(ctx, () => {
+              seen(now(), ctx.err()?.name ?? 'none', String(cause(ctx)))
+              resolve()
+            })
+            ready()
+          })
+        },
         one(ctx: Context): Promise<void> {
-          ctx.signal.addEventListener('abort', countDown, { once: true })
+          afterFunc(ctx, countDown)
           if (++opened === expected) {
             opened = 0
             ready()
@@ -63,6 +72,7 @@ const methods: Served =
       }
     : {
         watch: (ctx: Context) => next.watch(ctx),
+        func: (ctx: Context) => next.func(ctx),
         one: (ctx: Context) => next.one(ctx),
         nothing: (ctx: Context) => next.nothing(ctx) as unknown as number,
       }

@@ -3,7 +3,8 @@
  *
  * All are set up and proven first. Then come rounds: in each, every contender takes its samples once, in an order that is random for
  * each round. What the machine does meanwhile, and what the runtime learns as it goes, meets all of them alike. The first rounds warm
- * up and are not counted. Before each turn the heap is collected, so that nobody pays for the garbage of another.
+ * up and are not counted. Before each turn the young part of the heap is collected, so that nobody pays for the garbage of another; not all of it,
+ * since that takes with it what the runtime has learnt.
  */
 import { PerformanceObserver } from 'node:perf_hooks'
 import type { Contender, CurveResult, CurveSuite, Recorder, Result, Started, Suite, SuiteResult } from './model.ts'
@@ -53,6 +54,10 @@ class Collector {
   }
 }
 
+function collectYoung(): void {
+  ;(globalThis.gc as ((options: { type: 'minor' }) => void) | undefined)?.({ type: 'minor' })
+}
+
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
@@ -94,7 +99,7 @@ export async function measure(
 }
 
 async function takeTurn(one: Running, collector: Collector, counts: boolean): Promise<void> {
-  globalThis.gc?.()
+  collectYoung()
   await collector.take()
   const record: Recorder = counts ? (value) => one.samples.record(value) : () => {}
   const before = performance.now()
