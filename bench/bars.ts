@@ -4,7 +4,7 @@ import type { BarResult, SuiteResult } from './harness/model.ts'
 /** One result: the suite's id and the contender's name. */
 type Place = readonly [suite: string, name: string]
 
-interface Bar {
+export interface Bar {
   readonly id: string
   readonly text: string
   readonly what: Place
@@ -124,7 +124,13 @@ export const bars: readonly Bar[] = [
     against: [['core/signal', 'AbortSignal.any([p, AbortSignal.timeout(ms)])']],
     bar: { times: 3 },
   },
-  { id: 'bytes', text: 'bytes of a live, unobserved context', what: ['core/bytes', 'withCancel(p)'], bar: { atMost: 120 }, unit: 'B' },
+  {
+    id: 'bytes',
+    text: 'bytes of a live, unobserved context',
+    what: ['core/bytes', 'withCancel(p)'],
+    bar: { atMost: 120 },
+    unit: 'B',
+  },
   {
     id: 'lookup',
     text: "look up a value 100 bindings deep, against Go's",

@@ -19,7 +19,9 @@ export function allSuites(extra: readonly Extra[]): Suite[] {
   })
 }
 
-async function together(parts: readonly { contenders(): Promise<readonly Contender[]> | readonly Contender[] }[]): Promise<Contender[]> {
+async function together(
+  parts: readonly { contenders(): Promise<readonly Contender[]> | readonly Contender[] }[],
+): Promise<Contender[]> {
   return (await Promise.all(parts.map((part) => part.contenders()))).flat()
 }
 

@@ -19,7 +19,10 @@ function build(): string {
   const folder = mkdtempSync(join(tmpdir(), 'ctxbridge-bench-'))
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   built = join(folder, 'bench')
-  execFileSync('go', ['build', '-o', built, '.'], { cwd: fileURLToPath(projectFile('bench/go/')), stdio: ['ignore', 'ignore', 'inherit'] })
+  execFileSync('go', ['build', '-o', built, '.'], {
+    cwd: fileURLToPath(projectFile('bench/go/')),
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   return built
 }
 

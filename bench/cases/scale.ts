@@ -59,7 +59,10 @@ const cancel: CurveSuite = {
       points: powers(1_000_000),
       measure(n) {
         const [parent, children] = widths(n, false)
-        const time = once(() => parent.cancel, () => widths(1, false)[0].cancel)
+        const time = once(
+          () => parent.cancel,
+          () => widths(1, false)[0].cancel,
+        )
         must(children.at(-1)?.err() !== undefined, 'the last child had ended')
         return time
       },
@@ -69,7 +72,10 @@ const cancel: CurveSuite = {
       points: powers(1_000_000),
       measure(n) {
         const [top, last] = chain(n)
-        const time = once(() => top.cancel, () => chain(1)[0].cancel)
+        const time = once(
+          () => top.cancel,
+          () => chain(1)[0].cancel,
+        )
         must(last.err() !== undefined, 'the last of the chain had ended')
         return time
       },
@@ -79,7 +85,10 @@ const cancel: CurveSuite = {
       points: powers(100_000),
       async measure(n) {
         const [parent, children] = widths(n, true)
-        const time = once(() => parent.cancel, () => widths(1, true)[0].cancel)
+        const time = once(
+          () => parent.cancel,
+          () => widths(1, true)[0].cancel,
+        )
         must(children.at(-1)?.err() !== undefined, 'the last child had ended')
         await new Promise((resolve) => setImmediate(resolve))
         return time
@@ -112,7 +121,10 @@ const look: CurveSuite = {
           must(ctx.err() === undefined, 'it was live')
         }
         const short = look(chain(1)[1])
-        return once(() => elsewhere(look(last)), () => elsewhere(short))
+        return once(
+          () => elsewhere(look(last)),
+          () => elsewhere(short),
+        )
       },
     },
     {
@@ -164,7 +176,8 @@ const timers: CurveSuite = {
 const exported: CurveSuite = {
   id: 'scale/exports',
   title: 'Export to a worker, by how many there are',
-  about: 'For each of n contexts: its share of the time to export all, and of the time to end all after. In one turn of the event loop.',
+  about:
+    'For each of n contexts: its share of the time to export all, and of the time to end all after. In one turn of the event loop.',
   unit: 'ns',
   axis: 'exports',
   lines: (['export', 'end'] as const).map((what) => ({
@@ -195,7 +208,8 @@ function bound(it: ReturnType<typeof link>): { export: (ctx: Context) => void } 
 const calls: CurveSuite = {
   id: 'scale/calls',
   title: 'Calls to a worker, by how many run at once',
-  about: 'For each of n calls, each with a context of its own, all made in one turn: its share of the time until all have resolved.',
+  about:
+    'For each of n calls, each with a context of its own, all made in one turn: its share of the time until all have resolved.',
   unit: 'ns',
   axis: 'calls at once',
   lines: [

@@ -131,7 +131,8 @@ function lateWorker(name: string, how: How): Contender {
 const deadline: Suite = {
   id: 'deadline/late',
   title: 'How late a deadline is',
-  about: 'From the instant of the deadline, 15 to 18 ms after it was set, until it is seen. Never early: a sample below zero would fail the run.',
+  about:
+    'From the instant of the deadline, 15 to 18 ms after it was set, until it is seen. Never early: a sample below zero would fail the run.',
   unit: 'ns',
   sample: 'event',
   rounds: 6,

@@ -26,7 +26,9 @@ export interface Far {
 }
 
 export async function far(upstream?: Ports): Promise<Far> {
-  const child: ChildProcess = fork(farProgram('service'), upstream === undefined ? [] : [JSON.stringify(upstream)], { execArgv: [] })
+  const child: ChildProcess = fork(farProgram('service'), upstream === undefined ? [] : [JSON.stringify(upstream)], {
+    execArgv: [],
+  })
   const reports = new Reports()
   const exited = once(child, 'exit')
   let closing = false
@@ -173,10 +175,21 @@ const cancel: Suite = {
   sample: 'event',
   contenders: () => [
     latency({ name: 'ctxbridge/websocket, afterFunc', kind: 'ours', carries, start: () => ours(1, 'func') }),
-    latency({ name: "ctxbridge/websocket, 'abort' listener", kind: 'ours', note: 'an AbortController is made and aborted', carries, start: () => ours(1) }),
+    latency({
+      name: "ctxbridge/websocket, 'abort' listener",
+      kind: 'ours',
+      note: 'an AbortController is made and aborted',
+      carries,
+      start: () => ours(1),
+    }),
     latency({ name: 'bare ws frame of the same size', kind: 'limit', start: () => bareWs(1) }),
     latency({ name: 'bare TCP', kind: 'limit', start: bareTcp }),
-    latency({ name: 'fetch abort', kind: 'platform', note: "until the server's response closes: the connection is lost", start: fetchAbort }),
+    latency({
+      name: 'fetch abort',
+      kind: 'platform',
+      note: "until the server's response closes: the connection is lost",
+      start: fetchAbort,
+    }),
   ],
 }
 
@@ -336,7 +349,8 @@ const openCalls = 5_000
 const memory: Suite = {
   id: 'websocket/memory',
   title: 'Memory of an open call',
-  about: 'Heap bytes of caller and handler together, both in this process; the promise of the caller, that of the handler, and the afterFunc of the handler are in it.',
+  about:
+    'Heap bytes of caller and handler together, both in this process; the promise of the caller, that of the handler, and the afterFunc of the handler are in it.',
   unit: 'bytes',
   sample: 'mean',
   rounds: 4,

@@ -192,7 +192,11 @@ const blocked: Suite = {
   contenders: () => [
     ours('sleepSync', 'sleepSync(ctx, ms)'),
     latency({ name: 'bare Atomics.wait', kind: 'limit', start: bare('atomics-wait', storeAndNotify) }),
-    { name: 'transferableAbortSignal', kind: 'platform', cannot: 'It tells by a message, which a blocked thread does not receive.' },
+    {
+      name: 'transferableAbortSignal',
+      kind: 'platform',
+      cannot: 'It tells by a message, which a blocked thread does not receive.',
+    },
   ],
 }
 

@@ -87,7 +87,8 @@ serve(linkServer, methods, { limits: { maxCalls: 20_000 } })
 // Text asks for an echo of msgpack; a binary frame is the event.
 const wsServer = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false })
 wsServer.on('connection', (socket) => {
-  const forward = upstream === undefined ? undefined : new WebSocket(`ws://127.0.0.1:${upstream.ws}`, { perMessageDeflate: false })
+  const forward =
+    upstream === undefined ? undefined : new WebSocket(`ws://127.0.0.1:${upstream.ws}`, { perMessageDeflate: false })
   socket.on('message', (data: Buffer, isBinary) => {
     if (forward !== undefined) forward.send(data, { binary: isBinary })
     else if (!isBinary) ready()

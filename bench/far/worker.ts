@@ -96,7 +96,9 @@ if (role === 'ctxbridge') {
   })
 } else if (role === 'wait-async') {
   onOrder(() => {
-    const { waitAsync } = Atomics as unknown as { waitAsync(words: Int32Array, index: number, value: number): { value: Promise<string> } }
+    const { waitAsync } = Atomics as unknown as {
+      waitAsync(words: Int32Array, index: number, value: number): { value: Promise<string> }
+    }
     void waitAsync(words, 0, 0).value.then(() => {
       seen()
       Atomics.store(words, 0, 0)

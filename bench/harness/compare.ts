@@ -22,7 +22,8 @@ export function compare(before: readonly number[], after: readonly number[]): Co
   const ratio = median(after) / median(before)
   const p = mannWhitney(before, after)
   // With fewer, not even rounds that lie wholly apart would count.
-  if (before.length + after.length < 8 || Math.min(before.length, after.length) < 4) return { ratio, p, verdict: 'too few rounds' }
+  if (before.length + after.length < 8 || Math.min(before.length, after.length) < 4)
+    return { ratio, p, verdict: 'too few rounds' }
   if (p >= significance || Math.abs(Math.log(ratio)) < Math.log(1 + noticeable)) return { ratio, p, verdict: 'same' }
   return { ratio, p, verdict: ratio < 1 ? 'faster' : 'slower' }
 }

@@ -56,7 +56,11 @@ export interface CurveSuite {
   readonly unit: Unit
   /** What is counted along the axis. */
   readonly axis: string
-  readonly lines: readonly { readonly name: string; readonly points: readonly number[]; measure(n: number): Promise<number> | number }[]
+  readonly lines: readonly {
+    readonly name: string
+    readonly points: readonly number[]
+    measure(n: number): Promise<number> | number
+  }[]
 }
 
 export interface Percentiles {
@@ -106,7 +110,11 @@ export interface CurveResult {
   readonly about: string
   readonly unit: Unit
   readonly axis: string
-  readonly lines: readonly { readonly name: string; readonly points: readonly (readonly [n: number, value: number])[]; readonly growth: string }[]
+  readonly lines: readonly {
+    readonly name: string
+    readonly points: readonly (readonly [n: number, value: number])[]
+    readonly growth: string
+  }[]
 }
 
 export interface BarResult {

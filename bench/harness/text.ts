@@ -4,7 +4,12 @@ import type { Unit } from './model.ts'
 /** Three figures, and the unit that fits: `1.23 us`, `45.6 ms`, `1,024 B`. */
 export function show(value: number | undefined, unit: Unit): string {
   if (value === undefined || Number.isNaN(value)) return '-'
-  if (unit === 'bytes') return value < 10_000 ? `${figures(value)} B` : value < 1e7 ? `${figures(value / 1024)} KiB` : `${figures(value / 1_048_576)} MiB`
+  if (unit === 'bytes')
+    return value < 10_000
+      ? `${figures(value)} B`
+      : value < 1e7
+        ? `${figures(value / 1024)} KiB`
+        : `${figures(value / 1_048_576)} MiB`
   if (value < 1_000) return `${figures(value)} ns`
   if (value < 1e6) return `${figures(value / 1e3)} us`
   if (value < 1e9) return `${figures(value / 1e6)} ms`
@@ -29,4 +34,9 @@ export function table(rows: readonly (readonly string[])[]): string {
         .trimEnd(),
     )
     .join('\n')
+}
+
+/** Text for HTML, also within attributes. */
+export function escape(text: string): string {
+  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)
 }
