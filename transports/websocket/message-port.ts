@@ -69,9 +69,8 @@ async function open(
   const closed = new Promise<LinkLostError>((resolve) => (over = resolve))
   const post = (message: Partial<Envelope>, transfer: readonly unknown[]): void =>
     endpoint.postMessage({ ctxbridge: 'link', ...message }, transfer as never)
-  let stop: (() => void) | undefined
   const leave = (reason: string): void => {
-    stop?.()
+    stop()
     // When whoever closed it is through with that.
     queueMicrotask(() => link.lost(new LinkLostError(reason)))
   }
@@ -86,7 +85,7 @@ async function open(
   }
   const link: Link = makeLink(channel, options, methods, undefined, { onOpen: greeted, onClose: over })
   const longest = maxMessageOf(options)
-  stop = listenTo(
+  const stop = listenTo(
     endpoint,
     (data) => {
       if (!isEnvelope(data)) return
