@@ -17,6 +17,7 @@ export default defineConfig({
       { find: /^ctxbridge$/, replacement: dist('lib/index.js') },
       { find: /^ctxbridge\/websocket$/, replacement: dist('transports/websocket/browser.js') },
       { find: /^ctxbridge\/worker$/, replacement: dist('transports/worker/index.js') },
+      { find: /^ctxbridge\/comlink$/, replacement: dist('transports/worker/install.js') },
     ],
   },
   optimizeDeps: { include: ['comlink', 'msgpackr'] },

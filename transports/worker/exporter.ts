@@ -182,6 +182,19 @@ export class Exporter {
     return exporter
   }
 
+  /** One context, to whoever gets the message that this goes in: whose import closes the channel when it is through. No channel for one that has ended, or never will. */
+  static alone(ctx: Context, reportValue: ReportValue): { readonly handle: ContextHandle; readonly attach?: Attach } {
+    const exporter: Exporter = new Exporter(reportValue, () => exporter.close(), true, false)
+    const { handle } = exporter.#grant(ctx)
+    if (handle.slot === undefined && handle.told === undefined) {
+      exporter.close()
+      return { handle }
+    }
+    const chunks = exporter.#table?.chunks() ?? []
+    const port = exporter.#other as MessagePort
+    return { handle, attach: { ctxbridge: 'attach', version: VERSION, table: tableId, link: exporter.#link, chunks, port } }
+  }
+
   /** To all workers that may get a handle of it, whichever they are: each is sent what it needs along with the handle, and `Grant.release` gives it back. */
   static toAnybody(reportValue: ReportValue): Exporter {
     return new Exporter(reportValue, () => undefined, true, true)

@@ -25,6 +25,9 @@ export interface PiscinaPool {
  * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by piscina, which terminates its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause.
  *
+ * A job that never starts stays in the pool's queue until its turn, which takes no time then. So end a pool by `close()`: `destroy()` makes piscina emit
+ * an error for each job that it has begun to hand out.
+ *
  * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`).
  *
  * @throws TypeError when `pool` is no pool, `ctx` no context, or `grace` no time

@@ -7,16 +7,15 @@
  */
 
 import { listen } from '../../lib/boundary.ts'
-import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
+import type { CancelableContext, Context } from '../../lib/context.ts'
 import { BridgeError, withoutStack } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
-import { decodeValues } from '../../lib/wire/values.ts'
 import { Exporter } from './exporter.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { warn } from './host.ts'
-import { Importer, importEnded, refused } from './importer.ts'
+import { baseOf, Importer, importEnded, refused } from './importer.ts'
 import { channelOf, VERSION } from './messages.ts'
 
 export interface RunOptions {
@@ -174,10 +173,7 @@ function isEnvelope(value: unknown): value is Envelope {
 function importFrom({ handle, chunks }: Envelope, keys: readonly Key<unknown>[]): CancelableContext {
   const parsed = isHandle(handle) ? parseHandle(handle) : undefined
   if (parsed === undefined) return refused('it is damaged, or of another version')
-  const { bindings } = decodeValues(parsed.values, keys, (error, key) =>
-    warn(`The value of the portable key ${named(key)} was not received: ${String(error)}`),
-  )
-  const base = bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), background())
+  const base = baseOf(parsed, keys)
   if (parsed.end !== undefined) return importEnded(parsed.end, base)
   const { table, link } = parsed
   const name = channelOf(table, link)

@@ -1,0 +1,164 @@
+/** The bars that the project has set itself: each compares two things that were measured in the same run. */
+import type { BarResult, SuiteResult } from './harness/model.ts'
+
+/** One result: the suite's id and the contender's name. */
+type Place = readonly [suite: string, name: string]
+
+export interface Bar {
+  readonly id: string
+  readonly text: string
+  readonly what: Place
+  /** What it is held against; the best of several. Left out where the bar is an absolute number. */
+  readonly against?: readonly Place[]
+  /** `atMost`: what / against; `times`: against / what is at least so much. */
+  readonly bar: { readonly atMost: number } | { readonly times: number }
+  readonly unit?: string
+  readonly reason?: string
+}
+
+export const bars: readonly Bar[] = [
+  {
+    id: 'worker-busy',
+    text: 'cancel to an err() loop in a busy worker, against a bare Atomics flag',
+    what: ['worker/busy', 'ctx.err()'],
+    against: [['worker/busy', 'bare Atomics flag']],
+    bar: { atMost: 2 },
+  },
+  {
+    id: 'worker-idle',
+    text: "cancel to an 'abort' listener in an idle worker, against the best bare primitive",
+    what: ['worker/idle', "ctx.signal, 'abort' listener"],
+    against: [
+      ['worker/idle', 'bare Atomics.waitAsync'],
+      ['worker/idle', 'bare MessagePort, long-lived'],
+    ],
+    bar: { atMost: 1.25 },
+  },
+  {
+    id: 'worker-idle-others',
+    text: 'the same, against the fastest of all other libraries and the platform',
+    what: ['worker/idle', "ctx.signal, 'abort' listener"],
+    against: [
+      ['worker/idle', 'transferableAbortSignal'],
+      ['worker/idle', 'Comlink, handler by hand'],
+    ],
+    bar: { atMost: 1 },
+  },
+  {
+    id: 'worker-call',
+    text: "a call to a worker with a context, against Comlink's without",
+    what: ['worker/call', 'with a context'],
+    against: [['worker/call', 'Comlink, without a context']],
+    bar: { atMost: 1.25 },
+  },
+  {
+    id: 'pool-piscina',
+    text: "next job on the same worker after a cancel, against the fastest pool's own abort",
+    what: ['pool/next', 'ctxbridge/worker'],
+    against: [
+      ['pool/next', 'piscina, its own abort'],
+      ['pool/next', 'tinypool, its own abort'],
+    ],
+    bar: { times: 50 },
+  },
+  {
+    id: 'websocket-cancel',
+    text: "cancel to a handler's observer in another process, against a bare ws frame",
+    what: ['websocket/cancel', 'ctxbridge/websocket, afterFunc'],
+    against: [['websocket/cancel', 'bare ws frame of the same size']],
+    bar: { atMost: 1.2 },
+  },
+  {
+    id: 'websocket-parent',
+    text: 'end 10,000 calls under one parent, against as many bare ws frames',
+    what: ['websocket/storm', 'all under one parent'],
+    against: [['websocket/storm', 'as many bare ws frames']],
+    bar: { times: 10 },
+  },
+  {
+    id: 'websocket-unrelated',
+    text: 'end 10,000 unrelated calls in one turn, against as many bare ws frames',
+    what: ['websocket/storm', 'all unrelated'],
+    against: [['websocket/storm', 'as many bare ws frames']],
+    bar: { times: 3 },
+  },
+  {
+    id: 'websocket-call',
+    text: 'a call without arguments and result, against an echo by bare ws and msgpackr',
+    what: ['websocket/call', 'ctxbridge/websocket'],
+    against: [['websocket/call', 'bare ws with msgpackr, echo']],
+    bar: { atMost: 1.5 },
+  },
+  {
+    id: 'websocket-memory',
+    text: 'memory of an open call, both sides together',
+    what: ['websocket/memory', 'an open call, both sides'],
+    bar: { atMost: 1024 },
+    unit: 'B',
+  },
+  {
+    id: 'cancel',
+    text: "make and end a context, against Go's WithCancel",
+    what: ['core/cancel', 'using ctx = withCancel(p)'],
+    against: [['core/cancel', "Go's WithCancel"]],
+    bar: { times: 8 },
+  },
+  {
+    id: 'timeout',
+    text: "make and end a timeout, against Go's WithTimeout",
+    what: ['core/timeout', 'using ctx = withTimeout(p, ms)'],
+    against: [['core/timeout', "Go's WithTimeout"]],
+    bar: { times: 5 },
+  },
+  {
+    id: 'children',
+    text: "end 1,000 unobserved children, against Go's",
+    what: ['core/children', 'cancel()'],
+    against: [['core/children', "Go's cancel()"]],
+    bar: { times: 20 },
+  },
+  {
+    id: 'signal',
+    text: 'timeout with a listener on its signal, against AbortSignal.any with AbortSignal.timeout',
+    what: ['core/signal', 'withTimeout(p, ms).signal'],
+    against: [['core/signal', 'AbortSignal.any([p, AbortSignal.timeout(ms)])']],
+    bar: { times: 3 },
+  },
+  {
+    id: 'bytes',
+    text: 'bytes of a live, unobserved context',
+    what: ['core/bytes', 'withCancel(p)'],
+    bar: { atMost: 120 },
+    unit: 'B',
+  },
+  {
+    id: 'lookup',
+    text: "look up a value 100 bindings deep, against Go's",
+    what: ['core/lookup-100', 'ctx.value(key)'],
+    against: [['core/lookup-100', "Go's ctx.Value(key)"]],
+    bar: { times: 3 },
+  },
+]
+
+export function judge(suites: readonly SuiteResult[], all: readonly Bar[] = bars): BarResult[] {
+  const valueOf = ([suite, name]: Place): number | undefined =>
+    suites.find(({ id }) => id === suite)?.results.find((result) => result.name === name)?.p50
+  const result: BarResult[] = []
+  for (const { id, text, what, against, bar, unit = 'x', reason } of all) {
+    // What was not asked for is not spoken of.
+    if (!suites.some((suite) => suite.id === what[0])) continue
+    const mine = valueOf(what)
+    const others = against?.map(valueOf).filter((value) => value !== undefined)
+    const least = others === undefined ? 1 : others.length === 0 ? undefined : Math.min(...others)
+    const [wanted, atMost] = 'atMost' in bar ? [bar.atMost, true] : [bar.times, false]
+    const words = `${atMost ? 'at most' : 'at least'} ${wanted}${unit === 'x' ? 'x' : ` ${unit}`}`
+    if (mine === undefined || least === undefined) {
+      result.push({ id, text, bar: words })
+      continue
+    }
+    const measured = atMost ? mine / least : least / mine
+    const met = atMost ? measured <= wanted : measured >= wanted
+    result.push({ id, text, bar: words, measured, met, ...(!met && reason !== undefined && { reason }) })
+  }
+  return result
+}

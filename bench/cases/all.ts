@@ -1,0 +1,35 @@
+/** All that there is to measure, in the order of the report. */
+import type { ClockResult, Contender, CurveSuite, Suite } from '../harness/model.ts'
+import { coreSuites } from './core.ts'
+import { scaleCurves } from './scale.ts'
+import { threadSuites } from './thread.ts'
+import { processClock, websocketSuites } from './websocket.ts'
+import { workerClock, workerSuites } from './worker.ts'
+
+/** Contenders of other libraries, for a suite of ours; or a suite where there is none of that id. */
+export interface Extra {
+  readonly suite: string
+  contenders(): Promise<readonly Contender[]> | readonly Contender[]
+}
+
+export function allSuites(extra: readonly Extra[]): Suite[] {
+  return [...threadSuites, ...workerSuites, ...websocketSuites, ...coreSuites].map((suite) => {
+    const more = extra.filter((one) => one.suite === suite.id)
+    return more.length === 0 ? suite : { ...suite, contenders: async () => together([suite, ...more]) }
+  })
+}
+
+async function together(
+  parts: readonly { contenders(): Promise<readonly Contender[]> | readonly Contender[] }[],
+): Promise<Contender[]> {
+  return (await Promise.all(parts.map((part) => part.contenders()))).flat()
+}
+
+export function allCurves(): readonly CurveSuite[] {
+  return scaleCurves
+}
+
+/** How far the clocks of the two sides of each boundary are apart. */
+export async function clocks(): Promise<ClockResult[]> {
+  return [await workerClock(), await processClock()]
+}

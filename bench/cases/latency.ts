@@ -1,0 +1,76 @@
+/**
+ * How long until the other side sees it. One event at a time: the far side says that it is ready, some random time passes, the near side
+ * reads the clock and acts, the far side reads the same clock as the first thing it does when it sees it.
+ *
+ * Events of this kind cannot queue, so no stall hides behind an earlier one; one that comes between the two readings is in the sample. What
+ * happens when events keep coming while one is late is another question, which the suites of id `rate/...` ask: there each event has its
+ * instant in a schedule made beforehand, and counts from that instant, also when the near side itself was too late to begin it.
+ */
+import { now } from '../harness/clock.ts'
+import type { Contender, Kind, Started } from '../harness/model.ts'
+import type { Reports, Seen } from '../harness/reports.ts'
+
+/** One side that acts, set up. */
+export interface Near {
+  readonly reports: Reports
+  /** Makes the far side wait for the next event; returns what causes it. */
+  arm(): Promise<Act> | Act
+  close?(): Promise<void> | void
+}
+
+/** Causes the event, with a cause where it carries one. Anything that it returns is awaited after the far side has seen it. */
+export type Act = (cause: string) => unknown
+
+interface Latency {
+  readonly name: string
+  readonly kind: Kind
+  readonly note?: string
+  /** What the proof must find: the error's name and its cause, or undefined where the way carries none. */
+  readonly carries?: { readonly name?: string; readonly cause?: string }
+  readonly samples?: number
+  readonly start: () => Promise<Near> | Near
+}
+
+/** us between ready and act, at least and at most: random, so that no period of either side is met in step. */
+const [leastPause, mostPause] = [60, 260]
+
+export function pause(least = leastPause, most = mostPause): void {
+  const until = now() + 1_000 * (least + Math.random() * (most - least))
+  while (now() < until);
+}
+
+export function latency({ name, kind, note, carries = {}, samples = 250, start }: Latency): Contender {
+  return {
+    name,
+    kind,
+    ...(note !== undefined && { note }),
+    async start(): Promise<Started> {
+      const near = await start()
+      const one = async (cause: string): Promise<[latency: number, seen: Seen]> => {
+        const act = await near.arm()
+        await near.reports.ready()
+        pause()
+        const before = now()
+        const outcome = act(cause)
+        const seen = await near.reports.seen()
+        await outcome
+        return [seen.at - before, seen]
+      }
+      return {
+        async prove() {
+          const [time, seen] = await one('proof')
+          if (time <= 0) throw new Error(`It was seen ${-time} ns before it happened.`)
+          for (const what of ['name', 'cause'] as const) {
+            if (carries[what] !== undefined && seen[what] !== carries[what])
+              throw new Error(`The far side saw the ${what} ${seen[what]} and not ${carries[what]}.`)
+          }
+          return seen.name === undefined ? 'seen; it carries no error' : `seen as ${seen.name}, cause: ${seen.cause ?? 'none'}`
+        },
+        async round(record) {
+          for (let i = 0; i < samples; i++) record((await one(''))[0])
+        },
+        close: () => near.close?.(),
+      }
+    },
+  }
+}

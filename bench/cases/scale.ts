@@ -1,0 +1,235 @@
+/** How costs grow: with the width and the depth of a tree, its observers, what is exported, and the calls on a link. */
+import { afterFunc, background, type CancelableContext, type Context, withCancel, withTimeout } from 'ctxbridge'
+import { wrap, link } from 'ctxbridge/worker'
+import { now } from '../harness/clock.ts'
+import type { CurveSuite } from '../harness/model.ts'
+import { must } from './cost.ts'
+import { far } from './worker.ts'
+import type { Jobs } from '../far/worker-jobs.ts'
+
+const powers = (last: number): number[] => Array.from({ length: Math.round(Math.log10(last)) + 1 }, (_, i) => 10 ** i)
+
+function widths(n: number, observe: boolean): [parent: CancelableContext, children: CancelableContext[]] {
+  const parent = withCancel(background())
+  const children: CancelableContext[] = []
+  for (let i = 0; i < n; i++) {
+    const child = withCancel(parent)
+    if (observe) afterFunc(child, () => {})
+    children.push(child)
+  }
+  return [parent, children]
+}
+
+function chain(n: number): [top: CancelableContext, last: Context] {
+  const top = withCancel(background())
+  let last = top
+  for (let i = 0; i < n; i++) last = withCancel(last)
+  return [top, last]
+}
+
+function timed(f: () => void): number {
+  const before = now()
+  f()
+  return now() - before
+}
+
+/** The median of some of a kind, for what can be done over and over on the same tree. */
+function often(f: () => void): number {
+  for (let i = 0; i < 2_000; i++) f()
+  const times = Array.from({ length: 201 }, () => timed(f))
+  return times.sort((a, b) => a - b)[100] ?? Number.NaN
+}
+
+/** A cost of something that can be done once only: its code is run on small trees before, so that it is not the compiler that is measured. */
+function once(prepare: () => () => void, warm: () => () => void): number {
+  for (let i = 0; i < 2_000; i++) warm()()
+  const act = prepare()
+  return timed(act)
+}
+
+const cancel: CurveSuite = {
+  id: 'scale/cancel',
+  title: 'One cancel, by the size of the tree below',
+  about: 'The cancel() of the top alone. Of unobserved contexts nothing is told until they look; observers are told one by one.',
+  unit: 'ns',
+  axis: 'contexts below',
+  lines: [
+    {
+      name: 'children, unobserved',
+      points: powers(1_000_000),
+      measure(n) {
+        const [parent, children] = widths(n, false)
+        const time = once(
+          () => parent.cancel,
+          () => widths(1, false)[0].cancel,
+        )
+        must(children.at(-1)?.err() !== undefined, 'the last child had ended')
+        return time
+      },
+    },
+    {
+      name: 'a chain, unobserved',
+      points: powers(1_000_000),
+      measure(n) {
+        const [top, last] = chain(n)
+        const time = once(
+          () => top.cancel,
+          () => chain(1)[0].cancel,
+        )
+        must(last.err() !== undefined, 'the last of the chain had ended')
+        return time
+      },
+    },
+    {
+      name: 'children, each with an afterFunc',
+      points: powers(100_000),
+      async measure(n) {
+        const [parent, children] = widths(n, true)
+        const time = once(
+          () => parent.cancel,
+          () => widths(1, true)[0].cancel,
+        )
+        must(children.at(-1)?.err() !== undefined, 'the last child had ended')
+        await new Promise((resolve) => setImmediate(resolve))
+        return time
+      },
+    },
+  ],
+}
+
+/** Ends something that has descendants, so that all others must ask upwards at their next look; then looks. */
+function elsewhere(look: () => void): () => void {
+  const other = withCancel(background())
+  withCancel(other)
+  other.cancel()
+  return look
+}
+
+const look: CurveSuite = {
+  id: 'scale/look',
+  title: 'One look at a context, by what is around it',
+  about: 'err() of one context: right after an end elsewhere, when it must ask upwards, and again, when it knows.',
+  unit: 'ns',
+  axis: 'contexts',
+  lines: [
+    {
+      name: 'first look, depth',
+      points: powers(1_000_000),
+      measure(n) {
+        const [, last] = chain(n)
+        const look = (ctx: Context) => () => {
+          must(ctx.err() === undefined, 'it was live')
+        }
+        const short = look(chain(1)[1])
+        return once(
+          () => elsewhere(look(last)),
+          () => elsewhere(short),
+        )
+      },
+    },
+    {
+      name: 'second look, depth',
+      points: powers(1_000_000),
+      measure(n) {
+        const [, last] = chain(n)
+        return often(() => must(last.err() === undefined, 'it was live'))
+      },
+    },
+    {
+      name: 'one more child beside n, made and ended',
+      points: powers(1_000_000),
+      measure(n) {
+        const [parent, children] = widths(n, false)
+        const time = often(() => withCancel(parent).cancel())
+        must(children.length === n, 'all were kept')
+        return time
+      },
+    },
+  ],
+}
+
+const timers: CurveSuite = {
+  id: 'scale/deadlines',
+  title: 'One more armed deadline, by how many there are',
+  about: 'withTimeout, an observer, and its end, beside n others that are armed. One timer of the host serves all.',
+  unit: 'ns',
+  axis: 'armed deadlines',
+  lines: [
+    {
+      name: 'made, observed and ended',
+      points: powers(100_000),
+      measure(n) {
+        const parent = withCancel(background())
+        for (let i = 0; i < n; i++) afterFunc(withTimeout(parent, 60_000 + Math.random() * 60_000), () => {})
+        const time = often(() => {
+          const ctx = withTimeout(parent, 90_000)
+          afterFunc(ctx, () => {})
+          ctx.cancel()
+        })
+        parent.cancel()
+        return time
+      },
+    },
+  ],
+}
+
+const exported: CurveSuite = {
+  id: 'scale/exports',
+  title: 'Export to a worker, by how many there are',
+  about:
+    'For each of n contexts: its share of the time to export all, and of the time to end all after. In one turn of the event loop.',
+  unit: 'ns',
+  axis: 'exports',
+  lines: (['export', 'end'] as const).map((what) => ({
+    name: what,
+    points: powers(100_000),
+    async measure(n: number) {
+      const it = far('ctxbridge')
+      try {
+        await wrap<Jobs>(it.worker).nothing(background())
+        const { export: send } = bound(link(it.worker))
+        const contexts = Array.from({ length: n }, () => withCancel(background()))
+        const sending = timed(() => contexts.forEach(send))
+        must(link(it.worker).stats().exports === n, 'all were exported')
+        const ending = timed(() => contexts.forEach((ctx) => ctx.cancel()))
+        must(link(it.worker).stats().exports === 0, 'nothing was left')
+        return (what === 'export' ? sending : ending) / n
+      } finally {
+        await it.close()
+      }
+    },
+  })),
+}
+
+function bound(it: ReturnType<typeof link>): { export: (ctx: Context) => void } {
+  return { export: (ctx) => void it.export(ctx) }
+}
+
+const calls: CurveSuite = {
+  id: 'scale/calls',
+  title: 'Calls to a worker, by how many run at once',
+  about:
+    'For each of n calls, each with a context of its own, all made in one turn: its share of the time until all have resolved.',
+  unit: 'ns',
+  axis: 'calls at once',
+  lines: [
+    {
+      name: 'worker',
+      points: powers(10_000),
+      async measure(n) {
+        const it = far('ctxbridge')
+        try {
+          const jobs = wrap<Jobs>(it.worker)
+          await jobs.nothing(background())
+          const before = now()
+          await Promise.all(Array.from({ length: n }, () => jobs.nothing(withCancel(background()))))
+          return (now() - before) / n
+        } finally {
+          await it.close()
+        }
+      },
+    },
+  ],
+}
+
+export const scaleCurves: readonly CurveSuite[] = [cancel, look, timers, exported, calls]

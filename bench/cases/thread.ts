@@ -1,0 +1,173 @@
+/** From `cancel()` to a listener in the same thread, and how late deadlines are. */
+import { once } from 'node:events'
+import { afterFunc, background, withCancel, withTimeout } from 'ctxbridge'
+import { wrap } from 'ctxbridge/worker'
+import type { How, Jobs } from '../far/worker-jobs.ts'
+import { now } from '../harness/clock.ts'
+import type { Contender, Kind, Suite } from '../harness/model.ts'
+import { must } from './cost.ts'
+import { far } from './worker.ts'
+
+/** Samples that begin and end here. */
+function local(name: string, kind: Kind, one: () => number, note?: string): Contender {
+  return {
+    name,
+    kind,
+    ...(note !== undefined && { note }),
+    start: () => ({
+      prove() {
+        must(one() > 0, 'the listener ran before the cancel returned')
+        return 'the listener had run when the cancel returned'
+      },
+      round(record) {
+        for (let i = 0; i < 1_000; i++) record(one())
+      },
+    }),
+  }
+}
+
+const thread: Suite = {
+  id: 'thread/cancel',
+  title: 'Cancel to a listener in the same thread',
+  about: "From cancel() until the 'abort' listener of a context 3 levels below runs.",
+  unit: 'ns',
+  sample: 'event',
+  contenders: () => [
+    local('ctx.signal', 'ours', () => {
+      const top = withCancel(background())
+      const ctx = withTimeout(withCancel(withCancel(top)), 60_000)
+      let at = 0
+      ctx.signal.addEventListener('abort', () => (at = now()), { once: true })
+      const before = now()
+      top.cancel()
+      return at - before
+    }),
+    local('AbortController, 3 of them linked by hand', 'platform', () => {
+      const top = new AbortController()
+      let last = top
+      for (let i = 0; i < 3; i++) {
+        const next = new AbortController()
+        last.signal.addEventListener('abort', () => next.abort(), { once: true })
+        last = next
+      }
+      let at = 0
+      last.signal.addEventListener('abort', () => (at = now()), { once: true })
+      const before = now()
+      top.abort()
+      return at - before
+    }),
+    local('AbortSignal.any, 3 levels', 'platform', () => {
+      const top = new AbortController()
+      const signal = AbortSignal.any([AbortSignal.any([AbortSignal.any([top.signal])])])
+      let at = 0
+      signal.addEventListener('abort', () => (at = now()), { once: true })
+      const before = now()
+      top.abort()
+      return at - before
+    }),
+  ],
+}
+
+/** ms; fractions, so that the host's timers, which count in whole ones, are met at every phase. */
+function delay(): number {
+  return 15 + Math.random() * 3
+}
+
+/** Latenesses; one that is early is an error, since no deadline may be. */
+function late(name: string, kind: Kind, one: () => Promise<number>, close?: () => Promise<void>, mayBeEarly = false): Contender {
+  let early = 0
+  return {
+    name,
+    kind,
+    start: () => ({
+      async prove() {
+        const lateness = await one()
+        must(mayBeEarly || lateness >= 0, `it was never early, but it was, by ${-lateness} ns`)
+        return mayBeEarly ? 'it fired' : 'it fired, and not early; each sample is checked'
+      },
+      async round(record) {
+        for (let i = 0; i < 12; i++) {
+          const lateness = await one()
+          if (lateness < 0) early++
+          must(mayBeEarly || lateness >= 0, `it was never early, but it was, by ${-lateness} ns`)
+          record(Math.max(0, lateness))
+        }
+      },
+      async close() {
+        if (early > 0) process.emitWarning(`${name} was early ${early} times; those count as 0.`)
+        await close?.()
+      },
+    }),
+  }
+}
+
+function lateWorker(name: string, how: How): Contender {
+  const it = far('ctxbridge')
+  const jobs = wrap<Jobs>(it.worker)
+  const one = async (): Promise<number> => {
+    const ms = delay()
+    const start = now()
+    const ctx = withTimeout(background(), ms)
+    const call = jobs.watch(ctx, how).catch(() => {})
+    // On a busy machine the deadline may be there before the worker is: then the job never starts, and nothing is told.
+    const tooLate = call.then(() => new Promise<boolean>((resolve) => setTimeout(resolve, 100, false)))
+    if (!(await Promise.race([it.reports.ready().then(() => true), tooLate]))) return one()
+    const { at, name } = await it.reports.seen()
+    must(name === 'TimeoutError', 'the worker saw a deadline')
+    await call
+    return at - start - ms * 1e6
+  }
+  return late(
+    name,
+    'ours',
+    async () => {
+      await jobs.nothing(background())
+      return one()
+    },
+    () => it.close(),
+  )
+}
+
+const deadline: Suite = {
+  id: 'deadline/late',
+  title: 'How late a deadline is',
+  about:
+    'From the instant of the deadline, 15 to 18 ms after it was set, until it is seen. Never early: a sample below zero would fail the run.',
+  unit: 'ns',
+  sample: 'event',
+  rounds: 6,
+  warmUp: 1,
+  contenders: () => [
+    late('afterFunc, same thread', 'ours', async () => {
+      const ms = delay()
+      const start = now()
+      const ctx = withTimeout(background(), ms)
+      const at = await new Promise<number>((resolve) => afterFunc(ctx, () => resolve(now())))
+      return at - start - ms * 1e6
+    }),
+    lateWorker('ctx.err() in a busy worker', 'err'),
+    lateWorker("'abort' listener in an idle worker", 'signal'),
+    lateWorker('sleepSync in a blocked worker', 'sleepSync'),
+    late('bare setTimeout', 'limit', async () => {
+      const ms = delay()
+      const start = now()
+      const at = await new Promise<number>((resolve) => setTimeout(() => resolve(now()), Math.ceil(ms)))
+      return Math.max(0, at - start - ms * 1e6)
+    }),
+    late(
+      'AbortSignal.timeout',
+      'platform',
+      async () => {
+        const ms = Math.ceil(delay())
+        const start = now()
+        const signal = AbortSignal.timeout(ms)
+        await once(signal, 'abort')
+        return now() - start - ms * 1e6
+      },
+      undefined,
+      true,
+    ),
+  ],
+}
+
+export const threadSuites: readonly Suite[] = [thread, deadline]

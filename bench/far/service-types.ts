@@ -1,0 +1,23 @@
+/** What a process of the WebSocket suites serves, and how it tells what it saw. */
+import type { Context } from 'ctxbridge'
+import type { Report } from '../harness/reports.ts'
+
+/** First message of a process: where it listens. The others are reports, and answers to questions. */
+export type FromProcess =
+  | { readonly ports: { readonly link: number; readonly ws: number; readonly tcp: number; readonly http: number } }
+  | { readonly report: Report }
+  | { readonly clock: number }
+  | { readonly bytes: number }
+
+/** `clock`: a reading of it. `bytes`: what has come in on the link's sockets so far. `gone`: for how many calls to report as one. */
+export type ToProcess = { readonly ask: 'clock' | 'bytes' } | { readonly expect: number }
+
+export interface Served {
+  /** Reports the end of its context. */
+  watch(ctx: Context): void
+  /** The same, by afterFunc. */
+  func(ctx: Context): void
+  /** One of many: only the last end is reported. */
+  one(ctx: Context): void
+  nothing(ctx: Context): number
+}

@@ -1,0 +1,44 @@
+/** What the far side of the worker suites is told, and what it serves. */
+import type { MessagePort } from 'node:worker_threads'
+import type { Context } from 'ctxbridge'
+
+export type Role =
+  | 'ctxbridge'
+  | 'comlink'
+  | 'atomics-flag'
+  | 'atomics-wait'
+  | 'wait-async'
+  | 'message-port'
+  | 'channel-per-job'
+  | 'transferable-signal'
+  | 'clock'
+
+/** How often the clocks of two threads are compared. */
+export const clockSamples = 1_000
+
+export interface FarData {
+  readonly role: Role
+  readonly report: MessagePort
+  /** Word 0 is the bare flag. */
+  readonly words: Int32Array<SharedArrayBuffer>
+}
+
+/** How a job of ours waits for its context to end. */
+export type How = 'err' | 'aborted' | 'signal' | 'afterFunc' | 'done' | 'sleepSync'
+
+/** A message to those that are not ours. */
+export interface Order {
+  readonly port?: MessagePort
+  readonly signal?: AbortSignal
+}
+
+export interface Jobs {
+  watch(ctx: Context, how: How): void
+  nothing(ctx: Context): number
+}
+
+/** As served by Comlink without us. */
+export interface ComlinkJobs {
+  watch(signal: AbortSignal): void
+  nothing(): number
+}

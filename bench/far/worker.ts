@@ -1,0 +1,140 @@
+/** The far side of the worker suites: one thread for each contender, which waits for events in the way of that contender. */
+import * as Comlink from 'comlink'
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { afterFunc, cause, type Context } from 'ctxbridge'
+import { expose, sleepSync } from 'ctxbridge/worker'
+import { now } from '../harness/clock.ts'
+import { pinFar } from '../harness/pin.ts'
+import type { Report } from '../harness/reports.ts'
+import { installSignalHandler } from './signal-handler.ts'
+import { clockSamples, type ComlinkJobs, type FarData, type How, type Jobs, type Order } from './worker-jobs.ts'
+
+pinFar()
+const { role, report, words } = workerData as FarData
+
+function tell(message: Report): void {
+  report.postMessage(message)
+}
+
+const ready = (): void => tell({ ready: true })
+
+function ended(ctx: Context): void {
+  const at = now()
+  tell({ ready: false, at, name: ctx.err()?.name ?? 'none', cause: String(cause(ctx)) })
+}
+
+function watch(ctx: Context, how: How): void {
+  switch (how) {
+    case 'err':
+      ready()
+      while (ctx.err() === undefined);
+      return ended(ctx)
+    case 'aborted': {
+      const { signal } = ctx
+      ready()
+      while (!signal.aborted);
+      return ended(ctx)
+    }
+    case 'signal':
+      ctx.signal.addEventListener('abort', () => ended(ctx), { once: true })
+      return ready()
+    case 'afterFunc':
+      afterFunc(ctx, () => ended(ctx))
+      return ready()
+    case 'done':
+      void ctx.done.then(() => ended(ctx))
+      return ready()
+    case 'sleepSync':
+      ready()
+      try {
+        sleepSync(ctx, 60_000)
+      } catch {
+        ended(ctx)
+      }
+  }
+}
+
+/** A call of ours that lasts until its context ends: with it the context is given back. */
+function watched(ctx: Context, how: How): void | Promise<void> {
+  watch(ctx, how)
+  return how === 'signal' || how === 'afterFunc' || how === 'done' ? ctx.done.then(() => undefined) : undefined
+}
+
+function onOrder(handle: (order: Order) => void): void {
+  parentPort?.on('message', handle)
+}
+
+const seen = (): void => tell({ ready: false, at: now() })
+
+if (role === 'ctxbridge') {
+  const jobs: Jobs = { watch: watched, nothing: () => 1 }
+  expose(jobs)
+} else if (role === 'comlink') {
+  installSignalHandler()
+  const jobs: ComlinkJobs = {
+    watch(signal) {
+      signal.addEventListener('abort', () => tell({ ready: false, at: now(), cause: String(signal.reason) }), { once: true })
+      ready()
+    },
+    nothing: () => 1,
+  }
+  Comlink.expose(jobs, nodeEndpoint(parentPort as MessagePort))
+} else if (role === 'atomics-flag') {
+  onOrder(() => {
+    ready()
+    while (Atomics.load(words, 0) === 0);
+    seen()
+    Atomics.store(words, 0, 0)
+  })
+} else if (role === 'atomics-wait') {
+  onOrder(() => {
+    ready()
+    Atomics.wait(words, 0, 0)
+    seen()
+    Atomics.store(words, 0, 0)
+  })
+} else if (role === 'wait-async') {
+  onOrder(() => {
+    const { waitAsync } = Atomics as unknown as {
+      waitAsync(words: Int32Array, index: number, value: number): { value: Promise<string> }
+    }
+    void waitAsync(words, 0, 0).value.then(() => {
+      seen()
+      Atomics.store(words, 0, 0)
+    })
+    ready()
+  })
+} else if (role === 'message-port') {
+  onOrder(({ port }) => {
+    port?.on('message', seen)
+    ready()
+    parentPort?.removeAllListeners('message')
+    // It says itself when the next event is to come: the port lives on.
+    parentPort?.on('message', ready)
+  })
+} else if (role === 'channel-per-job') {
+  onOrder(({ port }) => {
+    port?.once('message', () => {
+      seen()
+      port.close()
+    })
+    ready()
+  })
+} else if (role === 'clock') {
+  // Answers each question, a number in word 0, with a reading in words 2 and 3, then with that number in word 1.
+  const readings = new BigInt64Array(words.buffer)
+  onOrder(() => {
+    ready()
+    for (let question = 1; question <= clockSamples; question++) {
+      while (Atomics.load(words, 0) !== question);
+      Atomics.store(readings, 1, BigInt(now()))
+      Atomics.store(words, 1, question)
+    }
+  })
+} else {
+  onOrder(({ signal }) => {
+    signal?.addEventListener('abort', () => tell({ ready: false, at: now(), cause: String(signal.reason) }), { once: true })
+    ready()
+  })
+}

@@ -1,0 +1,3 @@
+module ctxbridge.dev/bench
+
+go 1.19

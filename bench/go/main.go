@@ -1,0 +1,166 @@
+// The same operations with Go's own context, for the suites of core costs.
+//
+// It reads lines "CASE BATCHES" and answers each with a line of nanoseconds per operation, one number for each batch.
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const batchTime = 500 * time.Microsecond
+
+type key int
+
+var sink any
+
+func under() (context.Context, context.CancelFunc) {
+	return context.WithCancel(context.Background())
+}
+
+// deep is a context with n bindings above it, of which the outermost is looked up.
+func deep(n int) context.Context {
+	parent, _ := under()
+	ctx := context.WithValue(parent, key(0), "found")
+	for i := 1; i < n; i++ {
+		ctx = context.WithValue(ctx, key(i), i)
+	}
+	return ctx
+}
+
+func lookUp(depth int) func(n int) {
+	ctx := deep(depth)
+	return func(n int) {
+		for i := 0; i < n; i++ {
+			sink = ctx.Value(key(0))
+		}
+	}
+}
+
+func cases() map[string]func(n int) {
+	parent, _ := under()
+	child, stopChild := context.WithCancel(parent)
+	timed, stopTimed := context.WithTimeout(child, time.Hour)
+	runtime.KeepAlive(stopChild)
+	runtime.KeepAlive(stopTimed)
+	return map[string]func(n int){
+		"cancel": func(n int) {
+			for i := 0; i < n; i++ {
+				ctx, cancel := context.WithCancel(parent)
+				sink = ctx
+				cancel()
+			}
+		},
+		"timeout": func(n int) {
+			for i := 0; i < n; i++ {
+				ctx, cancel := context.WithTimeout(parent, time.Minute)
+				sink = ctx
+				cancel()
+			}
+		},
+		"value": func(n int) {
+			for i := 0; i < n; i++ {
+				sink = context.WithValue(parent, key(1), "v")
+			}
+		},
+		"err": func(n int) {
+			for i := 0; i < n; i++ {
+				if child.Err() != nil {
+					panic("ended")
+				}
+			}
+		},
+		"err-deadline": func(n int) {
+			for i := 0; i < n; i++ {
+				if timed.Err() != nil {
+					panic("ended")
+				}
+			}
+		},
+		"lookup-1":   lookUp(1),
+		"lookup-10":  lookUp(10),
+		"lookup-100": lookUp(100),
+	}
+}
+
+// endChildren is what it takes to end so many children by their parent's cancel, and to ask each for its error where look is set.
+func endChildren(children int, look bool) float64 {
+	parent, cancel := under()
+	all := make([]context.Context, children)
+	for i := range all {
+		ctx, stop := context.WithCancel(parent)
+		defer stop()
+		all[i] = ctx
+	}
+	start := time.Now()
+	cancel()
+	if look {
+		for _, ctx := range all {
+			if ctx.Err() == nil {
+				panic("not ended")
+			}
+		}
+	}
+	return float64(time.Since(start).Nanoseconds())
+}
+
+func run(name string, loop func(n int), batches int) []float64 {
+	n := 1
+	time1 := func() time.Duration {
+		start := time.Now()
+		loop(n)
+		return time.Since(start)
+	}
+	for {
+		took := time1()
+		if took >= batchTime {
+			break
+		}
+		grow := 1.2 * float64(batchTime) / float64(took+1)
+		if grow > 10 {
+			grow = 10
+		}
+		n = int(float64(n)*grow) + 1
+	}
+	found := make([]float64, batches)
+	for i := range found {
+		found[i] = float64(time1().Nanoseconds()) / float64(n)
+	}
+	return found
+}
+
+func main() {
+	known := cases()
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		name, count, _ := strings.Cut(in.Text(), " ")
+		batches, err := strconv.Atoi(count)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "expected: CASE BATCHES")
+			os.Exit(2)
+		}
+		var found []float64
+		switch loop, ok := known[name]; {
+		case ok:
+			found = run(name, loop, batches)
+		case name == "children" || name == "children-look":
+			for i := 0; i < batches; i++ {
+				found = append(found, endChildren(1000, name == "children-look"))
+			}
+		default:
+			fmt.Fprintln(os.Stderr, "no such case:", name)
+			os.Exit(2)
+		}
+		text := make([]string, len(found))
+		for i, x := range found {
+			text[i] = strconv.FormatFloat(x, 'f', 3, 64)
+		}
+		fmt.Println(strings.Join(text, " "))
+	}
+}

@@ -1,0 +1,166 @@
+/** What a run is made of, and what its JSON file holds. */
+
+/** What a number is of. Times are kept in nanoseconds, whatever they are shown in. */
+export type Unit = 'ns' | 'bytes'
+
+/** Who is measured: us, the physical limit of a path, what the platform brings, another library, or Go. */
+export type Kind = 'ours' | 'limit' | 'platform' | 'peer' | 'go'
+
+/** Takes one value, in the unit of its suite. */
+export type Recorder = (value: number) => void
+
+/** One who takes part in a suite, before it is set up. */
+export interface Contender {
+  readonly name: string
+  readonly kind: Kind
+  /** What a reader must know to compare it. */
+  readonly note?: string
+  /** Why it cannot do this at all: it is shown so, and not measured. */
+  readonly cannot?: string
+  readonly start?: () => Promise<Started> | Started
+}
+
+/** A contender that is set up. Whoever started it closes it. */
+export interface Started {
+  /**
+   * Shows that it does what is measured: that the cancel was seen, by the one who was to see it, with its cause where that travels.
+   * Resolves with a sentence on what was seen; rejects when it was not, and then nothing is measured.
+   */
+  prove(): Promise<string> | string
+  /** Takes the samples of one round. */
+  round(record: Recorder): Promise<void> | void
+  close?(): Promise<void> | void
+}
+
+/** Contenders that do the same thing, measured in turns. */
+export interface Suite {
+  readonly id: string
+  readonly title: string
+  /** What is measured, from where to where. */
+  readonly about: string
+  readonly unit: Unit
+  /** `event`: each sample is one event. `mean`: each sample is the mean of a batch, so its tail says nothing of single operations. */
+  readonly sample: 'event' | 'mean'
+  /** Rounds that count. Default: 8. */
+  readonly rounds?: number
+  /** Rounds before those. Default: 2. */
+  readonly warmUp?: number
+  contenders(): Promise<readonly Contender[]> | readonly Contender[]
+}
+
+/** How a cost grows. Every point is a median. */
+export interface CurveSuite {
+  readonly id: string
+  readonly title: string
+  readonly about: string
+  readonly unit: Unit
+  /** What is counted along the axis. */
+  readonly axis: string
+  readonly lines: readonly {
+    readonly name: string
+    readonly points: readonly number[]
+    measure(n: number): Promise<number> | number
+  }[]
+}
+
+export interface Percentiles {
+  readonly p50: number
+  readonly p90: number
+  /** Undefined where there are too few samples to tell: at least 2 must lie above. */
+  readonly p99?: number
+  readonly p999?: number
+  readonly max: number
+}
+
+export interface Result extends Percentiles {
+  readonly name: string
+  readonly kind: Kind
+  readonly note?: string
+  /** What its own test saw. */
+  readonly proof: string
+  readonly count: number
+  /** The median of each round: what is compared between runs, and shows the spread within one. */
+  readonly rounds: readonly number[]
+  /** Pairs of a share (0 to 1) and the value that this share of the samples does not exceed. */
+  readonly curve: readonly (readonly [share: number, value: number])[]
+  /** Share of the measured time that the garbage collector of the measuring thread took, 0 to 1. */
+  readonly gc: number
+}
+
+/** One that was not measured, and why. */
+export interface Absent {
+  readonly name: string
+  readonly kind: Kind
+  readonly cannot: string
+}
+
+export interface SuiteResult {
+  readonly id: string
+  readonly title: string
+  readonly about: string
+  readonly unit: Unit
+  readonly sample: 'event' | 'mean'
+  readonly results: readonly Result[]
+  readonly absent: readonly Absent[]
+}
+
+export interface CurveResult {
+  readonly id: string
+  readonly title: string
+  readonly about: string
+  readonly unit: Unit
+  readonly axis: string
+  readonly lines: readonly {
+    readonly name: string
+    readonly points: readonly (readonly [n: number, value: number])[]
+    readonly growth: string
+  }[]
+}
+
+export interface BarResult {
+  readonly id: string
+  readonly text: string
+  /** In words, as `at most 2x`. */
+  readonly bar: string
+  /** Undefined where what it compares was not measured. */
+  readonly measured?: number
+  readonly met?: boolean
+  /** Why it cannot be met, where that is known. */
+  readonly reason?: string
+}
+
+export interface ClockResult {
+  readonly between: string
+  /** Of the far clock against ours, in ns: it lies within `offset` ± `error`. */
+  readonly offset: number
+  readonly error: number
+  readonly samples: number
+}
+
+export interface Machine {
+  readonly cpu: string
+  readonly cores: number
+  readonly memory: number
+  readonly system: string
+  readonly versions: Readonly<Record<string, string>>
+  readonly pinned: string
+  /** The load average of the last minute, before and after; what else ran is in it. */
+  readonly load: readonly [before: number, after: number]
+}
+
+export interface Run {
+  readonly format: 1
+  readonly started: string
+  readonly seconds: number
+  readonly machine: Machine
+  readonly clocks: readonly ClockResult[]
+  readonly suites: readonly SuiteResult[]
+  readonly curves: readonly CurveResult[]
+  readonly bars: readonly BarResult[]
+}
+
+/** Whether something read from a file is a run that this version can read. */
+export function isRun(value: unknown): value is Run {
+  const run = value as Partial<Run> | null
+  return typeof run === 'object' && run !== null && run.format === 1 && Array.isArray(run.suites) && Array.isArray(run.bars)
+}

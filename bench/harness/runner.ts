@@ -1,0 +1,157 @@
+/**
+ * Measures the contenders of a suite in turns.
+ *
+ * All are set up and proven first. Then come rounds: in each, every contender takes its samples once, in an order that is random for
+ * each round. What the machine does meanwhile, and what the runtime learns as it goes, meets all of them alike. The first rounds warm
+ * up and are not counted. Before each turn the young part of the heap is collected, so that nobody pays for the garbage of another; not all of it,
+ * since that takes with it what the runtime has learnt.
+ */
+import { PerformanceObserver } from 'node:perf_hooks'
+import type { Contender, CurveResult, CurveSuite, Recorder, Result, Started, Suite, SuiteResult } from './model.ts'
+import { growth } from './growth.ts'
+import { shuffled } from './random.ts'
+import { Samples } from './samples.ts'
+
+export interface Progress {
+  /** @param share of the suite that is done, 0 to 1 */
+  at(id: string, share: number, what: string): void
+}
+
+interface Running {
+  readonly contender: Contender
+  readonly started: Started
+  readonly proof: string
+  readonly samples: Samples
+  time: number
+  gcTime: number
+}
+
+/** How much of a span this thread's garbage collector took. */
+class Collector {
+  #time = 0
+  readonly #observer = new PerformanceObserver((list) => this.#add(list.getEntries()))
+
+  constructor() {
+    this.#observer.observe({ entryTypes: ['gc'] })
+  }
+
+  #add(entries: readonly { readonly duration: number }[]): void {
+    for (const { duration } of entries) this.#time += duration
+  }
+
+  /** ms since the last call of this. */
+  async take(): Promise<number> {
+    // Entries are handed over by a turn of the event loop.
+    await turn()
+    this.#add(this.#observer.takeRecords())
+    const time = this.#time
+    this.#time = 0
+    return time
+  }
+
+  close(): void {
+    this.#observer.disconnect()
+  }
+}
+
+function collectYoung(): void {
+  ;(globalThis.gc as ((options: { type: 'minor' }) => void) | undefined)?.({ type: 'minor' })
+}
+
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+export async function measure(
+  suite: Suite,
+  { random, rounds, progress }: { random: () => number; rounds?: number | undefined; progress: Progress },
+): Promise<SuiteResult> {
+  const { id, title, about, unit, sample, warmUp = 2 } = suite
+  const counted = rounds ?? suite.rounds ?? 8
+  const all = await suite.contenders()
+  const running: Running[] = []
+  const absent = all.flatMap(({ name, kind, cannot }) => (cannot === undefined ? [] : [{ name, kind, cannot }]))
+  const collector = new Collector()
+  try {
+    for (const contender of all) {
+      if (contender.start === undefined || contender.cannot !== undefined) continue
+      progress.at(id, 0, `sets up ${contender.name}`)
+      const started = await contender.start()
+      try {
+        running.push({ contender, started, proof: await started.prove(), samples: new Samples(), time: 0, gcTime: 0 })
+      } catch (error) {
+        absent.push({ name: contender.name, kind: contender.kind, cannot: `Its own test failed: ${(error as Error).message}` })
+        await started.close?.()
+      }
+    }
+    for (let round = -warmUp; round < counted; round++) {
+      for (const one of shuffled(running, random)) {
+        progress.at(id, (round + warmUp) / (counted + warmUp), one.contender.name)
+        await takeTurn(one, collector, round >= 0)
+      }
+    }
+  } finally {
+    collector.close()
+    for (const { started } of running) await started.close?.()
+  }
+  const results = all.flatMap((contender) => running.filter((one) => one.contender === contender).map(summary))
+  return { id, title, about, unit, sample, results, absent }
+}
+
+async function takeTurn(one: Running, collector: Collector, counts: boolean): Promise<void> {
+  collectYoung()
+  await collector.take()
+  const record: Recorder = counts ? (value) => one.samples.record(value) : () => {}
+  const before = performance.now()
+  await one.started.round(record)
+  const time = performance.now() - before
+  const gcTime = await collector.take()
+  if (!counts) return
+  one.samples.endRound()
+  one.time += time
+  one.gcTime += gcTime
+}
+
+function summary({ contender: { name, kind, note }, proof, samples, time, gcTime }: Running): Result {
+  return {
+    name,
+    kind,
+    ...(note !== undefined && { note }),
+    proof,
+    count: samples.count,
+    ...samples.percentiles(),
+    rounds: samples.rounds,
+    curve: samples.curve(),
+    gc: time === 0 ? 0 : Math.min(1, gcTime / time),
+  }
+}
+
+/** Takes each point of a curve several times, in random order of lines and points, and keeps the medians. */
+export async function measureCurve(
+  suite: CurveSuite,
+  { random, progress, times = 5 }: { random: () => number; progress: Progress; times?: number },
+): Promise<CurveResult> {
+  const { id, title, about, unit, axis, lines } = suite
+  const work = lines.flatMap((line) => line.points.map((n) => ({ line, n, values: [] as number[] })))
+  for (let time = -1; time < times; time++) {
+    for (const [done, point] of shuffled(work, random).entries()) {
+      progress.at(id, (time + 1 + done / work.length) / (times + 1), `${point.line.name}, ${point.n.toLocaleString('en')}`)
+      globalThis.gc?.()
+      const value = await point.line.measure(point.n)
+      if (time >= 0) point.values.push(value)
+    }
+  }
+  return {
+    id,
+    title,
+    about,
+    unit,
+    axis,
+    lines: lines.map((line) => {
+      const points = work
+        .filter((point) => point.line === line)
+        .map(({ n, values }) => [n, values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN] as const)
+      return { name: line.name, points, growth: growth(points) }
+    }),
+  }
+}

@@ -1,0 +1,99 @@
+/** `npm run bench`: measures, prints, and writes what it was asked to write. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { judge } from './bars.ts'
+import { allCurves, allSuites, clocks } from './cases/all.ts'
+import { compareRuns, machineRatio } from './harness/compare.ts'
+import { load, machine } from './harness/machine.ts'
+import { type CurveResult, isRun, type Run, type SuiteResult } from './harness/model.ts'
+import { pinNear } from './harness/pin.ts'
+import { randomFrom } from './harness/random.ts'
+import { reportOf } from './harness/report.ts'
+import { measure, measureCurve } from './harness/runner.ts'
+import { barText, clockText, comparisonText, curveText, machineText, print, progress, suiteText } from './harness/terminal.ts'
+import { type Options, parseOptions, usage, UsageError } from './options.ts'
+import { peerSuites } from './peers.ts'
+
+async function main(options: Options): Promise<void> {
+  if (options.help) return print(usage.trimEnd())
+  const earlier = options.compare === undefined ? undefined : readRun(options.compare)
+  const wanted = ({ id }: { readonly id: string }): boolean => options.only?.test(id) ?? true
+  const extra = options.peers ? await peerSuites(print) : []
+  const suites = allSuites(extra).filter(wanted)
+  const curves = allCurves().filter(wanted)
+  if (suites.length + curves.length === 0) {
+    throw new UsageError(`Nothing that can be measured matches ${String(options.only)}. See --list.`)
+  }
+  if (options.list) {
+    for (const { id, title } of [...suites, ...curves]) print(`${id.padEnd(24)} ${title}`)
+    return
+  }
+
+  const started = new Date()
+  const before = load()
+  const pinned = options.pin ? pinNear() : 'no'
+  const random = randomFrom(started.getTime())
+  const show = {
+    at: (id: string, share: number, what: string): void =>
+      progress(`${id}  ${Math.round(share * 100)}%  ${what}  (${done + 1} of ${suites.length + curves.length})`),
+  }
+  let done = 0
+  progress('compares clocks')
+  const compared = await clocks()
+  const [measured, drawn]: [SuiteResult[], CurveResult[]] = [[], []]
+  for (const suite of suites) {
+    const result = await measure(suite, { random, rounds: options.rounds, progress: show })
+    measured.push(result)
+    done++
+    print(suiteText(result))
+  }
+  for (const curve of curves) {
+    const result = await measureCurve(curve, { random, progress: show })
+    drawn.push(result)
+    done++
+    print(curveText(result))
+  }
+  const run: Run = {
+    format: 1,
+    started: started.toISOString(),
+    seconds: Math.round((Date.now() - started.getTime()) / 1_000),
+    machine: machine(before, pinned),
+    clocks: compared,
+    suites: measured,
+    curves: drawn,
+    bars: judge(measured),
+  }
+  if (run.bars.length > 0) print(barText(run.bars))
+  print(`\n${machineText(run.machine)}\n${clockText(run.clocks)}\n${run.seconds} s`)
+  if (earlier !== undefined) print(comparisonText(compareRuns(earlier, run), machineRatio(earlier, run)))
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(run, rounded, 1)}\n`)
+  if (options.report !== undefined) writeFileSync(options.report, reportOf(run))
+}
+
+/** Four figures are more than any of these numbers has. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value
+}
+
+function readRun(file: string): Run {
+  let run: unknown
+  try {
+    run = JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new UsageError(`--compare cannot read ${file}: ${(error as Error).message}.`)
+  }
+  if (!isRun(run)) throw new UsageError(`--compare needs results that --json wrote, but ${file} holds something else.`)
+  return run
+}
+
+// Deadlines keep no process alive, so something else must while one is waited for.
+const stay = setInterval(() => {}, 60_000)
+try {
+  await main(parseOptions(process.argv.slice(2)))
+} catch (error) {
+  progress('')
+  if (!(error instanceof UsageError)) throw error
+  console.error(`${error.message}\n\n${usage.trimEnd()}`)
+  process.exitCode = 2
+} finally {
+  clearInterval(stay)
+}

@@ -1,0 +1,102 @@
+/** What is said of two runs. */
+import { expect, test } from 'vitest'
+import { type Bar, judge } from '../../bench/bars.ts'
+import { compare, compareRuns, machineRatio, mannWhitney } from '../../bench/harness/compare.ts'
+import { randomFrom } from '../../bench/harness/random.ts'
+import { resultOf, runOf, suiteOf } from './runs.ts'
+
+const eight = [100, 101, 102, 103, 104, 105, 106, 107]
+
+test('the test of Mann and Whitney is exact', () => {
+  // From its published tables: of 4 and 4, wholly apart, 2 orders in 70.
+  expect(mannWhitney([1, 2, 3, 4], [5, 6, 7, 8])).toBeCloseTo(2 / 70)
+  expect(mannWhitney([1, 2, 3], [4, 5, 6])).toBeCloseTo(2 / 20)
+  // 1 of 3 and 2: the orders with U at most 1 are 2 of 10.
+  expect(mannWhitney([1, 2, 4], [3, 5])).toBeCloseTo(4 / 10)
+  expect(mannWhitney(eight, eight)).toBe(1)
+  expect(mannWhitney([], [1])).toBe(1)
+})
+
+test('it does not matter which is first', () => {
+  const random = randomFrom(3)
+  const values = (n: number): number[] => Array.from({ length: n }, random)
+  for (let i = 0; i < 50; i++) {
+    const [a, b] = [values(5), values(7)]
+    expect(mannWhitney(a, b)).toBeCloseTo(mannWhitney(b, a), 12)
+  }
+})
+
+test('rounds of the same distribution are rarely called different', () => {
+  const random = randomFrom(5)
+  const rounds = (): number[] => Array.from({ length: 8 }, () => 100 * (1 + random()))
+  const different = Array.from({ length: 2_000 }, () => compare(rounds(), rounds())).filter(({ verdict }) => verdict !== 'same')
+  expect(different.length / 2_000).toBeLessThan(0.02)
+})
+
+test('a difference counts when it is beyond chance and beyond some percent', () => {
+  const times = (f: number): number[] => eight.map((value) => value * f)
+  expect(compare(eight, times(2))).toMatchObject({ ratio: 2, verdict: 'slower' })
+  expect(compare(eight, times(0.5))).toMatchObject({ ratio: 0.5, verdict: 'faster' })
+  expect(compare(eight, times(1.04)).verdict).toBe('same')
+  // Twice as slow in the middle, but all over the place.
+  expect(compare([50, 100, 150, 400, 90, 60, 300, 70], [200, 60, 180, 500, 170, 55, 300, 80]).verdict).toBe('same')
+})
+
+test('too few rounds are no verdict', () => {
+  expect(compare([1, 2, 3], [10, 20, 30]).verdict).toBe('too few rounds')
+  expect(compare([1, 2, 3, 4], [10, 20, 30]).verdict).toBe('too few rounds')
+})
+
+test('runs are compared in what both measured, and the machine by what is not ours', () => {
+  const before = runOf([suiteOf('a', [resultOf('x', eight), resultOf('bare', eight, 'limit'), resultOf('gone', eight)])])
+  const after = runOf([
+    suiteOf('a', [
+      resultOf(
+        'x',
+        eight.map((value) => value * 3),
+      ),
+      resultOf(
+        'bare',
+        eight.map((value) => value * 2),
+        'limit',
+      ),
+      resultOf('new', eight),
+    ]),
+    suiteOf('b', [resultOf('x', eight)]),
+  ])
+  expect(compareRuns(before, after).map(({ suite, name, ratio, verdict }) => [suite, name, ratio, verdict])).toEqual([
+    ['a', 'x', 3, 'slower'],
+    ['a', 'bare', 2, 'slower'],
+  ])
+  expect(machineRatio(before, after)).toBe(2)
+  expect(machineRatio(runOf([]), after)).toBeUndefined()
+})
+
+const bar = (rule: Bar['bar'], against?: Bar['against']): Bar => ({
+  id: 'id',
+  text: 'text',
+  what: ['a', 'ours'],
+  ...(against !== undefined && { against }),
+  bar: rule,
+  reason: 'physics',
+})
+const suites = [suiteOf('a', [resultOf('ours', [30]), resultOf('slow', [60]), resultOf('fast', [20], 'limit')])]
+
+test('a bar holds ours against the best of the others', () => {
+  const both = [
+    ['a', 'slow'],
+    ['a', 'fast'],
+  ] as const
+  expect(judge(suites, [bar({ atMost: 2 }, both)])).toMatchObject([{ measured: 1.5, met: true, bar: 'at most 2x' }])
+  expect(judge(suites, [bar({ atMost: 1.25 }, both)])).toMatchObject([{ measured: 1.5, met: false, reason: 'physics' }])
+  expect(judge(suites, [bar({ times: 2 }, [['a', 'slow']])])).toMatchObject([{ measured: 2, met: true, bar: 'at least 2x' }])
+  expect(judge(suites, [bar({ times: 2.1 }, [['a', 'slow']])])).toMatchObject([{ met: false }])
+  expect(judge(suites, [{ ...bar({ atMost: 120 }), unit: 'B' }])).toMatchObject([
+    { measured: 30, met: true, bar: 'at most 120 B' },
+  ])
+})
+
+test('a bar whose other side was not measured is neither met nor missed, and one of another suite is not spoken of', () => {
+  expect(judge(suites, [bar({ atMost: 2 }, [['a', 'absent']])])).toEqual([{ id: 'id', text: 'text', bar: 'at most 2x' }])
+  expect(judge([], [bar({ atMost: 2 })])).toEqual([])
+})

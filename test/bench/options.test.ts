@@ -1,0 +1,94 @@
+/** The command line of the bench. */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, test } from 'vitest'
+import { isRun, type Run } from '../../bench/harness/model.ts'
+import { parseOptions, usage, UsageError } from '../../bench/options.ts'
+import { compiled } from '../support/compiled.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ctxbridge-bench-test-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function bench(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  const flags = ['--expose-gc', '--no-flush-bytecode', fileURLToPath(compiled('bench/main.ts'))]
+  return spawnSync(process.execPath, [...flags, ...args], { encoding: 'utf8', timeout: 60_000 })
+}
+
+test('options are read', () => {
+  expect(parseOptions([])).toEqual({ peers: false, pin: true, list: false, help: false })
+  expect(parseOptions(['--only', '^core/', '--json', 'a.json', '--rounds', '3', '--no-pin', '--peers'])).toEqual({
+    only: /^core\//,
+    json: 'a.json',
+    rounds: 3,
+    peers: true,
+    pin: false,
+    list: false,
+    help: false,
+  })
+})
+
+test.for([
+  [['--fast'], "Unknown option '--fast'."],
+  [['worker'], "Unexpected argument 'worker'."],
+  [['--only', '('], "--only needs a regular expression, but '(' is none."],
+  [['--rounds', '0'], '--rounds needs a whole number from 1 to 1000'],
+  [['--rounds', '1.5'], '--rounds needs a whole number from 1 to 1000'],
+  [['--json='], '--json needs the name of a file.'],
+  [['--json'], '--json'],
+] as const)('%j is refused in a sentence', ([args, sentence]) => {
+  expect(() => parseOptions(args)).toThrow(UsageError)
+  expect(() => parseOptions(args)).toThrow(sentence)
+})
+
+test('every option is explained', () => {
+  for (const option of ['only', 'peers', 'rounds', 'json', 'compare', 'report', 'no-pin', 'list', 'help']) {
+    expect(usage).toContain(`--${option} `)
+  }
+})
+
+test('an unknown option ends it with code 2, a sentence and the usage', () => {
+  const { status, stdout, stderr } = bench('--fast')
+  expect([status, stdout]).toEqual([2, ''])
+  expect(stderr).toMatch(/^Unknown option '--fast'\.\n\nnpm run bench/)
+})
+
+test('a pattern that matches nothing, and a file that is no run, likewise', () => {
+  expect(bench('--only', 'no such suite')).toMatchObject({ status: 2 })
+  const file = join(folder, 'other.json')
+  writeFileSync(file, '{"format":2}')
+  const { status, stderr } = bench('--compare', file)
+  expect(status).toBe(2)
+  expect(stderr).toContain('needs results that --json wrote')
+  expect(bench('--compare', join(folder, 'missing.json')).stderr).toContain('cannot read')
+})
+
+test('--help and --list measure nothing', () => {
+  expect(bench('--help')).toMatchObject({ status: 0, stdout: usage })
+  const { status, stdout } = bench('--list')
+  expect(status).toBe(0)
+  for (const id of ['worker/busy', 'websocket/cancel', 'core/cancel', 'scale/cancel']) expect(stdout).toContain(id)
+})
+
+test('a small run is measured, proven, written, and compared with itself', () => {
+  const [json, page] = [join(folder, 'run.json'), join(folder, 'run.html')]
+  const first = bench('--only', '^worker/busy$', '--rounds', '4', '--json', json, '--report', page)
+  expect(first.stderr).toBe('')
+  expect(first.status).toBe(0)
+  const run: unknown = JSON.parse(readFileSync(json, 'utf8'))
+  expect(isRun(run)).toBe(true)
+  const [suite] = (run as Run).suites
+  expect(suite?.results.map(({ name, proof, rounds }) => [name, proof, rounds.length])).toEqual([
+    ['ctx.err()', 'seen as AbortError, cause: proof', 4],
+    ['ctx.err(), with a deadline', 'seen as AbortError, cause: proof', 4],
+    ['ctx.signal.aborted', 'seen as AbortError, cause: proof', 4],
+    ['bare Atomics flag', 'seen; it carries no error', 4],
+  ])
+  expect(suite?.absent.map(({ name }) => name)).toContain('transferableAbortSignal')
+  expect((run as Run).clocks.map(({ offset, error }) => Math.abs(offset) <= error + 1)).toEqual([true, true])
+  expect(readFileSync(page, 'utf8')).toContain('ctx.err()')
+  const second = bench('--only', '^worker/busy$', '--rounds', '4', '--compare', json)
+  expect(second.stdout).toMatch(/worker\/busy {2}ctx\.err\(\) .*p=.*(same|slower|faster)/)
+}, 60_000)

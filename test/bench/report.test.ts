@@ -1,0 +1,96 @@
+/** The page of results: whole, by itself, and harmless whatever stands in a name. */
+import { expect, test } from 'vitest'
+import type { Run } from '../../bench/harness/model.ts'
+import { reportOf } from '../../bench/harness/report.ts'
+import { resultOf, runOf, suiteOf } from './runs.ts'
+
+const run: Run = {
+  ...runOf([
+    suiteOf(
+      'worker/busy',
+      [resultOf('ctx.err()', [2_000, 2_100]), resultOf('bare flag', [1_000, 1_100], 'limit')],
+      [{ name: 'by message', kind: 'platform', cannot: 'A loop never receives it.' }],
+    ),
+  ]),
+  curves: [
+    {
+      id: 'scale/x',
+      title: 'How it grows',
+      about: 'made up',
+      unit: 'ns',
+      axis: 'contexts',
+      lines: [
+        {
+          name: 'wide',
+          points: [
+            [1, 5],
+            [10, 50],
+            [100, 500],
+          ],
+          growth: 'linear (n^1.00)',
+        },
+      ], // prettier-ignore
+    },
+  ],
+  bars: [
+    { id: 'a', text: 'a bar that holds', bar: 'at most 2x', measured: 1.95, met: true },
+    { id: 'b', text: 'a bar that does not', bar: 'at most 1x', measured: 3, met: false, reason: 'light is slow' },
+    { id: 'c', text: 'a bar of what was not measured', bar: 'at most 1x' },
+  ],
+}
+
+test('it shows all that was measured, and what was not with the reason', () => {
+  const page = reportOf(run)
+  for (const text of [
+    'ctx.err()',
+    'bare flag',
+    '1.05 us',
+    'by message',
+    'A loop never receives it.',
+    '2.0x the limit',
+    'How it grows',
+    'linear (n^1.00)',
+    '1 of 3 met',
+    'light is slow',
+    'not measured',
+    'A machine',
+    'node 20.19.0',
+    'give or take 245 ns',
+  ]) {
+    expect(page).toContain(text)
+  }
+})
+
+test('it loads nothing, runs nothing, and fits phones and the dark', () => {
+  const page = reportOf(run)
+  expect(page).not.toMatch(/<script|<link|<img|<iframe|@import|url\(|https?:|\bon\w+=|src=/)
+  expect(page).toContain('name="viewport"')
+  expect(page).toContain('prefers-color-scheme:dark')
+  expect(page.startsWith('<!doctype html>')).toBe(true)
+})
+
+test('there is a chart for bars, for the cumulative curves, and for growth, with finite coordinates', () => {
+  const page = reportOf(run)
+  const charts = page.match(/<svg[\s\S]*?<\/svg>/g) ?? []
+  expect(charts).toHaveLength(3)
+  for (const chart of charts) expect(chart).not.toMatch(/NaN|Infinity|undefined/)
+  expect(charts[1]?.match(/<path/g)).toHaveLength(2)
+  expect(charts[2]?.match(/<circle/g)).toHaveLength(3)
+})
+
+test('names are text, whatever they hold', () => {
+  const evil = '<script>alert("1")</script>'
+  const page = reportOf({
+    ...runOf([
+      suiteOf(evil, [{ ...resultOf(evil, [1, 2]), note: evil, proof: evil }], [{ name: evil, kind: 'peer', cannot: evil }]),
+    ]),
+  })
+  expect(page).not.toContain('<script')
+  expect(page).not.toContain('"1"')
+})
+
+test('it can be made of nothing', () => {
+  const page = reportOf(runOf([suiteOf('empty', [], [{ name: 'x', kind: 'go', cannot: 'There is no Go on this machine.' }])]))
+  expect(page).toContain('There is no Go on this machine.')
+  expect(page).not.toMatch(/NaN|Infinity|undefined/)
+})
