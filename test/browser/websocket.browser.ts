@@ -2,7 +2,6 @@
 import { background, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
 import { connect, type Connection, wrap } from 'ctxbridge/websocket'
 import { expect, inject, test } from 'vitest'
-import type {} from './websocket-server.ts'
 
 interface Served {
   echo(ctx: Context, x: unknown): unknown
