@@ -28,9 +28,24 @@ const leak = 'invalid end state'
 
 export const mutants: readonly Mutant[] = [
   { define: 'M_NO_GENERATION', breaks: 'a handle is accepted in any generation', configuration: closed, by: 'assertion' },
-  { define: 'M_SAME_GENERATION', breaks: 'a slot is opened again without a new generation', configuration: closed, by: 'assertion' },
-  { define: 'M_ACCEPT_ONCE', breaks: 'the generation is not looked at again after the words of an import', configuration: closed, by: 'assertion' },
-  { define: 'M_READ_ONCE', breaks: 'the control word is not looked at again after a cause', configuration: closed, by: 'assertion' },
+  {
+    define: 'M_SAME_GENERATION',
+    breaks: 'a slot is opened again without a new generation',
+    configuration: closed,
+    by: 'assertion',
+  },
+  {
+    define: 'M_ACCEPT_ONCE',
+    breaks: 'the generation is not looked at again after the words of an import',
+    configuration: closed,
+    by: 'assertion',
+  },
+  {
+    define: 'M_READ_ONCE',
+    breaks: 'the control word is not looked at again after a cause',
+    configuration: closed,
+    by: 'assertion',
+  },
   { define: 'M_FLAG_FIRST', breaks: 'ended before the cause is written', configuration: one, by: 'assertion' },
   { define: 'M_BELL_FIRST', breaks: 'the bell is rung before the end is published', configuration: one, by: leak },
   { define: 'M_NO_BELL', breaks: 'the bell does not change', configuration: one, by: leak },
@@ -43,7 +58,22 @@ export const mutants: readonly Mutant[] = [
   { define: 'M_NO_SWEEP', breaks: 'nothing is swept after the importer', configuration: dead, by: leak },
   { define: 'M_RETURN_STORE', breaks: 'RETURNED is stored without a compare', configuration: closed, by: leak },
   { define: 'M_RETURN_COUNT', breaks: 'RETURNED counts imports', configuration: 'handles that come twice', by: 'assertion' },
-  { define: 'M_NO_AHEAD', breaks: 'a handle that came counts for all before it', configuration: 'handles that overtake each other', by: 'assertion' },
-  { define: 'M_REVOKE_NOTHING', breaks: 'a handle that is taken back stays granted', configuration: 'handles that are taken back', by: leak },
-  { define: 'M_CHUNK_LATE', breaks: 'a chunk is announced after a handle into it', configuration: 'a growing table', by: 'assertion' },
+  {
+    define: 'M_NO_AHEAD',
+    breaks: 'a handle that came counts for all before it',
+    configuration: 'handles that overtake each other',
+    by: 'assertion',
+  },
+  {
+    define: 'M_REVOKE_NOTHING',
+    breaks: 'a handle that is taken back stays granted',
+    configuration: 'handles that are taken back',
+    by: leak,
+  },
+  {
+    define: 'M_CHUNK_LATE',
+    breaks: 'a chunk is announced after a handle into it',
+    configuration: 'a growing table',
+    by: 'assertion',
+  },
 ]

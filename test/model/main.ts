@@ -36,7 +36,7 @@ function search(folder: string, defines: readonly string[]): Verdict {
 
 const missing = ['spin', 'gcc'].filter((tool) => spawnSync(tool, [tool === 'spin' ? '-V' : '--version']).error !== undefined)
 if (missing.length > 0) {
-  console.error(`npm run model needs ${missing.join(' and ')}. On Debian: apt-get install spin gcc libc6-dev`)
+  console.error(`npm run model needs ${missing.join(' and ')}. On Debian: apt-get install spin build-essential`)
   process.exit(1)
 }
 
