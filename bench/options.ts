@@ -50,7 +50,6 @@ export function parseOptions(args: readonly string[]): Options {
   }
 }
 
-// oxlint-disable-next-line typescript/explicit-function-return-type -- what parseArgs infers is the point of it
 function parse(args: readonly string[]) {
   try {
     return parseArgs({

@@ -10,7 +10,7 @@ import { clockSamples, type ComlinkJobs, type FarData, type How, type Jobs, type
 import { compareClocks, now } from '../harness/clock.ts'
 import type { ClockResult, Contender, Suite } from '../harness/model.ts'
 import { type Report, Reports } from '../harness/reports.ts'
-import { type Act, latency, type Near } from './latency.ts'
+import { type Act, latency, type Near, pause } from './latency.ts'
 import { must } from './cost.ts'
 import { farProgram } from './paths.ts'
 
@@ -28,7 +28,7 @@ export function far(role: Role): Far {
   const worker = new Worker(farProgram('worker'), { workerData: data, transferList: [port2] })
   const reports = new Reports()
   port1.on('message', (report: Report) => reports.add(report))
-  worker.on('error', (error) => reports.fail(error as Error))
+  worker.on('error', (error) => reports.fail(error))
   worker.on('exit', () => reports.fail(new Error('The worker has exited.')))
   return {
     worker,
@@ -62,7 +62,7 @@ function ours(how: How, name: string, timeout = false): Contender {
         arm() {
           const ctx = timeout ? withTimeout(background(), 3_600_000) : withCancel(background())
           const call = jobs.watch(ctx, how).catch((error: unknown) => {
-            if (error !== ctx.err()) it.reports.fail(error as Error)
+            if (error !== ctx.err()) it.reports.fail(error)
           })
           return (cause) => {
             ctx.cancel(cause)
@@ -279,7 +279,51 @@ const call: Suite = {
   ],
 }
 
-export const workerSuites: readonly Suite[] = [busy, idle, blocked, call]
+const next: Suite = {
+  id: 'pool/next',
+  title: 'The next job after a cancelled one',
+  about:
+    'A worker is busy; its job is cancelled, and another one given to it at once. From the cancel until that one has answered.',
+  unit: 'ns',
+  sample: 'event',
+  contenders: () => [
+    {
+      name: 'ctxbridge/worker',
+      kind: 'ours',
+      note: 'the same thread goes on, with all that it has loaded',
+      start() {
+        const it = far('ctxbridge')
+        const jobs = wrap<Jobs>(it.worker)
+        const one = async (): Promise<number> => {
+          const ctx = withCancel(background())
+          const busy = jobs.watch(ctx, 'err').catch(() => {})
+          await it.reports.ready()
+          pause()
+          const before = now()
+          ctx.cancel()
+          const result = await jobs.nothing(background())
+          const time = now() - before
+          must(result === 1, 'the next job was done')
+          await it.reports.seen()
+          await busy
+          return time
+        }
+        return {
+          async prove() {
+            await one()
+            return 'the busy job was stopped, and the next one done'
+          },
+          async round(record) {
+            for (let i = 0; i < 100; i++) record(await one())
+          },
+          close: () => it.close(),
+        }
+      },
+    },
+  ],
+}
+
+export const workerSuites: readonly Suite[] = [busy, idle, blocked, call, next]
 
 export async function workerClock(): Promise<ClockResult> {
   const { worker, words, reports, close } = far('clock')

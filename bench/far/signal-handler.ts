@@ -15,7 +15,7 @@ export function installSignalHandler(): void {
         },
         { once: true },
       )
-      return [port2, [port2 as unknown as Transferable]]
+      return [port2, [port2]]
     },
     deserialize(port: MessagePort) {
       const controller = new AbortController()

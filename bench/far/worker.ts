@@ -68,7 +68,7 @@ function onOrder(handle: (order: Order) => void): void {
 const seen = (): void => tell({ ready: false, at: now() })
 
 if (role === 'ctxbridge') {
-  const jobs: Jobs = { watch: watched as Jobs['watch'], nothing: () => 1 }
+  const jobs: Jobs = { watch: watched, nothing: () => 1 }
   expose(jobs)
 } else if (role === 'comlink') {
   installSignalHandler()

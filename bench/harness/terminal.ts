@@ -3,7 +3,7 @@ import type { Line } from './compare.ts'
 import type { BarResult, ClockResult, CurveResult, Machine, SuiteResult } from './model.ts'
 import { figures, show, table } from './text.ts'
 
-const shown = process.stderr.isTTY === true
+const shown = process.stderr.isTTY
 let last = 0
 
 /** One line that changes, on a terminal; nothing elsewhere. */
