@@ -62,7 +62,7 @@ function ours(how: How, name: string, timeout = false): Contender {
         arm() {
           const ctx = timeout ? withTimeout(background(), 3_600_000) : withCancel(background())
           const call = jobs.watch(ctx, how).catch((error: unknown) => {
-            if (error !== ctx.err()) it.reports.fail(error)
+            if (error !== ctx.err()) it.reports.fail(error as Error)
           })
           return (cause) => {
             ctx.cancel(cause)
