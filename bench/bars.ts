@@ -113,14 +113,14 @@ export const bars: readonly Bar[] = [
   {
     id: 'cancel',
     text: "make and end a context, against Go's WithCancel",
-    what: ['core/cancel', 'using ctx = withCancel(p)'],
+    what: ['core/cancel', 'withCancel(p), disposed in finally'],
     against: [['core/cancel', "Go's WithCancel"]],
     bar: { times: 8 },
   },
   {
     id: 'timeout',
     text: "make and end a timeout, against Go's WithTimeout",
-    what: ['core/timeout', 'using ctx = withTimeout(p, ms)'],
+    what: ['core/timeout', 'withTimeout(p, ms), disposed in finally'],
     against: [['core/timeout', "Go's WithTimeout"]],
     bar: { times: 5 },
   },
