@@ -62,7 +62,7 @@ export function latency({ name, kind, note, carries = {}, samples = 250, start }
           if (time <= 0) throw new Error(`It was seen ${-time} ns before it happened.`)
           for (const what of ['name', 'cause'] as const) {
             if (carries[what] !== undefined && seen[what] !== carries[what])
-              throw new Error(`The far side saw the ${what} ${String(seen[what])} and not ${carries[what]}.`)
+              throw new Error(`The far side saw the ${what} ${seen[what]} and not ${carries[what]}.`)
           }
           return seen.name === undefined ? 'seen; it carries no error' : `seen as ${seen.name}, cause: ${seen.cause ?? 'none'}`
         },

@@ -28,7 +28,7 @@ export function far(role: Role): Far {
   const worker = new Worker(farProgram('worker'), { workerData: data, transferList: [port2] })
   const reports = new Reports()
   port1.on('message', (report: Report) => reports.add(report))
-  worker.on('error', (error: unknown) => reports.fail(error instanceof Error ? error : new Error(String(error))))
+  worker.on('error', (error) => reports.fail(error))
   worker.on('exit', () => reports.fail(new Error('The worker has exited.')))
   return {
     worker,

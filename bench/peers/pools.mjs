@@ -5,7 +5,7 @@ import { versionOf } from './worker.mjs'
 const jobs = fileURLToPath(new URL('pool-jobs.mjs', import.meta.url))
 
 /** @param start resolves with { spin(flag): { cancel, over }, nothing(): Promise<1>, close() } */
-function pool({ now, must, pause, turn }, name, note, start) {
+function pool({ now, must, pause, turn }, name, note, start, samples = 3) {
   return {
     name,
     kind: 'peer',
@@ -32,7 +32,7 @@ function pool({ now, must, pause, turn }, name, note, start) {
           return 'the busy job was stopped, and the next one done'
         },
         async round(record) {
-          for (let i = 0; i < 5; i++) record(await one())
+          for (let i = 0; i < samples; i++) record(await one())
         },
         close: () => it.close(),
       }
@@ -71,22 +71,28 @@ export const next = (kit) => [
       () => it.destroy(),
     )
   }),
-  pool(kit, 'workerpool, cancel()', `workerpool ${versionOf('workerpool')}: ${killed}`, async () => {
-    const workerpool = (await import('workerpool')).default
-    const it = workerpool.pool(fileURLToPath(new URL('workerpool-jobs.mjs', import.meta.url)), {
-      minWorkers: 1,
-      maxWorkers: 1,
-      workerType: 'thread',
-    })
-    return {
-      spin(flag) {
-        const job = it.exec('run', [{ flag }])
-        return { cancel: () => void job.cancel(), over: Promise.resolve(job).catch(() => {}) }
-      },
-      nothing: () => it.exec('run', [{}]),
-      close: () => it.terminate(true),
-    }
-  }),
+  pool(
+    kit,
+    'workerpool, cancel()',
+    `workerpool ${versionOf('workerpool')}: ${killed}`,
+    async () => {
+      const workerpool = (await import('workerpool')).default
+      const it = workerpool.pool(fileURLToPath(new URL('workerpool-jobs.mjs', import.meta.url)), {
+        minWorkers: 1,
+        maxWorkers: 1,
+        workerType: 'thread',
+      })
+      return {
+        spin(flag) {
+          const job = it.exec('run', [{ flag }])
+          return { cancel: () => void job.cancel(), over: Promise.resolve(job).catch(() => {}) }
+        },
+        nothing: () => it.exec('run', [{}]),
+        close: () => it.terminate(true),
+      }
+    },
+    1,
+  ),
   {
     name: 'poolifier',
     kind: 'peer',

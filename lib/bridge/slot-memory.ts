@@ -76,6 +76,11 @@ export const INDEX_BITS = 12
 const MAX_SLOTS = 1 << INDEX_BITS
 export const MAX_CHUNKS: number = 1 << 16
 
+/** The number of the chunk that a slot lies in. */
+export function chunkOf(slot: number): number {
+  return slot >> INDEX_BITS
+}
+
 const BELLS = 32
 const FIRST_SLOT = LINE + BELLS * LINE
 

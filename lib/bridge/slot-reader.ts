@@ -56,7 +56,7 @@ export interface SlotEnd {
 
 // Once so many handles have overtaken one, that one is taken for lost: a handle that nobody imports must not cost more and more.
 const MAX_AHEAD = 1024
-let take: (view: SlotView, grant: number) => boolean
+let take: (view: SlotView, grant: number, returns: boolean) => boolean
 
 /**
  * One imported slot, in one generation. All imports of it share this object; each is released once.
@@ -93,7 +93,7 @@ export class SlotView {
   }
 
   static {
-    take = (view, grant) => view.#take(grant)
+    take = (view, grant, returns) => view.#take(grant, returns)
   }
 
   /**
@@ -140,8 +140,10 @@ export class SlotView {
     return true
   }
 
-  #take(grant: number): boolean {
-    if (grant <= this.#received || this.#ahead?.has(grant)) {
+  #take(grant: number, returns: boolean): boolean {
+    if (!returns) {
+      // `#received` stays what `#returned` is: nothing is ever given back.
+    } else if (grant <= this.#received || this.#ahead?.has(grant)) {
       // The same handle again: shares the import while there is one. After that it is over, and the slot perhaps not ours.
       if (this.#imports === 0) return false
     } else if (grant === this.#received + 1 && this.#ahead === undefined) {
@@ -167,6 +169,8 @@ export interface SlotReaderOptions {
   readonly table?: number
   /** The number that the owner has for the link between this thread and it: only slots of that link are accepted. */
   readonly link: number
+  /** Whether grants are given back from here. Not where several readers share a slot, say the workers of a pool: then the owner takes them back. Default: true. */
+  readonly returns?: boolean
   readonly memory?: SlotMemory
 }
 
@@ -179,14 +183,16 @@ interface Chunk {
 export class SlotReader {
   readonly #table: number
   readonly #link: number
+  readonly #returns: boolean
   readonly #memory: SlotMemory
   readonly #chunks = new Map<number, Chunk>()
   readonly #views = new Map<number, SlotView>()
 
   constructor(options: SlotReaderOptions) {
-    const { table = 0, link, memory = sharedMemory } = options
+    const { table = 0, link, returns = true, memory = sharedMemory } = options
     this.#table = table
     this.#link = link
+    this.#returns = returns
     this.#memory = memory
   }
 
@@ -233,12 +239,14 @@ export class SlotReader {
 
     let view = this.#views.get(slot)
     if (view === undefined || view.generation !== generation) {
-      const fresh = new SlotView(mem, slot, generation, deadline, returned, () => {
+      // Where nothing is given back, any grant may come first, and none is waited for.
+      const known = this.#returns ? returned : granted
+      const fresh = new SlotView(mem, slot, generation, deadline, known, () => {
         if (this.#views.get(slot) === fresh) this.#views.delete(slot)
       })
       view = fresh
     }
-    if (!take(view, grant)) return 'spent'
+    if (!take(view, grant, this.#returns)) return 'spent'
     this.#views.set(slot, view)
     return view
   }

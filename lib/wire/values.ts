@@ -2,7 +2,7 @@
 
 import { BridgeError } from '../errors.ts'
 import type { Key } from '../key.ts'
-import { frameLimits, maxName, type WirePair } from './frame.ts'
+import { frameLimits, maxName, type WirePair, type WireValue } from './frame.ts'
 import { checkSendable, type SendableLimits } from './sendable.ts'
 import { isText } from './text.ts'
 
@@ -32,8 +32,8 @@ export function encodeValues(
   bindings: Iterable<readonly [Key<unknown>, unknown]>,
   report: ReportValue,
   limits: ValuesLimits = valuesLimits,
-): WirePair[] {
-  const pairs: WirePair[] = []
+): WireValue[] {
+  const pairs: WireValue[] = []
   const seen = new Map<string, Key<unknown>>()
   let { maxElements, maxBytes } = limits
   for (const [key, value] of bindings) {
@@ -90,7 +90,7 @@ export interface DecodedValues {
 
 /**
  * The bindings that `pairs` from outside give for the registered `keys`; of two keys of one name, the first. Pairs of other names
- * are passed over unread, as are keys that are not portable. What is over the limits, and what a codec refuses by throwing, is
+ * are passed over unread, as are keys that are not portable. A name alone is a binding to undefined, which hides. What is over the limits, and what a codec refuses by throwing, is
  * reported and left out.
  *
  * Does not throw, unless `report` does.
@@ -103,9 +103,14 @@ export function decodeValues(
 ): DecodedValues {
   const bindings: [Key<unknown>, unknown][] = []
   let { maxElements, maxBytes } = limits
-  for (const [name, data] of pairs) {
+  for (const pair of pairs) {
+    const [name, data] = pair
     const key = keys.find((registered) => registered.name === name && registered.portable !== undefined)
     if (key?.portable === undefined) continue
+    if (pair.length === 1) {
+      bindings.push([key, undefined])
+      continue
+    }
     const checked = checkSendable(data, { maxDepth: limits.maxDepth, maxElements, maxBytes })
     if (!checked.ok) {
       report(new BridgeError('ERR_LIMIT', `The data of a value is not what may be received: ${checked.reason}.`), name)

@@ -352,5 +352,7 @@ test('a call before the peer has greeted goes out behind our own greeting', asyn
 test('the greeting says the limits and the name', async () => {
   const side = new Side({ serve: { f: () => {} }, name: 'me', limits: { maxCalls: 7, maxMessage: 2_048 } })
   await turn()
-  expect(side.channel.frames()).toEqual([[{ type: 'hello', version: 1, limits: { maxMessage: 2_048, maxCalls: 7 }, name: 'me' }]])
+  expect(side.channel.frames()).toMatchObject([
+    [{ type: 'hello', version: 1, limits: { maxMessage: 2_048, maxCalls: 7, maxContexts: 1_000 }, name: 'me' }],
+  ])
 })

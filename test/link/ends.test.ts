@@ -163,7 +163,7 @@ describe('a cancel', () => {
     expect(side.open).toBe(true)
     expect(side.link.stats().late).toBe(2)
     side.raw([3, 6, 0, null])
-    expect(side.channel.closed).toEqual({ code: 4400, reason: 'cancel: of a call that was never made' })
+    expect(side.channel.closed).toEqual({ code: 4400, reason: 'cancel: of what was never opened' })
   })
 })
 
@@ -411,7 +411,13 @@ test('a context without a deadline is sent as nothing', async () => {
   const result = pair.client.link.call(background(), 'f', [])
   await turn()
   expect(pair.client.channel.frames()[0]).toEqual([
-    { type: 'call', id: 1, method: 'f', context: { left: undefined, why: undefined, values: noContext[2] }, args: [] },
+    {
+      type: 'call',
+      id: 1,
+      method: 'f',
+      context: { left: undefined, why: undefined, values: noContext[2], under: undefined },
+      args: [],
+    },
   ])
   await pair.settle()
   await result

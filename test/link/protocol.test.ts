@@ -19,13 +19,23 @@ describe('a frame that is not allowed ends the link with a code and a reason', (
       'call: an id that is not above all before',
       [hello, callFrame(1, 'missing'), callFrame(1, 'f')],
     ],
-    ['a cancel of what was never called', 'cancel: of a call that was never made', [hello, [3, 1, 0, null]]],
-    ['a result of what was never called', 'result: of a call that was never made', [hello, [4, 1, 'x']]],
-    ['an error of what was never called', 'error: of a call that was never made', [hello, [5, 1, [0, 'x']]]],
-    ['a result for a call of its own', 'result: of a call that was never made', [hello, callFrame(1, 'f'), [4, 1, 'x']]],
-    ['an export', 'export: not spoken here', [hello, [6, 1, noContext]]],
-    ['a release', 'release: not spoken here', [hello, [7, 1]]],
-    ['type 11', 'frame: type is unknown', [hello, [11, 1]]],
+    ['a cancel of what was never called', 'cancel: of what was never opened', [hello, [3, 1, 0, null]]],
+    ['a result of what was never called', 'result: of what was never opened', [hello, [4, 1, 'x']]],
+    ['an error of what was never called', 'error: of what was never opened', [hello, [5, 1, [0, 'x']]]],
+    ['a result for a call of its own', 'result: of what was never opened', [hello, callFrame(1, 'f'), [4, 1, 'x']]],
+    ['an export before hello', 'export: sent before hello', [[6, 1, noContext]]],
+    ['a release of what was never exported', 'release: of what was never opened', [hello, [7, 1, 1]]],
+    ['a retract of what was never exported', 'retract: of what was never opened', [hello, [11, 1]]],
+    ['the id of an export for a call', 'call: an id that is not above all before', [hello, [6, 1, noContext], callFrame(1, 'f')]],
+    [
+      'the id of a call for an export',
+      'export: an id that is not above all before',
+      [hello, callFrame(1, 'f'), [6, 1, noContext]],
+    ],
+    ['a call under what was never exported', 'call: under what is not open', [hello, callFrame(1, 'f', [null, null, [], 7])]],
+    ['a call under a call', 'call: under what is not open', [hello, callFrame(1, 'f'), callFrame(2, 'f', [null, null, [], 1])]],
+    ['an export under itself', 'export: under what is not open', [hello, [6, 1, [null, null, [], 1]]]],
+    ['type 16', 'frame: type is unknown', [hello, [16, 1]]],
     ['type 63', 'frame: type is unknown', [hello, [63]]],
     ['type 128', 'frame: type is unknown', [hello, [128]]],
   ])('%s', async (_name, reason, frames) => {
@@ -302,12 +312,12 @@ describe('the end of the link', () => {
 
 test('stats tell the state', async () => {
   const side = new Side()
-  expect(side.link.stats()).toEqual({ state: 'opening', calls: 0, handlers: 0, queued: 1, late: 0 })
+  expect(side.link.stats()).toEqual({ state: 'opening', calls: 0, handlers: 0, exports: 0, imports: 0, queued: 1, late: 0 })
   expect(side.link.peerName).toBe('')
   side.raw(hello)
   await turn()
-  expect(side.link.stats()).toEqual({ state: 'open', calls: 0, handlers: 0, queued: 0, late: 0 })
+  expect(side.link.stats()).toEqual({ state: 'open', calls: 0, handlers: 0, exports: 0, imports: 0, queued: 0, late: 0 })
   expect(side.link.peerName).toBe('peer')
   side.link.close()
-  expect(side.link.stats()).toEqual({ state: 'closed', calls: 0, handlers: 0, queued: 0, late: 0 })
+  expect(side.link.stats()).toEqual({ state: 'closed', calls: 0, handlers: 0, exports: 0, imports: 0, queued: 0, late: 0 })
 })

@@ -5,7 +5,7 @@ import { type Channel, Link, type LinkOptions } from '../../lib/bridge/link.ts'
 import { type Context, createRoot } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import type { Frame } from '../../lib/wire/frame.ts'
-import { decodeMessage, encodeMessage, messageLimits } from '../../transports/websocket/msgpackr.ts'
+import { byteCodec, decodeMessage } from '../../transports/websocket/msgpackr.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { turn } from '../support/gc.ts'
 
@@ -33,6 +33,10 @@ class ScriptedChannel implements Channel {
     this.closes.push({ code, reason })
   }
 
+  terminate(): void {
+    this.closes.push({ code: 1006, reason: '' })
+  }
+
   get closed(): { readonly code: number; readonly reason: string } | undefined {
     return this.closes[0]
   }
@@ -42,6 +46,8 @@ class ScriptedChannel implements Channel {
     return this.waiting.map((bytes) => framesOf(bytes))
   }
 }
+
+let ends = 0
 
 export type SideOptions = Partial<Omit<LinkOptions, 'channel' | 'codec'>>
 
@@ -56,10 +62,10 @@ export class Side {
   readonly link: Link
 
   constructor(options: SideOptions = {}) {
-    const maxBytes = options.limits?.maxMessage ?? messageLimits.maxBytes
     this.link = new Link({
       channel: this.channel,
-      codec: { encode: encodeMessage, decode: (bytes) => decodeMessage(bytes, { ...messageLimits, maxBytes }) },
+      codec: byteCodec(options.limits?.maxMessage),
+      id: `end ${++ends}`,
       root: () => this.root,
       defer: queueMicrotask,
       report: (error) => this.reported.push(error),
@@ -132,9 +138,10 @@ export async function joined(options?: ConstructorParameters<typeof Pair>[0]): P
   await pair.settle()
   onTestFinished(() => {
     for (const { link, clock } of [pair.client, pair.server]) {
-      const { calls, handlers, queued } = link.stats()
-      if (calls + handlers + queued + clock.timers > 0) {
-        throw new Error(`left behind: ${calls} calls, ${handlers} handlers, ${queued} frames, ${clock.timers} timers`)
+      const { calls, handlers, exports, imports, queued } = link.stats()
+      if (calls + handlers + exports + imports + queued + clock.timers > 0) {
+        const tables = `${calls} calls, ${handlers} handlers, ${exports} exports, ${imports} imports`
+        throw new Error(`left behind: ${tables}, ${queued} frames, ${clock.timers} timers`)
       }
     }
   })
@@ -189,7 +196,7 @@ export async function rejection(promise: Promise<unknown>): Promise<unknown> {
 }
 
 /** Wire forms of frames that tests send by hand. */
-export const hello = [1, 1, [1_048_576, 1_000], 'peer']
+export const hello = [1, 1, [1_048_576, 1_000, 1_000, 16, 0], 'peer', 'end of a peer']
 export const noContext = [null, null, []]
 export const callFrame = (id: number, method: string, context: unknown = noContext, args: unknown[] = []): unknown[] => [
   2,

@@ -55,6 +55,19 @@ void reports.count(ctx, 1)
 // @ts-expect-error methods are not assigned to
 reports.count = () => Promise.resolve(1)
 
+// A method that gives a stream gives one here: to be waited for, or to be read at once.
+interface Streams {
+  tokens(ctx: Context, prompt: string): AsyncGenerator<string, number>
+  later(ctx: Context): Promise<AsyncIterable<number>>
+  never(ctx: Context): Promise<never>
+  either(ctx: Context): string | undefined
+}
+const streams = wrap<Streams>(connection)
+yes<Equal<ReturnType<typeof streams.tokens>, Promise<AsyncGenerator<string, number, undefined>> & AsyncIterable<string>>>()
+yes<Equal<ReturnType<typeof streams.later>, Promise<AsyncGenerator<number, unknown, undefined>> & AsyncIterable<number>>>()
+yes<Equal<ReturnType<typeof streams.never>, Promise<never>>>()
+yes<Equal<ReturnType<typeof streams.either>, Promise<string | undefined>>>()
+
 // What is wrapped is a connection.
 // @ts-expect-error no connection yet
 wrap<Reports>(connect('ws://localhost'))

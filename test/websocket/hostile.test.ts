@@ -2,50 +2,16 @@
  * What a peer may send by bytes, by the rows of the list of hostile input. During each, an honest client of the same server goes on working;
  * afterwards nothing of the hostile one is left.
  */
-import { background, type Context, withCancel } from 'ctxbridge'
+import { background, type Context } from 'ctxbridge'
 import { connect, wrap } from 'ctxbridge/websocket'
 import { expect, it, test } from 'vitest'
+import { attacked } from './attacked.ts'
 import { call, frame, hello, message, opcode, pack, RawClient } from './raw.ts'
-import { holding, idle, local, rejection, until } from './support.ts'
+import { holding, idle, local, until } from './support.ts'
 
 const timeout = 20_000
 const bin = (...bytes: number[]): Uint8Array => frame(opcode.binary, new Uint8Array(bytes))
 const raw = (bytes: Uint8Array): Uint8Array => frame(opcode.binary, bytes)
-
-/** A server with an honest client whose call goes on for as long as the test. */
-async function attacked() {
-  const held = holding()
-  const target = await local(
-    {
-      hold: held.hold,
-      echo: (_ctx: Context, x: unknown) => x,
-      left: (ctx: Context) => (ctx.remaining() === Infinity ? null : ctx.remaining()),
-    },
-    { limits: { maxMessage: 65_536 } },
-    { maxPayload: 65_536 },
-  )
-  const honest = await connect(target.url, { name: 'honest' })
-  const methods = wrap<{ hold(ctx: Context): Promise<void>; echo(ctx: Context, x: unknown): unknown }>(honest)
-  const ctx = withCancel(background())
-  const running = rejection(methods.hold(ctx))
-  await held.started()
-  return {
-    ...target,
-    held,
-    /** The honest client is served, its old call too, and the hostile one is gone. */
-    async unharmed(): Promise<void> {
-      expect(await methods.echo(background(), 'well')).toBe('well')
-      await until(() => target.service.stats().connections === 1)
-      expect(target.service.stats()).toEqual({ connections: 1, calls: 0, handlers: 1 })
-      expect(held.contexts[0]?.err()).toBeUndefined()
-      ctx.cancel('end of test')
-      await running
-      honest.close()
-      await idle(target.service)
-      expect(({} as Record<string, unknown>)['polluted']).toBeUndefined()
-    },
-  }
-}
 
 const value = (bytes: number[]): number[] => [...pack([hello, call(1, 'echo')])].slice(0, -1).concat(0x91, ...bytes)
 

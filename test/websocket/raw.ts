@@ -45,7 +45,7 @@ export function message(...frames: unknown[]): Uint8Array {
   return frame(opcode.binary, pack(frames))
 }
 
-export const hello = [1, 1, [1_048_576, 1_000], 'raw']
+export const hello = [1, 1, [1_048_576, 1_000, 1_000, 16, 0], 'raw', 'end of a raw client']
 export const call = (id: number, method: string, left: number | null = null): unknown[] => [2, id, method, [left, null, []], []]
 
 export class RawClient {
@@ -62,14 +62,14 @@ export class RawClient {
   }
 
   /** Connects and has upgraded. */
-  static async open(port: number): Promise<RawClient> {
+  static async open(port: number, header = 'X-Nothing: 0'): Promise<RawClient> {
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
     onTestFinished(() => void socket.destroy())
     await once(socket, 'connect')
     const client = new RawClient(socket)
     const key = randomBytes(16).toString('base64')
     socket.write(
-      `GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n${header}\r\n\r\n`,
     )
     await until(() => client.#received.includes('\r\n\r\n'))
     client.#received = client.#received.subarray(client.#received.indexOf('\r\n\r\n') + 4)

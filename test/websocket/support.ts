@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Context } from 'ctxbridge'
-import { type LinkSettings, serve, type Service } from 'ctxbridge/websocket'
+import { serve, type ServeSettings, type Service } from 'ctxbridge/websocket'
 import { onTestFinished } from 'vitest'
 import { type ServerOptions, WebSocketServer } from 'ws'
 import type { Role, Told } from '../fixtures/websocket-shared.ts'
@@ -17,9 +17,9 @@ export interface Local {
 }
 
 /** A server in this process; gone when the test is over. */
-export async function local(methods: object, settings: LinkSettings = {}, options: ServerOptions = {}): Promise<Local> {
+export async function local(methods: object, settings: ServeSettings = {}, options: ServerOptions = {}): Promise<Local> {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false, maxPayload: 1_048_576, ...options })
-  const service = serve(server, methods, settings)
+  const service = serve(server, methods, { lease: { resume: 100 }, ...settings })
   onTestFinished(() => {
     service.close()
     server.close()

@@ -105,16 +105,24 @@ const pairs = fc.uniqueArray(fc.tuple(wellFormedText(40, 1), plainData(true, 2))
 }) as fc.Arbitrary<WirePair[]>
 
 const context: fc.Arbitrary<WireContext> = fc.oneof(
-  record({ left: fc.constant(undefined), why: fc.constant(undefined), values: pairs }),
-  record({ left, why: fc.option(wireCause, { nil: undefined }), values: pairs }),
+  record({ left: fc.constant(undefined), why: fc.constant(undefined), values: pairs, under: fc.option(id, { nil: undefined }) }),
+  record({ left, why: fc.option(wireCause, { nil: undefined }), values: pairs, under: fc.option(id, { nil: undefined }) }),
 )
 
 export const frame: fc.Arbitrary<Frame> = fc.oneof(
   record({
     type: fc.constant('hello' as const),
     version: fc.constant(1),
-    limits: record({ maxMessage: fc.integer({ min: 1024 }), maxCalls: counter }),
+    limits: record({
+      maxMessage: fc.integer({ min: 1024 }),
+      maxCalls: counter,
+      maxContexts: counter,
+      window: fc.integer({ min: 1 }),
+      lease: counter,
+    }),
     name: wellFormedText(256),
+    link: wellFormedText(64, 1),
+    session: fc.option(record({ token: wellFormedText(64), received: counter }), { nil: undefined }),
   }),
   record({
     type: fc.constant('call' as const),
@@ -132,7 +140,12 @@ export const frame: fc.Arbitrary<Frame> = fc.oneof(
   record({ type: fc.constant('result' as const), id, value: fc.option(plainData(true, 3), { nil: undefined }) }),
   record({ type: fc.constant('error' as const), id, error: wireCause }),
   record({ type: fc.constant('export' as const), id, context }),
-  record({ type: fc.constant('release' as const), id }),
+  record({ type: fc.constant('release' as const), id, grant: id }),
+  record({ type: fc.constant('retract' as const), id }),
+  record({ type: fc.constant('stream' as const), id }),
+  record({ type: fc.constant('item' as const), id, value: fc.option(plainData(true, 3), { nil: undefined }) }),
+  record({ type: fc.constant('credit' as const), id, n: id }),
+  record({ type: fc.constant('ack' as const), n: counter }),
   record({ type: fc.constant('ping' as const), n: counter }),
   record({ type: fc.constant('pong' as const), n: counter }),
   record({ type: fc.constant('goaway' as const), reason: wellFormedText(256) }),
@@ -140,7 +153,14 @@ export const frame: fc.Arbitrary<Frame> = fc.oneof(
 
 /** One frame of each type, with everything in it that a frame can have. */
 export const samples: readonly Frame[] = [
-  { type: 'hello', version: 1, limits: { maxMessage: 1_048_576, maxCalls: 1_000 }, name: 'gateway' },
+  {
+    type: 'hello',
+    version: 1,
+    limits: { maxMessage: 1_048_576, maxCalls: 1_000, maxContexts: 1_000, window: 16, lease: 30_000 },
+    name: 'gateway',
+    link: 'a',
+    session: { token: 'secret', received: 3 },
+  },
   {
     type: 'call',
     id: 7,
@@ -148,18 +168,25 @@ export const samples: readonly Frame[] = [
     context: {
       left: 1500.25,
       why: [6, 'SlowError', 'too slow', 'ESLOW', [0, { at: [1, null, true] }]],
-      values: [['traceparent', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01']],
+      values: [['traceparent', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'], ['hidden']],
+      under: 3,
     },
     args: [42, -1, 'ünïcödé 😀', { constructor: 1, list: [1.5, null] }, new Uint8Array([0, 1, 255])],
   },
-  { type: 'call', id: 8, method: 'f', context: { left: undefined, why: undefined, values: [] }, args: [] },
+  { type: 'call', id: 8, method: 'f', context: { left: undefined, why: undefined, values: [], under: undefined }, args: [] },
   { type: 'cancel', id: 7, kind: 'canceled', cause: undefined },
   { type: 'cancel', id: 300, kind: 'deadline', cause: [3, [4, [5, 'link lost', [2, '-12345678901234567890']]]] },
   { type: 'result', id: 70_000, value: { rows: [[1, 'a']], more: false } },
   { type: 'result', id: 9, value: undefined },
   { type: 'error', id: 2 ** 40, error: [1, '-0'] },
-  { type: 'export', id: 10, context: { left: -5, why: [0, null], values: [] } },
-  { type: 'release', id: 10 },
+  { type: 'export', id: 10, context: { left: -5, why: [0, null], values: [], under: undefined } },
+  { type: 'release', id: 10, grant: 2 },
+  { type: 'retract', id: 10 },
+  { type: 'stream', id: 11 },
+  { type: 'item', id: 11, value: 'token' },
+  { type: 'item', id: 11, value: undefined },
+  { type: 'credit', id: 11, n: 8 },
+  { type: 'ack', n: 17 },
   { type: 'ping', n: 0 },
   { type: 'pong', n: Number.MAX_SAFE_INTEGER },
   { type: 'goaway', reason: 'maintenance' },

@@ -18,9 +18,46 @@ const noContext = [null, null, []]
 
 describe('what each frame is on the wire', () => {
   test.each<[Frame, unknown[]]>([
-    [{ type: 'hello', version: 1, limits: { maxMessage: 4096, maxCalls: 2 }, name: 'a' }, [1, 1, [4096, 2], 'a']],
     [
-      { type: 'call', id: 5, method: 'm', context: { left: 10, why: [0, 'slow'], values: [['k', 1]] }, args: [true] },
+      {
+        type: 'hello',
+        version: 1,
+        limits: { maxMessage: 4096, maxCalls: 2, maxContexts: 3, window: 4, lease: 5 },
+        name: 'a',
+        link: 'l',
+        session: undefined,
+      },
+      [1, 1, [4096, 2, 3, 4, 5], 'a', 'l'],
+    ],
+    [
+      {
+        type: 'hello',
+        version: 1,
+        limits: { maxMessage: 4096, maxCalls: 2, maxContexts: 3, window: 4, lease: 5 },
+        name: '',
+        link: 'l',
+        session: { token: 't', received: 6 },
+      },
+      [1, 1, [4096, 2, 3, 4, 5], '', 'l', ['t', 6]],
+    ],
+    [
+      { type: 'call', id: 5, method: 'm', context: { left: undefined, why: undefined, values: [['k']], under: 3 }, args: [] },
+      [2, 5, 'm', [null, null, [['k']], 3], []],
+    ],
+    [{ type: 'retract', id: 5 }, [11, 5]],
+    [{ type: 'stream', id: 5 }, [12, 5]],
+    [{ type: 'item', id: 5, value: undefined }, [13, 5]],
+    [{ type: 'item', id: 5, value: null }, [13, 5, null]],
+    [{ type: 'credit', id: 5, n: 8 }, [14, 5, 8]],
+    [{ type: 'ack', n: 0 }, [15, 0]],
+    [
+      {
+        type: 'call',
+        id: 5,
+        method: 'm',
+        context: { left: 10, why: [0, 'slow'], values: [['k', 1]], under: undefined },
+        args: [true],
+      },
       [2, 5, 'm', [10, [0, 'slow'], [['k', 1]]], [true]],
     ],
     [{ type: 'cancel', id: 5, kind: 'canceled', cause: undefined }, [3, 5, 0, null]],
@@ -28,8 +65,8 @@ describe('what each frame is on the wire', () => {
     [{ type: 'result', id: 5, value: undefined }, [4, 5]],
     [{ type: 'result', id: 5, value: null }, [4, 5, null]],
     [{ type: 'error', id: 5, error: [3, null] }, [5, 5, [3, null]]],
-    [{ type: 'export', id: 5, context: { left: undefined, why: undefined, values: [] } }, [6, 5, noContext]],
-    [{ type: 'release', id: 5 }, [7, 5]],
+    [{ type: 'export', id: 5, context: { left: undefined, why: undefined, values: [], under: undefined } }, [6, 5, noContext]],
+    [{ type: 'release', id: 5, grant: 2 }, [7, 5, 2]],
     [{ type: 'ping', n: 0 }, [8, 0]],
     [{ type: 'pong', n: 9 }, [9, 9]],
     [{ type: 'goaway', reason: '' }, [10, '']],
@@ -53,9 +90,10 @@ describe('what is refused', () => {
       const wire = toWire(sample)
       const accepted = (data: unknown[]) => fromWire(data).ok
       expect(accepted(wire)).toBe(true)
-      // A result without its value is the one frame that has two lengths.
-      if (sample.type !== 'result') expect(accepted(wire.slice(0, -1)), sample.type).toBe(false)
-      if (sample.type !== 'result' || wire.length === 3) expect(accepted([...wire, null]), sample.type).toBe(false)
+      // These have two lengths: without a value, without a session.
+      const optional = sample.type === 'result' || sample.type === 'item' || sample.type === 'hello'
+      if (!optional) expect(accepted(wire.slice(0, -1)), sample.type).toBe(false)
+      if (!optional || wire.length % 3 === 0) expect(accepted([...wire, null]), sample.type).toBe(false)
     }
     expect(fromWire([4]).ok).toBe(false)
     expect(fromWire([4, 1, 2, 3]).ok).toBe(false)
@@ -87,7 +125,7 @@ describe('what is refused', () => {
 
   test('row 23: frames of unknown types, except those that are to be skipped', () => {
     for (let type = -128; type <= 300; type++) {
-      if (type >= 1 && type <= 10) continue
+      if (type >= 1 && type <= 15) continue
       const skipped = type >= 64 && type <= 127
       expect(fromWire([type, 'anything', {}]), String(type)).toStrictEqual(
         skipped ? { ok: true, value: undefined } : { ok: false, reason: 'frame: type is unknown' },
@@ -116,26 +154,45 @@ describe('what is refused', () => {
   })
 
   test.each<[string, unknown]>([
-    ['hello: limits are no array of 2', [1, 1, [4096], 'a']],
-    ['hello: limits are no array of 2', [1, 1, [4096, 1, 1], 'a']],
-    ['hello: limits are no array of 2', [1, 1, { 0: 4096, 1: 1, length: 2 }, 'a']],
-    ['hello: maxMessage is no integer from 1024', [1, 1, [1023, 1], 'a']],
-    ['hello: maxMessage is no integer from 1024', [1, 1, [2 ** 53, 1], 'a']],
-    ['hello: maxCalls is no integer from 0', [1, 1, [4096, -1], 'a']],
-    ['hello: maxCalls is no integer from 0', [1, 1, [4096, 0.5], 'a']],
-    ['hello: name is no text up to 256', [1, 1, [4096, 1], 'a'.repeat(257)]],
-    ['hello: name is no text up to 256', [1, 1, [4096, 1], '\ud800']],
-    ['hello: name is no text up to 256', [1, 1, [4096, 1], null]],
+    ['hello: limits are no array of 5', [1, 1, [4096], 'a', 'l']],
+    ['hello: limits are no array of 5', [1, 1, [4096, 1, 1, 1], 'a', 'l']],
+    ['hello: limits are no array of 5', [1, 1, { 0: 4096, 1: 1, 2: 1, 3: 1, 4: 0, length: 5 }, 'a', 'l']],
+    ['hello: maxMessage is no integer from 1024', [1, 1, [1023, 1, 1, 1, 0], 'a', 'l']],
+    ['hello: maxMessage is no integer from 1024', [1, 1, [2 ** 53, 1, 1, 1, 0], 'a', 'l']],
+    ['hello: maxCalls is no integer from 0', [1, 1, [4096, -1, 1, 1, 0], 'a', 'l']],
+    ['hello: maxCalls is no integer from 0', [1, 1, [4096, 0.5, 1, 1, 0], 'a', 'l']],
+    ['hello: maxContexts is no integer from 0', [1, 1, [4096, 1, -1, 1, 0], 'a', 'l']],
+    ['hello: window is no integer from 1', [1, 1, [4096, 1, 1, 0, 0], 'a', 'l']],
+    ['hello: lease is no integer from 0', [1, 1, [4096, 1, 1, 1, -1], 'a', 'l']],
+    ['hello: name is no text up to 256', [1, 1, [4096, 1, 1, 1, 0], 'a'.repeat(257), 'l']],
+    ['hello: name is no text up to 256', [1, 1, [4096, 1, 1, 1, 0], '\ud800', 'l']],
+    ['hello: name is no text up to 256', [1, 1, [4096, 1, 1, 1, 0], null, 'l']],
+    ['hello: link is no text of 1 to 64', [1, 1, [4096, 1, 1, 1, 0], 'a', '']],
+    ['hello: link is no text of 1 to 64', [1, 1, [4096, 1, 1, 1, 0], 'a', 'l'.repeat(65)]],
+    ['hello: link is no text of 1 to 64', [1, 1, [4096, 1, 1, 1, 0], 'a', 1]],
+    ['hello: session is no array of 2', [1, 1, [4096, 1, 1, 1, 0], 'a', 'l', null]],
+    ['hello: session is no array of 2', [1, 1, [4096, 1, 1, 1, 0], 'a', 'l', ['t']]],
+    ['hello: token is no text up to 64', [1, 1, [4096, 1, 1, 1, 0], 'a', 'l', [null, 0]]],
+    ['hello: token is no text up to 64', [1, 1, [4096, 1, 1, 1, 0], 'a', 'l', ['t'.repeat(65), 0]]],
+    ['hello: received is no integer from 0', [1, 1, [4096, 1, 1, 1, 0], 'a', 'l', ['t', -1]]],
+    ['hello: too few or too many elements', [1, 1, [4096, 1, 1, 1, 0], 'a']],
+    ['hello: too few or too many elements', [1, 1, [4096, 1, 1, 1, 0], 'a', 'l', ['t', 0], 1]],
     ['call: method is no text of 1 to 256', [2, 1, '', noContext, []]],
     ['call: method is no text of 1 to 256', [2, 1, 'a'.repeat(257), noContext, []]],
     ['call: method is no text of 1 to 256', [2, 1, 'a\udc00', noContext, []]],
     ['call: method is no text of 1 to 256', [2, 1, ['a'], noContext, []]],
     ['call: arguments are no array', [2, 1, 'm', noContext, null]],
     ['call: arguments are no array', [2, 1, 'm', noContext, { length: 0 }]],
-    ['context: no array of 3', [2, 1, 'm', null, []]],
-    ['context: no array of 3', [2, 1, 'm', [null, null], []]],
-    ['context: no array of 3', [2, 1, 'm', [null, null, [], []], []]],
-    ['context: no array of 3', [6, 1, { left: 1 }]],
+    ['context: no array of 3 or 4', [2, 1, 'm', null, []]],
+    ['context: no array of 3 or 4', [2, 1, 'm', [null, null], []]],
+    ['context: no array of 3 or 4', [2, 1, 'm', [null, null, [], 1, 1], []]],
+    ['context: no array of 3 or 4', [6, 1, { left: 1 }]],
+    ['context: under is no integer from 1', [2, 1, 'm', [null, null, [], []], []]],
+    ['context: under is no integer from 1', [2, 1, 'm', [null, null, [], null], []]],
+    ['context: under is no integer from 1', [6, 1, [null, null, [], 0]]],
+    ['release: grant is no integer from 1', [7, 1, 0]],
+    ['credit: n is no integer from 1', [14, 1, 0]],
+    ['ack: n is no integer from 0', [15, -1]],
     ['context: a cause of a deadline without a deadline', [6, 1, [null, [0, 'why'], []]]],
     ['context: values are no array', [6, 1, [1, null, {}]]],
     ['context: a value is no pair', [6, 1, [1, null, ['k']]]],
@@ -181,7 +238,7 @@ describe('what is refused', () => {
 
   test('the longest names and the most values are accepted', () => {
     const name = 'x'.repeat(256)
-    expect(fromWire([1, 1, [1024, 0], name]).ok).toBe(true)
+    expect(fromWire([1, 1, [1024, 0, 0, 1, 0], name, 'x'.repeat(64), ['x'.repeat(64), 0]]).ok).toBe(true)
     expect(fromWire([10, name]).ok).toBe(true)
     expect(fromWire([2, 1, name, [1, null, Array.from({ length: 64 }, (_, i) => [`k${i}`, 0])], []]).ok).toBe(true)
   })
@@ -202,12 +259,12 @@ describe('a message', () => {
   })
 
   test('keeps the order of its frames, and loses those that are to be skipped', () => {
-    expect(messageFromWire([[7, 1], [64], [8, 2], [127, {}, 'x'], [7, 3]])).toStrictEqual({
+    expect(messageFromWire([[7, 1, 1], [64], [8, 2], [127, {}, 'x'], [7, 3, 1]])).toStrictEqual({
       ok: true,
       value: [
-        { type: 'release', id: 1 },
+        { type: 'release', id: 1, grant: 1 },
         { type: 'ping', n: 2 },
-        { type: 'release', id: 3 },
+        { type: 'release', id: 3, grant: 1 },
       ],
     })
     expect(messageFromWire([[64]])).toStrictEqual({ ok: true, value: [] })
@@ -216,8 +273,8 @@ describe('a message', () => {
   test('is refused as a whole when one frame is', () => {
     expect(
       messageFromWire([
-        [7, 1],
-        [7, 0],
+        [7, 1, 1],
+        [7, 0, 1],
       ]),
     ).toStrictEqual({ ok: false, reason: 'release: id is no integer from 1' })
   })

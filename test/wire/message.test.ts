@@ -64,7 +64,7 @@ describe('round trips', () => {
         type: 'call',
         id: 1,
         method: 'm',
-        context: { left: 1, why, values: [['k', nested(8)]] },
+        context: { left: 1, why, values: [['k', nested(8)]], under: undefined },
         args: args.ok ? (args.value as unknown[]) : [],
       },
       { type: 'result', id: 1, value: args.ok && args.value },
@@ -78,7 +78,7 @@ describe('round trips', () => {
       type: 'call',
       id: 1,
       method: 'm',
-      context: { left: 1, why: describeCause(Array(400).fill(1)), values: [['k', values.ok && values.value]] },
+      context: { left: 1, why: describeCause(Array(400).fill(1)), values: [['k', values.ok && values.value]], under: undefined },
       args: wide.ok ? (wide.value as unknown[]) : [],
     }
     expect(decodeMessage(encodeMessage([largest])).ok).toBe(true)
@@ -89,8 +89,15 @@ describe('the bytes', () => {
   test('are those that a peer in another language would write', () => {
     const vectors: [Frame, string][] = [
       [
-        { type: 'hello', version: 1, limits: { maxMessage: 1_048_576, maxCalls: 1_000 }, name: 'a' },
-        '91 94 01 01 92 ce 00100000 cd 03e8 a1 61',
+        {
+          type: 'hello',
+          version: 1,
+          limits: { maxMessage: 1_048_576, maxCalls: 1_000, maxContexts: 0, window: 16, lease: 30_000 },
+          name: 'a',
+          link: 'b',
+          session: undefined,
+        },
+        '91 95 01 01 95 ce 00100000 cd 03e8 00 10 cd 7530 a1 61 a1 62',
       ],
       [{ type: 'cancel', id: 5, kind: 'canceled', cause: undefined }, '91 94 03 05 00 c0'],
       [{ type: 'cancel', id: 70_000, kind: 'deadline', cause: [0, 'x'] }, '91 94 03 ce 00011170 01 92 00 a1 78'],

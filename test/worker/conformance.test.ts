@@ -8,7 +8,6 @@ function platform(name: string, sharedMemory: boolean): Platform {
     name,
     sharedMemory,
     options: { sharedMemory },
-    tellsExit: true,
     start: () => new NodeWorker(compiled('test/conformance/jobs.ts'), { workerData: { sharedMemory } }),
     listen: (worker, f) => {
       ;(worker as NodeWorker).on('message', f)

@@ -5,6 +5,7 @@
  */
 
 import { Packr, RESET_BUFFER_MODE } from 'msgpackr'
+import type { LinkCodec } from '../../lib/bridge/link-types.ts'
 import type { Frame, FrameLimits } from '../../lib/wire/frame.ts'
 import { frameLimits } from '../../lib/wire/frame.ts'
 import { messageFromWire, messageToWire } from '../../lib/wire/frame-codec.ts'
@@ -58,6 +59,12 @@ export function decodeMessage(bytes: Uint8Array, limits: MessageLimits = message
   } catch {
     return refuse('message: cannot be decoded')
   }
+}
+
+/** The codec of a link over bytes, which takes messages of at most so many. */
+export function byteCodec(maxBytes: number = messageLimits.maxBytes): LinkCodec {
+  const limits = { ...messageLimits, maxBytes }
+  return { encode: encodeMessage, decode: (bytes) => decodeMessage(bytes, limits), size: (bytes) => bytes.length }
 }
 
 const scratch = new Uint8Array(4_096)

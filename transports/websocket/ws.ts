@@ -1,5 +1,6 @@
 /** The only file that imports ws: sockets as channels of links, in Node. */
-import { WebSocket, type WebSocketServer } from 'ws'
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
+import { type ServerOptions, type VerifyClientCallbackSync, WebSocket, type WebSocketServer } from 'ws'
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 
@@ -8,8 +9,12 @@ export type { WebSocketServer } from 'ws'
 /** What a socket tells the link that it carries. */
 export interface Receiver {
   receive(bytes: Uint8Array): void
-  lost(reason: LinkLostError): void
+  /** The connection is gone. `final`: it was closed on purpose, by whichever side; otherwise it broke. */
+  lost(reason: LinkLostError, final: boolean): void
 }
+
+/** How long a server has to answer the request to upgrade. */
+const connectTimeout = 30_000
 
 /** How long a peer has to answer a close before its connection is cut. */
 const closeGrace = 1_000
@@ -33,18 +38,19 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
     send: (bytes) => socket.send(bytes, () => {}),
     queued: () => socket.bufferedAmount,
     close,
+    terminate: () => socket.terminate(),
   })
   socket.on('message', (data: Buffer, isBinary: boolean) => {
     if (isBinary) receiver.receive(data)
     else {
       close(closeCode.notBinary, 'message: not binary')
-      receiver.lost(new LinkLostError('The link was closed on this side: message: not binary.'))
+      receiver.lost(new LinkLostError('The link was closed on this side: message: not binary.'), true)
     }
   })
   // What the peer sent is no WebSocket, or over a limit: ws says so to the peer and closes, but waits long for an answer.
   socket.on('error', (error) => {
     cutSoon()
-    receiver.lost(new LinkLostError(`The link was closed on this side: ${error.message}.`, { cause: error }))
+    receiver.lost(new LinkLostError(`The link was closed on this side: ${error.message}.`, { cause: error }), true)
   })
   socket.on('close', (code, reason) => {
     clearTimeout(cut)
@@ -53,6 +59,7 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
       new LinkLostError(
         code === 1006 ? 'The connection broke without a close.' : `The peer closed the connection with code ${code}${said}.`,
       ),
+      code !== 1006,
     )
   })
   socket.resume()
@@ -73,7 +80,7 @@ function clip(reason: string): string {
  */
 export function openSocket(url: string | URL, maxPayload: number, signal: AbortSignal): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url, { perMessageDeflate: false, maxPayload })
+    const socket = new WebSocket(url, { perMessageDeflate: false, maxPayload, handshakeTimeout: connectTimeout })
     const giveUp = (): void => socket.terminate()
     signal.addEventListener('abort', giveUp, { once: true })
     socket.once('open', () => {
@@ -90,7 +97,7 @@ export function openSocket(url: string | URL, maxPayload: number, signal: AbortS
  * Calls `accept` for each connection of a server, until the function returned is called. From then on connections are turned away, unless
  * somebody else takes them: a socket that nobody listens to would take the process down with its first error.
  */
-export function onConnection(server: WebSocketServer, accept: (socket: WebSocket) => void): () => void {
+export function onConnection(server: WebSocketServer, accept: (socket: WebSocket, request: IncomingMessage) => void): () => void {
   server.off('connection', turnAway).on('connection', accept)
   return () => {
     server.off('connection', accept)
@@ -103,6 +110,47 @@ function turnAway(socket: WebSocket): void {
     channel.close(1001, 'going away')
     return { receive: () => {}, lost: () => {} }
   })
+}
+
+/** Why nobody who connects gets a socket: the status that the request is answered with, from 400 to 599. */
+export interface Refusal {
+  readonly status: number
+}
+
+/**
+ * Lets `admit` judge each request to upgrade before there is a socket, beside what the server's own `verifyClient` says. A rejection, and what is thrown,
+ * refuses with 500. Returns what takes it back.
+ */
+export function judgeUpgrades(
+  server: WebSocketServer,
+  admit: (request: IncomingMessage) => Promise<Refusal | undefined>,
+): () => void {
+  const { options } = server
+  const { verifyClient: own } = options
+  const judge = (info: Upgrade, answer: Answer): void => {
+    admit(info.req).then(
+      (refusal) => (refusal === undefined ? passOn(own, info, answer) : answer(false, refusal.status)),
+      () => answer(false, 500),
+    )
+  }
+  options.verifyClient = judge
+  return () => {
+    if (options.verifyClient === judge) options.verifyClient = own
+  }
+}
+
+interface Upgrade {
+  readonly origin: string
+  readonly secure: boolean
+  readonly req: IncomingMessage
+}
+
+type Answer = (ok: boolean, status?: number, message?: string, headers?: OutgoingHttpHeaders) => void
+
+function passOn(own: ServerOptions['verifyClient'], info: Upgrade, answer: Answer): void {
+  if (own === undefined || own === null) answer(true)
+  else if (own.length > 1) own(info, answer)
+  else answer((own as VerifyClientCallbackSync)(info), 401)
 }
 
 /** The longest message that a server lets pass, in bytes; `Infinity` without a limit. */

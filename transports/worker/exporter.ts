@@ -6,7 +6,7 @@
  */
 
 import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
-import { CAUSE_BYTES } from '../../lib/bridge/slot-memory.ts'
+import { CAUSE_BYTES, chunkOf } from '../../lib/bridge/slot-memory.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import { hostClock } from '../../lib/clock.ts'
 import { bindingsOf, deadlineOf, listen } from '../../lib/boundary.ts'
@@ -20,11 +20,12 @@ import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { encodeValues, type ReportValue } from '../../lib/wire/values.ts'
 import { toShared } from './clock.ts'
 import type { ContextHandle } from './handle.ts'
-import { canShare, Port, randomId } from './host.ts'
+import { canShare, Port, type PortListener, randomId } from './host.ts'
 import {
   type Attach,
   Batch,
   CAUSE,
+  channelOf,
   type ChannelMessage,
   CHUNK,
   ENDED,
@@ -120,8 +121,10 @@ export interface Grant {
 
 export class Exporter {
   /** Undefined where contexts go by messages alone. */
-  readonly #table: SlotTable | undefined
+  #table: SlotTable | undefined
   readonly #link: number = ++links
+  readonly #pool: boolean
+  readonly #other: MessagePort | undefined
   readonly #port: Port
   readonly #reportValue: ReportValue
   readonly #exports = new Map<Scope, Export>()
@@ -131,6 +134,26 @@ export class Exporter {
   #ids = 0
   #closed = false
 
+  private constructor(reportValue: ReportValue, lost: () => void, memory: boolean, pool: boolean) {
+    this.#reportValue = reportValue
+    this.#table = memory && canShare() ? threadTable() : undefined
+    this.#pool = pool
+    const { port1, port2 } = pool
+      ? { port1: new BroadcastChannel(channelOf(tableId, this.#link)), port2: undefined }
+      : new MessageChannel()
+    const name = channelOf(tableId, this.#link)
+    const listener: PortListener = {
+      message: (message) => this.#receive(message),
+      closed: () => {
+        if (!this.#closed) lost()
+      },
+      garbled: () => undefined,
+    }
+    this.#port = new Port(port1, listener, pool ? undefined : { mine: `${name}.exporter`, theirs: `${name}.importer` })
+    this.#other = port2
+    exporters.add(this)
+  }
+
   /**
    * Opens a channel to the other side.
    *
@@ -138,35 +161,57 @@ export class Exporter {
    * @param lost called when the other side has closed the channel
    * @param shared whether memory may be shared, where that is possible
    */
-  constructor(
+  static over(
     send: (attach: Attach, transfer: readonly MessagePort[]) => void,
     reportValue: ReportValue,
     lost: () => void,
     shared: boolean,
-  ) {
-    const { port1, port2 } = new MessageChannel()
-    this.#reportValue = reportValue
-    this.#port = new Port(port1, {
-      message: (message) => this.#receive(message),
-      closed: () => {
-        if (!this.#closed) lost()
-      },
-      garbled: () => undefined,
-    })
+  ): Exporter {
+    const exporter = new Exporter(reportValue, lost, shared, false)
+    const port = exporter.#other as MessagePort
     const attach = (chunks: readonly SharedArrayBuffer[]): void =>
-      send({ ctxbridge: 'attach', version: VERSION, table: tableId, link: this.#link, chunks, port: port2 }, [port2])
-    let own = shared && canShare() ? threadTable() : undefined
-    if (own !== undefined) {
-      try {
-        attach(own.chunks())
-      } catch {
-        // There is such memory, but it cannot be sent to this thread.
-        own = undefined
-      }
+      send({ ctxbridge: 'attach', version: VERSION, table: tableId, link: exporter.#link, chunks, port }, [port])
+    try {
+      attach(exporter.#table?.chunks() ?? [])
+    } catch (error) {
+      if (exporter.#table === undefined) throw error
+      // There is such memory, but it cannot be sent to this thread.
+      exporter.#table = undefined
+      attach([])
     }
-    this.#table = own
-    if (own === undefined) attach([])
-    exporters.add(this)
+    return exporter
+  }
+
+  /** One context, to whoever gets the message that this goes in: whose import closes the channel when it is through. No channel for one that has ended, or never will. */
+  static alone(ctx: Context, reportValue: ReportValue): { readonly handle: ContextHandle; readonly attach?: Attach } {
+    const exporter: Exporter = new Exporter(reportValue, () => exporter.close(), true, false)
+    const { handle } = exporter.#grant(ctx)
+    if (handle.slot === undefined && handle.told === undefined) {
+      exporter.close()
+      return { handle }
+    }
+    const chunks = exporter.#table?.chunks() ?? []
+    const port = exporter.#other as MessagePort
+    return { handle, attach: { ctxbridge: 'attach', version: VERSION, table: tableId, link: exporter.#link, chunks, port } }
+  }
+
+  /** To all workers that may get a handle of it, whichever they are: each is sent what it needs along with the handle, and `Grant.release` gives it back. */
+  static toAnybody(reportValue: ReportValue): Exporter {
+    return new Exporter(reportValue, () => undefined, true, true)
+  }
+
+  /** The chunks that a handle needs. */
+  chunksOf(handle: ContextHandle): readonly (readonly [chunk: number, buffer: SharedArrayBuffer])[] {
+    const chunks = handle.slot === undefined ? undefined : this.#table?.chunks()
+    if (handle.slot === undefined || chunks?.[0] === undefined) return []
+    const number = chunkOf(handle.slot[0])
+    const buffer = chunks[number]
+    return number === 0 || buffer === undefined
+      ? [[0, chunks[0]]]
+      : [
+          [0, chunks[0]],
+          [number, buffer],
+        ]
   }
 
   /** How many contexts are exported and have not ended. */
@@ -180,7 +225,7 @@ export class Exporter {
   }
 
   announce(chunk: number, buffer: SharedArrayBuffer): void {
-    if (this.#table !== undefined) this.#post([CHUNK, chunk, buffer])
+    if (this.#table !== undefined && !this.#pool) this.#post([CHUNK, chunk, buffer])
   }
 
   /**
@@ -199,8 +244,10 @@ export class Exporter {
     if (held === undefined) return { handle, revoke: () => undefined, release: () => undefined }
     held.calls++
     const release = (): void => {
+      if (--held.calls > 0) return
+      if (this.#pool) held.slot.takeBack()
       // Fails where somebody still holds it, say because its handle was also sent by hand: `collect` finds it later.
-      if (--held.calls === 0 && held.slot.withdraw()) this.#letGo(held)
+      if (held.slot.withdraw() || (held.slot instanceof ToldSlot && held.slot.returned)) this.#letGo(held)
     }
     const revoke = (): void => {
       granted?.revoke()

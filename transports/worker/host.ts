@@ -54,19 +54,57 @@ export interface PortListener {
   readonly garbled: (error: unknown) => void
 }
 
+/** What the two ends of a channel hold while they live, each its own, where a browser tells of a thread's end in no other way. */
+interface Lives {
+  readonly mine: string
+  readonly theirs: string
+}
+
+/** Sent when the sender has asked for its lock, and again when it has it. */
+const ASKED = 'ctxbridge: asked'
+const ALIVE = 'ctxbridge: alive'
+/** How long after the former it certainly has it, if it lives: in ms. */
+const SURE = 5_000
+
 /** One end of a channel of our own, of Node or of the web. */
 export class Port {
   /** Whether `take` can tell that nothing has come. */
   static readonly takes: boolean = threads !== undefined
 
-  readonly #port: MessagePort
+  readonly #port: MessagePort | BroadcastChannel
+  readonly #gone = new AbortController()
   #stop: (() => void) | undefined
 
   /** Takes ownership of the port. It alone keeps no thread alive. */
-  constructor(port: MessagePort, listener: PortListener) {
+  constructor(port: MessagePort | BroadcastChannel, listener: PortListener, lives?: Lives) {
     this.#port = port
-    this.#stop = listenTo(port, listener)
+    const { message } = listener
+    const locks = threads === undefined && lives !== undefined ? (navigator as { locks?: LockManager }).locks : undefined
+    let waits = true
+    const watch = (): void => {
+      if (waits) this.#hold(locks, lives?.theirs, listener.closed)
+      waits = false
+    }
+    const watching = (data: unknown): void => {
+      if (data === ALIVE) watch()
+      else if (data === ASKED) setTimeout(watch, SURE)
+      else message(data)
+    }
+    this.#stop = listenTo(port, locks === undefined ? listener : { ...listener, message: watching })
     ;(port as { unref?: () => void }).unref?.()
+    this.#hold(locks, lives?.mine, () => {
+      if (this.#stop === undefined) return undefined
+      this.post(ALIVE)
+      return new Promise((resolve) => this.#gone.signal.addEventListener('abort', resolve))
+    })
+    if (locks !== undefined) this.post(ASKED)
+  }
+
+  /** A lock goes to the next in line when its holder lets go of it, or dies. */
+  #hold(locks: LockManager | undefined, name: string | undefined, granted: () => unknown): void {
+    if (locks === undefined || name === undefined || this.#gone.signal.aborted) return
+    // Rejects when it is given up before it is granted, or the page may not use locks: then nobody tells of an end.
+    locks.request(name, { signal: this.#gone.signal }, async () => granted()).catch(() => undefined)
   }
 
   post(message: unknown): void {
@@ -81,6 +119,7 @@ export class Port {
   close(): void {
     this.#stop?.()
     this.#stop = undefined
+    this.#gone.abort()
     this.#port.close()
   }
 }

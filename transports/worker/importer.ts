@@ -8,17 +8,19 @@
 import { SlotReader, type SlotRefusal, SlotView } from '../../lib/bridge/slot-reader.ts'
 import { hostClock } from '../../lib/clock.ts'
 import { withRemote } from '../../lib/boundary.ts'
-import { background, type CancelableContext, type Context } from '../../lib/context.ts'
+import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
+import { type Key, named } from '../../lib/key.ts'
+import { decodeValues } from '../../lib/wire/values.ts'
 import type { Source } from '../../lib/source.ts'
 import { End } from '../../lib/tree.ts'
-import { BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
+import { BridgeError, ContextError, kindOf, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { fromShared } from './clock.ts'
 import type { ParsedHandle } from './handle.ts'
-import { Port } from './host.ts'
-import { type Attach, Batch, CAUSE, CHUNK, ENDED, isMessage, pairs, RETURNED, TAKEN, TOLD } from './messages.ts'
+import { Port, type PortListener, warn } from './host.ts'
+import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, isMessage, pairs, RETURNED, TAKEN, TOLD } from './messages.ts'
 import { ToldView } from './told.ts'
 
 const label = 'Import'
@@ -34,6 +36,21 @@ export function refused(why: string): CancelableContext {
 
 function unusable(why: string): BridgeError {
   return withoutStack(() => new BridgeError('ERR_HANDLE', `The handle cannot be imported: ${why}.`))
+}
+
+/** What an import gets its values from. */
+export function baseOf({ values }: ParsedHandle, keys: readonly Key<unknown>[]): Context {
+  const { bindings } = decodeValues(values, keys, (error, key) =>
+    warn(`The value of the portable key ${named(key)} was not received: ${String(error)}`),
+  )
+  return bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), background())
+}
+
+/** A context that is done, as its handle says. */
+export function importEnded(end: WireCause, base: Context): CancelableContext {
+  const error = reviveCause(end)
+  if (!(error instanceof ContextError)) return refused('it says that its context has ended, but not how')
+  return ended(base, new End(kindOf(error) ?? 'canceled', undefined, hostClock.now(), error))
 }
 
 /** A context that is done: with what a handle says. */
@@ -71,15 +88,23 @@ export class Importer {
   })
   /** Imports whose part of the table has not come yet. */
   readonly #early = new Set<RemoteSource>()
+  /** Whether it is for one import, and over with that. */
+  readonly #alone: boolean
   #overtaken: unknown[] = []
   #closed = false
 
   /** Takes ownership of the port. `lost` is called when the other side has closed it, after all imports have ended. */
-  constructor({ table, link, chunks, port }: Attach, lost: () => void) {
-    this.reader = new SlotReader({ table, link })
+  constructor(
+    { table, link, chunks, port }: Pick<Attach, 'table' | 'link' | 'chunks'> & { port: MessagePort | BroadcastChannel },
+    lost: () => void,
+    alone = false,
+  ) {
+    this.#alone = alone
+    this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
     for (const [number, chunk] of chunks.entries()) this.reader.attach(number, chunk)
+    const name = channelOf(table, link)
     // The channel alone is no reason to stay: what the thread waits for is.
-    this.#port = new Port(port, {
+    const listener: PortListener = {
       message: (message) => this.#receive(message),
       closed: () => {
         if (this.#closed) return
@@ -87,7 +112,8 @@ export class Importer {
         lost()
       },
       garbled: () => undefined,
-    })
+    }
+    this.#port = new Port(port, listener, { mine: `${name}.importer`, theirs: `${name}.exporter` })
   }
 
   /** How many contexts are imported and neither ended nor given back. */
@@ -190,6 +216,9 @@ export class Importer {
     this.#early.delete(source)
     const sources = this.#sources.get(source.key)
     if (sources?.delete(source) === true && sources.size === 0) this.#sources.delete(source.key)
+    if (!this.#alone || this.#sources.size > 0 || this.#closed) return
+    this.#closed = true
+    this.#port.close()
   }
 
   #receive(message: unknown): void {

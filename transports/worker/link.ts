@@ -4,7 +4,7 @@ import type { Worker as NodeWorker } from 'node:worker_threads'
 import { hostClock } from '../../lib/clock.ts'
 import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
 import { End, report } from '../../lib/tree.ts'
-import { ContextError, kindOf, LinkLostError } from '../../lib/errors.ts'
+import { LinkLostError } from '../../lib/errors.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
@@ -13,7 +13,7 @@ import { canTerminate, endpointOf, isWebWorker, type WorkerEndpoint } from './en
 import { Exporter, tableStats } from './exporter.ts'
 import { type Emitter, listenTo, threads, warn } from './host.ts'
 import { type ContextHandle, isHandle, parseHandle } from './handle.ts'
-import { ended, Importer, refused } from './importer.ts'
+import { ended, Importer, importEnded, refused } from './importer.ts'
 import { type CallMessage, type Envelope, isAttach, isEnvelope, VERSION } from './messages.ts'
 import { Server } from './server.ts'
 
@@ -185,15 +185,13 @@ export class WorkerLink implements Link {
   /** What exports over this link. With it the other side is told, and given the table. */
   get exporter(): Exporter {
     if (this.#lost !== undefined) throw this.#lost
-    return (this.#exporter ??= new Exporter(
+    return (this.#exporter ??= Exporter.over(
       (attach, transfer) => this.#post(attach, transfer),
       (error, name) => this.#warn(name, 'sent', error),
       () => {
         this.#exporter?.close()
         this.#exporter = undefined
-        // Nothing else tells us in a browser that a worker has ended.
-        if (isWebWorker(this.#endpoint))
-          this.#lose(this.#terminated ?? new LinkLostError('The worker has ended, or has closed the link.'))
+        this.#ended()
       },
       this.#shared,
     ))
@@ -234,9 +232,7 @@ export class WorkerLink implements Link {
     if (importer === undefined) return refused('it was made for another link, or for one that is closed')
     if (parsed.end === undefined)
       return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why))
-    const error = reviveCause(parsed.end)
-    if (!(error instanceof ContextError)) return refused('it says that its context has ended, but not how')
-    return ended(base, new End(kindOf(error) ?? 'canceled', undefined, hostClock.now(), error))
+    return importEnded(parsed.end, base)
   }
 
   /** Ends the worker by force; then everything on this link is lost for the reason given. */
@@ -274,13 +270,25 @@ export class WorkerLink implements Link {
     this.#importers.clear()
   }
 
+  /** A channel is closed. Nothing else tells in a browser that the other thread has ended. */
+  #ended(): void {
+    if (threads === undefined)
+      this.#lose(this.#terminated ?? new LinkLostError('The other thread has ended, or has closed the link.'))
+  }
+
   #receive(data: unknown): void {
     this.#started?.()
     this.#started = undefined
     if (isAttach(data)) {
       const name = `${data.table}.${data.link}`
       if (this.#importers.has(name)) return
-      this.#importers.set(name, new Importer(data, () => this.#importers.delete(name)))
+      this.#importers.set(
+        name,
+        new Importer(data, () => {
+          this.#importers.delete(name)
+          this.#ended()
+        }),
+      )
     } else if (isEnvelope(data, 'call')) {
       if (this.#server === undefined) this.#early.push(data)
       else this.#server.receive(data)

@@ -65,6 +65,11 @@ export const RETURNED = 5
 /** Id, kind or `gone`, cause. */
 export type Told = readonly [id: number, how: Kind | 'gone', cause: WireCause | undefined]
 
+/** What an exporter's channel is called, in the whole process. */
+export function channelOf(table: number, link: number): string {
+  return `ctxbridge.${table}.${link}`
+}
+
 export type ChannelMessage =
   | readonly [type: typeof CHUNK, chunk: number, buffer: SharedArrayBuffer]
   | readonly [type: typeof CAUSE, slot: number, generation: number, cause: WireCause]

@@ -41,6 +41,11 @@ export class ToldSlot {
     this.#out.delete(grant)
   }
 
+  /** All of them are back. */
+  takeBack(): void {
+    this.#out.clear()
+  }
+
   /** The other side has imported a handle. */
   taken(grant: number): void {
     if (!this.#out.has(grant)) this.#tell([this.id, 'gone', undefined])

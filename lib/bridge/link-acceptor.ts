@@ -1,0 +1,180 @@
+/**
+ * The side that connections come to: which of them begins a link, and which goes on with one.
+ *
+ * A session belongs to whoever holds its token and was recognised as the one who opened it. The token of a session changes with each of its
+ * connections; the one before it is good until something has come that its holder can only have sent with the newer one in hand.
+ */
+
+import type { LinkLostError } from '../errors.ts'
+import type { HelloFrame } from '../wire/frame.ts'
+import type { Link } from './link.ts'
+import { type Channel, closeCode, type LinkCodec, type LinkOptions } from './link-types.ts'
+
+export interface AcceptorOptions<M> {
+  readonly codec: LinkCodec<M>
+  /** Longer messages are not even decoded. */
+  readonly maxMessage: number
+  /** Gives a token that nobody can guess: 1 to 64 characters. */
+  readonly token: () => string
+  /** Makes the link of a new peer. */
+  readonly link: (channel: Channel<M>, session: LinkOptions<M>['session']) => Link<M>
+}
+
+interface Session<M> {
+  readonly link: Link<M>
+  readonly identity: unknown
+  /** Those that are good, the newest last: two at most. */
+  readonly tokens: string[]
+}
+
+/** A connection, as the transport tells of it. */
+export interface Connected<M> {
+  /** The link that is on it now; undefined before the greeting, and when its session has gone elsewhere. */
+  readonly link: Link<M> | undefined
+  receive(message: M): void
+  /** It is gone. `final`: the peer closed it on purpose, and will not come back. */
+  lost(reason: LinkLostError, final: boolean): void
+  /** The peer should have greeted by now. */
+  overdue(): void
+}
+
+export class Acceptor<M> {
+  readonly #options: AcceptorOptions<M>
+  readonly #sessions = new Map<string, Session<M>>()
+  /** Which connection a link is on. */
+  readonly #current = new Map<Link<M>, Connection<M>>()
+
+  constructor(options: AcceptorOptions<M>) {
+    this.#options = options
+  }
+
+  /** How many tokens are good at present. */
+  get tokens(): number {
+    return this.#sessions.size
+  }
+
+  /** @param identity who it is that has connected, by a value that `Object.is` can compare */
+  connect(channel: Channel<M>, identity: unknown): Connected<M> {
+    return new Connection(this, channel, identity)
+  }
+
+  /** The first message of a connection; undefined while the greeting has not come. */
+  begin(connection: Connection<M>, message: M): Link<M> | 'refused' | undefined {
+    const { codec, maxMessage, link: make } = this.#options
+    const size = codec.size(message)
+    const frames = size <= maxMessage ? codec.decode(message) : undefined
+    if (frames?.ok === true && frames.value.length === 0) return undefined
+    const hello = frames?.ok === true ? frames.value[0] : undefined
+    if (hello?.type === 'hello' && hello.session !== undefined && hello.session.token !== '') {
+      return this.#resume(connection, hello, hello.session.token)
+    }
+    // Whatever is wrong with it, the link says so.
+    const link =
+      hello?.type === 'hello' && hello.session !== undefined ? this.#open(connection) : make(connection.channel, undefined)
+    this.#current.set(link, connection)
+    if (frames?.ok === true) link.receiveFrames(frames.value, size)
+    else link.receive(message)
+    return link
+  }
+
+  #open(connection: Connection<M>): Link<M> {
+    const tokens: string[] = []
+    const accept = (): string => {
+      const token = this.#options.token()
+      tokens.push(token)
+      // The first one is asked for while the link is made.
+      if (made.session !== undefined) this.#sessions.set(token, made.session)
+      return token
+    }
+    const made: { session?: Session<M> } = {}
+    const link = this.#options.link(connection.channel, { accept })
+    made.session = { link, identity: connection.identity, tokens }
+    for (const token of tokens) this.#sessions.set(token, made.session)
+    return link
+  }
+
+  #resume(connection: Connection<M>, hello: HelloFrame, token: string): Link<M> | 'refused' {
+    const session = this.#sessions.get(token)
+    const refuse = (): 'refused' => {
+      connection.channel.close(closeCode.noSession, 'session: not known')
+      return 'refused'
+    }
+    if (session === undefined || !Object.is(session.identity, connection.identity)) return refuse()
+    const { link, tokens } = session
+    const before = this.#current.get(link)
+    this.#current.set(link, connection)
+    if (!link.resume(connection.channel, hello)) {
+      if (before !== undefined) this.#current.set(link, before)
+      return refuse()
+    }
+    // The token that was used stays good, and the new one is.
+    for (const old of tokens.splice(0, tokens.length - 1)) if (old !== token) this.#sessions.delete(old)
+    tokens.unshift(token)
+    return link
+  }
+
+  /** Something has come on a connection of the link that was resumed: its holder has the newest token. */
+  confirmed(link: Link<M>): void {
+    const session = this.#sessions.get(link.token)
+    if (session === undefined) return
+    for (const old of session.tokens.splice(0, session.tokens.length - 1)) this.#sessions.delete(old)
+  }
+
+  isCurrent(link: Link<M>, connection: Connection<M>): boolean {
+    return this.#current.get(link) === connection
+  }
+
+  /** The link is over: its session is of no use any more. */
+  forget(link: Link<M>): void {
+    this.#current.delete(link)
+    const session = this.#sessions.get(link.token)
+    for (const token of session?.tokens ?? []) this.#sessions.delete(token)
+  }
+}
+
+class Connection<M> implements Connected<M> {
+  readonly channel: Channel<M>
+  readonly identity: unknown
+  readonly #acceptor: Acceptor<M>
+  #link: Link<M> | undefined
+  #confirmed = false
+  #over = false
+
+  constructor(acceptor: Acceptor<M>, channel: Channel<M>, identity: unknown) {
+    this.#acceptor = acceptor
+    this.channel = channel
+    this.identity = identity
+  }
+
+  get link(): Link<M> | undefined {
+    return this.#link !== undefined && this.#acceptor.isCurrent(this.#link, this) ? this.#link : undefined
+  }
+
+  receive(message: M): void {
+    if (this.#over) return
+    if (this.#link === undefined) {
+      const begun = this.#acceptor.begin(this, message)
+      if (begun === 'refused') this.#over = true
+      else this.#link = begun
+      return
+    }
+    const { link } = this
+    if (link === undefined) return
+    link.receive(message)
+    if (!this.#confirmed) this.#acceptor.confirmed(link)
+    this.#confirmed = true
+  }
+
+  lost(reason: LinkLostError, final: boolean): void {
+    this.#over = true
+    const { link } = this
+    if (final) link?.lost(reason)
+    else link?.detached(reason)
+  }
+
+  overdue(): void {
+    if (this.#link !== undefined || this.#over) return
+    this.#over = true
+    this.channel.close(closeCode.silent, 'hello: not in time')
+  }
+}

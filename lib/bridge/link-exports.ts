@@ -1,0 +1,179 @@
+/**
+ * The exporting side of a link: the contexts of this side that the peer knows by an id.
+ *
+ * One id stands for one context with an end of its own, however often it, or one that only adds values to it, is exported. Everything below is
+ * covered: a call under it names that id, and needs no end of its own as long as it ends with it. Only this side closes the id, by one of two
+ * frames: `cancel` when the context is done, `retract` when neither a handle nor a call needs it any more.
+ */
+
+import { listen } from '../boundary.ts'
+import type { Context } from '../context.ts'
+import { BridgeError, type ContextError, kindOf } from '../errors.ts'
+import { scopeOf } from '../foreign.ts'
+import type { Binding, Scope } from '../tree.ts'
+import type { ReleaseFrame, WirePair } from '../wire/frame.ts'
+import { describeContext, type Known } from './link-contexts.ts'
+import type { LinkCore } from './link-core.ts'
+import type { LinkHandle } from './link-handle.ts'
+
+/** A context that the peer knows. */
+export class Exported implements Known {
+  readonly id: number
+  readonly scope: Scope
+  readonly bindings: Binding | undefined
+  readonly names: readonly string[]
+  /** How many handles were made, and up to which of them the peer needs none any more. */
+  granted = 0
+  released = 0
+  /** Calls that are under it and still open. */
+  users = 0
+  /** Those of them that have no end of their own: their ids. */
+  readonly calls: Set<number> = new Set()
+  stop: () => boolean = () => true
+
+  constructor(id: number, scope: Scope, names: readonly string[]) {
+    this.id = id
+    this.scope = scope
+    this.bindings = scope.bindings
+    this.names = names
+  }
+
+  get needed(): boolean {
+    return this.granted > this.released || this.users > 0
+  }
+}
+
+export class Exports<M> {
+  readonly #core: LinkCore<M>
+  readonly #ended: (exported: Exported, error: ContextError) => void
+  readonly #byScope = new Map<Scope, Exported>()
+  readonly #byId = new Map<number, Exported>()
+
+  /** @param ended called when an exported context has ended, after the peer is told */
+  constructor(core: LinkCore<M>, ended: (exported: Exported, error: ContextError) => void) {
+    this.#core = core
+    this.#ended = ended
+  }
+
+  get size(): number {
+    return this.#byId.size
+  }
+
+  /** The nearest exported context at or above a scope. */
+  find(scope: Scope): Exported | undefined {
+    if (this.#byScope.size === 0) return undefined
+    for (let s: Scope | undefined = scope; s !== undefined; s = s.up) {
+      const exported = this.#byScope.get(s)
+      if (exported !== undefined) return exported
+    }
+    return undefined
+  }
+
+  /** Exports a live context of which no export is open, for calls under it; undefined where the peer takes no more. */
+  open(ctx: Context, scope: Scope): Exported | undefined {
+    const core = this.#core
+    if (this.#byId.size >= core.peer.limits.maxContexts) return undefined
+    const above = this.find(scope)
+    if (above !== undefined) above.users++
+    // Codecs of values run here, which are users' code: they may export, too.
+    const { context, elements, bytes } = describeContext(core, scope, above)
+    const same = this.#byScope.get(scope)
+    if (above !== undefined) above.users--
+    if (same !== undefined) return same
+    if (bytes > core.peer.limits.maxMessage || core.lost !== undefined || ctx.err() !== undefined) return undefined
+    const exported = new Exported(core.nextId(), scope, namesOf(context.values, above))
+    core.push({ type: 'export', id: exported.id, context }, elements, bytes)
+    this.#byScope.set(scope, exported)
+    this.#byId.set(exported.id, exported)
+    exported.stop = listen(scope, () => this.#end(exported))
+    if (above !== undefined) this.settle(above)
+    return exported
+  }
+
+  /** A handle for a context, which is held until the peer gives it back, it ends, or the link is over. */
+  grant(ctx: Context): LinkHandle {
+    const core = this.#core
+    const scope = scopeOf(ctx, 'export')
+    const base = { ctxbridge: 1, link: core.options.id } as const
+    if (core.lost !== undefined) throw core.lost
+    const { context } = describeContext(core, ctx, undefined)
+    const values = context.values.length === 0 ? {} : { values: context.values }
+    const error = ctx.err()
+    if (error !== undefined) {
+      return { ...base, end: [kindOf(error) === 'deadline' ? 1 : 0, core.describeEnd(error).cause ?? null], ...values }
+    }
+    const exported = this.#byScope.get(scope) ?? this.open(scope, scope)
+    // It may have ended meanwhile, by the code of a codec; or the link.
+    if (exported === undefined) {
+      if (scope.err() !== undefined) return this.grant(ctx)
+      throw this.#refusal()
+    }
+    const { left, why } = context
+    return {
+      ...base,
+      export: [exported.id, ++exported.granted],
+      ...(left === undefined ? {} : { left }),
+      ...(why === undefined ? {} : { why }),
+      ...values,
+    }
+  }
+
+  #refusal(): BridgeError {
+    const { lost, peer } = this.#core
+    return (
+      lost ??
+      new BridgeError(
+        'ERR_LIMIT',
+        this.#byId.size >= peer.limits.maxContexts
+          ? `The peer takes no more than ${peer.limits.maxContexts} contexts at once.`
+          : `The context's values are more than the peer takes in a message: ${peer.limits.maxMessage} bytes.`,
+      )
+    )
+  }
+
+  /** The context has ended: the peer is told once, whatever is under it. */
+  #end(exported: Exported): void {
+    this.#forget(exported)
+    const error = exported.scope.err() as ContextError
+    const { cause, elements, bytes } = this.#core.describeEnd(error)
+    const kind = kindOf(error) ?? 'canceled'
+    this.#core.push({ type: 'cancel', id: exported.id, kind, cause }, 8 + elements, 32 + bytes)
+    this.#ended(exported, error)
+  }
+
+  /** A call under it is over, or the peer has given handles back. */
+  settle(exported: Exported): void {
+    if (exported.needed || !this.#byId.has(exported.id)) return
+    // Its end may have been found right here: then it was told.
+    if (!exported.stop()) return
+    this.#forget(exported)
+    this.#core.push({ type: 'retract', id: exported.id }, 4, 16)
+  }
+
+  /** Returns why the frame is not allowed, if so. */
+  takeRelease(frame: ReleaseFrame): string | undefined {
+    const exported = this.#byId.get(frame.id)
+    if (exported === undefined) return this.#core.takeLate(frame, 'ours')
+    if (frame.grant > exported.granted) return 'release: of a handle that was never made'
+    exported.released = Math.max(exported.released, frame.grant)
+    this.settle(exported)
+    return undefined
+  }
+
+  #forget(exported: Exported): void {
+    this.#byScope.delete(exported.scope)
+    this.#byId.delete(exported.id)
+  }
+
+  /** The link is over: nothing is observed any more. Calls are not this table's to end. */
+  close(): void {
+    for (const exported of this.#byId.values()) exported.stop()
+    this.#byScope.clear()
+    this.#byId.clear()
+  }
+}
+
+function namesOf(values: readonly WirePair[], above: Exported | undefined): readonly string[] {
+  if (values.length === 0) return above?.names ?? []
+  return values.filter((pair) => pair.length === 2).map(([name]) => name)
+}

@@ -1,0 +1,215 @@
+/** Calls that come in: each runs a method of what is served, with a context that lives as long as the call. */
+
+import { endWith } from '../boundary.ts'
+import type { CancelableContext } from '../context.ts'
+import { BridgeError, type ContextError } from '../errors.ts'
+import { named } from '../key.ts'
+import { race } from '../wait.ts'
+import { describeCause } from '../wire/cause-describe.ts'
+import type { CallFrame, CancelFrame, CreditFrame } from '../wire/frame.ts'
+import { checkSendable, countElements } from '../wire/sendable.ts'
+import { errorOf, importContext } from './link-contexts.ts'
+import { bytesOf, type LinkCore } from './link-core.ts'
+import type { Imported, Imports } from './link-imports.ts'
+import type { Method } from './link-types.ts'
+
+interface RunningHandler {
+  readonly ctx: CancelableContext
+  readonly under: Imported | undefined
+  /** Whether the caller still waits, as far as a cancel of this very call tells. */
+  wanted: boolean
+  /** How many items of a stream may be sent, and who waits for more. */
+  credit: number
+  wake: (() => void) | undefined
+}
+
+export class Handlers<M> {
+  readonly #core: LinkCore<M>
+  readonly #imports: Imports<M>
+  readonly #methods: object | undefined
+  readonly #finished: () => void
+  readonly #handlers = new Map<number, RunningHandler>()
+  #refusing = false
+
+  /** @param finished called when a handler has finished, after its answer */
+  constructor(core: LinkCore<M>, imports: Imports<M>, finished: () => void) {
+    this.#core = core
+    this.#finished = finished
+    this.#imports = imports
+    this.#methods = core.options.serve
+  }
+
+  get size(): number {
+    return this.#handlers.size
+  }
+
+  /** Takes a call, whose id is checked. Returns why it is not allowed, if so. */
+  takeCall(frame: CallFrame): string | undefined {
+    const { id, method, context } = frame
+    const under = context.under === undefined ? undefined : this.#imports.get(context.under)
+    if (context.under !== undefined && under === undefined) return 'call: under what is not open'
+    const f = ownMethod(this.#methods, method)
+    const { maxCalls } = this.#core.limits
+    if (f === undefined) {
+      this.#answerError(id, new BridgeError('ERR_NO_METHOD', `The peer serves no method of the name ${named(method)}.`))
+    } else if (this.#refusing) {
+      this.#answerError(id, new BridgeError('ERR_GOING_AWAY', 'The peer takes no new calls.'))
+    } else if (this.#handlers.size >= maxCalls) {
+      this.#answerError(id, new BridgeError('ERR_LIMIT', `The peer takes no more than ${maxCalls} calls at once.`))
+    } else {
+      void this.#run(id, f, frame, under)
+    }
+    return undefined
+  }
+
+  /** Runs a handler, and answers unless the caller has gone. Never rejects. */
+  async #run(id: number, f: Method, { context, args }: CallFrame, under: Imported | undefined): Promise<void> {
+    const core = this.#core
+    const ctx = importContext(core, under?.base ?? core.root, context)
+    const handler: RunningHandler = { ctx, under, wanted: true, credit: core.peer.limits.window, wake: undefined }
+    this.#handlers.set(id, handler)
+    let outcome: { readonly value: unknown } | { readonly error: unknown }
+    try {
+      // After this message: a cancel in the same one, and a deadline that has passed, keep the handler from starting.
+      await Promise.resolve()
+      ctx.throwIfDone()
+      let value: unknown = await f.call(this.#methods, ctx, ...(args as never[]))
+      if (isAsyncIterable(value)) value = await this.#stream(id, handler, value)
+      outcome = { value }
+    } catch (error) {
+      outcome = { error }
+    }
+    this.#handlers.delete(id)
+    // Whatever the handler left running under its context has nobody to work for any more.
+    ctx.cancel()
+    if (handler.wanted && under?.ended !== true && core.lost === undefined) {
+      if ('error' in outcome) this.#answerError(id, outcome.error)
+      else this.#answer(id, outcome.value)
+      core.budget.giveBack()
+    }
+    this.#finished()
+  }
+
+  /**
+   * Sends the items of a stream, each when there is credit for it; returns what the stream returned. At the end of the context, and when an item cannot be
+   * sent, the stream is told to return: its `finally` runs, and is waited for.
+   */
+  async #stream(id: number, handler: RunningHandler, iterable: AsyncIterable<unknown>): Promise<unknown> {
+    const core = this.#core
+    const { ctx } = handler
+    core.push({ type: 'stream', id }, 4, 16)
+    const iterator = iterable[Symbol.asyncIterator]()
+    let finished = false
+    try {
+      for (;;) {
+        // oxlint-disable-next-line no-await-in-loop -- item after item
+        const result: IteratorResult<unknown, unknown> = await race(ctx, iterator.next())
+        if (result.done === true) {
+          finished = true
+          return result.value
+        }
+        // One item ahead, so that the end is told without a credit for it.
+        // oxlint-disable-next-line no-await-in-loop -- item after item
+        if (handler.credit === 0) await race(ctx, new Promise<void>((resolve) => (handler.wake = resolve)))
+        ctx.throwIfDone()
+        handler.credit--
+        this.#item(id, result.value)
+      }
+    } catch (error) {
+      // What the stream itself threw ends it; and what is done is not asked to return once more.
+      if (ctx.err() === undefined && !(error instanceof BridgeError)) finished = true
+      throw error
+    } finally {
+      if (!finished) await iterator.return?.()
+    }
+  }
+
+  #item(id: number, value: unknown): void {
+    const checked = value === undefined ? undefined : checkSendable(value)
+    if (checked?.ok === false) throw new BridgeError('ERR_UNSENDABLE', `An item cannot be sent: ${checked.reason}.`)
+    const { maxMessage } = this.#core.peer.limits
+    const bytes = 32 + (checked?.bytes ?? 0)
+    if (bytes > maxMessage) throw new BridgeError('ERR_LIMIT', `An item is larger than the caller takes: ${maxMessage} bytes.`)
+    this.#core.push({ type: 'item', id, value: checked?.value }, 8 + (checked?.elements ?? 0), bytes)
+  }
+
+  /** Returns why the frame is not allowed, if so. */
+  takeCredit(frame: CreditFrame): string | undefined {
+    const handler = this.#handlers.get(frame.id)
+    if (handler === undefined) return this.#core.takeLate(frame, 'peers')
+    handler.credit += frame.n
+    if (!Number.isSafeInteger(handler.credit)) return 'credit: more than 2^53-1 together'
+    handler.wake?.()
+    handler.wake = undefined
+    return undefined
+  }
+
+  /** Takes no new calls from here on; tells when those that run are over. */
+  refuse(): void {
+    this.#refusing = true
+  }
+
+  /** Ends the contexts of all handlers that still run; they answer as they will. */
+  expire(error: ContextError): void {
+    for (const { ctx } of [...this.#handlers.values()]) endWith(ctx, error)
+  }
+
+  /** Returns false where no handler of that id runs. */
+  takeCancel({ id, kind, cause }: CancelFrame): boolean {
+    const handler = this.#handlers.get(id)
+    if (handler === undefined) return false
+    handler.wanted = false
+    endWith(handler.ctx, errorOf(kind, cause))
+    return true
+  }
+
+  #answer(id: number, value: unknown): void {
+    const { maxMessage } = this.#core.peer.limits
+    const checked = value === undefined ? undefined : checkSendable(value)
+    if (checked?.ok === false) {
+      return this.#answerError(id, new BridgeError('ERR_UNSENDABLE', `The result cannot be sent: ${checked.reason}.`))
+    }
+    const bytes = 32 + (checked?.bytes ?? 0)
+    if (bytes > maxMessage) {
+      const message = `The result is larger than the caller takes: ${maxMessage} bytes.`
+      return this.#answerError(id, new BridgeError('ERR_LIMIT', message))
+    }
+    this.#core.push({ type: 'result', id, value: checked?.value }, 8 + (checked?.elements ?? 0), bytes)
+  }
+
+  #answerError(id: number, error: unknown): void {
+    const wire = describeCause(error, this.#core.causeLimits)
+    this.#core.push({ type: 'error', id, error: wire }, 8 + countElements(wire), 32 + bytesOf(wire))
+  }
+
+  /** The link is over: the contexts of all handlers end. */
+  close(error: ContextError): void {
+    for (const handler of this.#handlers.values()) {
+      handler.wanted = false
+      endWith(handler.ctx, error)
+    }
+  }
+}
+
+/** Never throws: what a handler returned may be a proxy. */
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  try {
+    return typeof (value as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] === 'function'
+  } catch {
+    return false
+  }
+}
+
+/** A method that may be called from outside: an own one, and none that an object has for other purposes. */
+function ownMethod(target: object | undefined, name: string): Method | undefined {
+  if (target === undefined || name === 'then' || name === 'constructor' || name.startsWith('__')) return undefined
+  let f: unknown
+  try {
+    // By descriptor: a getter is not run for a stranger.
+    f = Object.getOwnPropertyDescriptor(target, name)?.value
+  } catch {
+    // What is served is a proxy that does not like to be asked.
+  }
+  return typeof f === 'function' ? (f as Method) : undefined
+}

@@ -1,0 +1,205 @@
+/**
+ * The importing side of a link: the peer's contexts that are known here by an id.
+ *
+ * An entry is opened by an `export` frame, or by a handle that came before it. It is closed by the peer alone, with `cancel` or `retract`. What a user
+ * imports is a context of its own below the entry's: so it can be seen when the last of them has ended or was dropped, and the peer is told.
+ */
+
+import { endWith, withRemote } from '../boundary.ts'
+import { type CancelableContext, type Context, withCancel } from '../context.ts'
+import { BridgeError, CanceledError, type ContextError, withoutStack } from '../errors.ts'
+import type { Source } from '../source.ts'
+import type { CancelFrame, ExportFrame, RetractFrame } from '../wire/frame.ts'
+import { errorOf, importContext, receiveContext } from './link-contexts.ts'
+import type { LinkCore } from './link-core.ts'
+import { type ParsedHandle, parseHandle } from './link-handle.ts'
+import { closeCode, type Fault } from './link-types.ts'
+
+/** A context of the peer's. */
+export class Imported {
+  readonly id: number
+  /** What the peer's cancel ends. */
+  readonly gate: CancelableContext
+  /** What calls under it are derived from. Without its `export` frame, as long as that has not come, the gate itself. */
+  base: Context
+  /** Whether only a handle has come so far. */
+  awaited: boolean
+  /** Whether the peer's context has ended: nobody waits for the answers of calls under it. */
+  ended = false
+  /** What users hold of it, and the highest grant of their handles. */
+  users = 0
+  grant = 0
+
+  constructor(id: number, gate: CancelableContext, awaited: boolean) {
+    this.id = id
+    this.gate = gate
+    this.base = gate
+    this.awaited = awaited
+  }
+}
+
+export class Imports<M> {
+  readonly #core: LinkCore<M>
+  readonly #entries = new Map<number, Imported>()
+  #awaited = 0
+
+  constructor(core: LinkCore<M>) {
+    this.#core = core
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** The context that a call of the peer's is under. */
+  get(id: number): Imported | undefined {
+    return this.#entries.get(id)
+  }
+
+  /** Takes a context of the peer's, whose id is checked. Returns why it is not allowed, if so. */
+  takeExport({ id, context }: ExportFrame): Fault | undefined {
+    const above = context.under === undefined ? undefined : this.#entries.get(context.under)
+    if (context.under !== undefined && above === undefined) return 'export: under what is not open'
+    const before = this.#entries.get(id)
+    if (before !== undefined) {
+      before.awaited = false
+      this.#awaited--
+      before.base = importContext(this.#core, before.gate, context)
+      if (before.users === 0) this.#giveBack(before)
+      return undefined
+    }
+    const { maxContexts } = this.#core.limits
+    if (this.#entries.size >= maxContexts) return { code: closeCode.tooMuch, reason: `export: more contexts than ${maxContexts}` }
+    const base = importContext(this.#core, above?.base ?? this.#core.root, context)
+    this.#entries.set(id, new Imported(id, base, false))
+    return undefined
+  }
+
+  /** Handles whose ids the peer has passed over are of no export. */
+  passed(highest: number): void {
+    if (this.#awaited === 0) return
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.awaited && entry.id < highest) this.#close(entry, noneSuch('no context was ever exported by it'))
+    }
+  }
+
+  /** The peer's context is done. Returns false where it is not known here. */
+  takeCancel({ id, kind, cause }: CancelFrame): boolean {
+    const entry = this.#entries.get(id)
+    if (entry === undefined || entry.awaited) return false
+    this.#close(entry, errorOf(kind, cause))
+    return true
+  }
+
+  /** The peer needs it no more. A handle that was imported again after it was given back is of no use from here on. */
+  takeRetract(frame: RetractFrame): string | undefined {
+    const entry = this.#entries.get(frame.id)
+    if (entry === undefined || entry.awaited) return this.#core.takeLate(frame, 'peers')
+    if (entry.users > 0) this.#close(entry, noneSuch('it was imported and given back before'))
+    else this.#entries.delete(frame.id)
+    this.#core.budget.giveBack()
+    return undefined
+  }
+
+  #close(entry: Imported, error: ContextError): void {
+    this.#entries.delete(entry.id)
+    if (entry.awaited) this.#awaited--
+    entry.ended = true
+    endWith(entry.gate, error)
+  }
+
+  /**
+   * The context that a handle stands for. One whose handle is of no use here is done, with a `BridgeError` (`ERR_HANDLE`, `ERR_LIMIT`,
+   * `ERR_LINK_LOST`) as its cause.
+   */
+  import(handle: unknown): CancelableContext {
+    const core = this.#core
+    const parsed = parseHandle(handle)
+    if (typeof parsed === 'string') return this.#ended(noneSuch(parsed))
+    if (core.lost !== undefined) return this.#ended(because(core.lost))
+    if (parsed.link === core.options.id) return this.#ended(noneSuch('it was made on this side of the link'))
+    if (core.peer.link !== '' && parsed.link !== core.peer.link) return this.#ended(noneSuch('it was made for another link'))
+    const { id, end } = parsed
+    if (end !== undefined) return this.#ended(errorOf(end.kind, end.cause), parsed)
+    let entry = this.#entries.get(id)
+    if (entry === undefined) {
+      if (id <= core.highestPeerId) return this.#ended(noneSuch('its context is gone'))
+      if (this.#entries.size >= core.limits.maxContexts) {
+        const message = `This side takes no more than ${core.limits.maxContexts} contexts at once.`
+        return this.#ended(because(withoutStack(() => new BridgeError('ERR_LIMIT', message))))
+      }
+      entry = new Imported(id, withCancel(core.root), true)
+      this.#entries.set(id, entry)
+      this.#awaited++
+    }
+    return this.#use(entry, parsed)
+  }
+
+  #use(entry: Imported, handle: ParsedHandle): CancelableContext {
+    entry.users++
+    entry.grant = Math.max(entry.grant, handle.grant)
+    const { base, at, why } = receiveContext(this.#core, entry.awaited ? entry.gate : entry.base, handle)
+    const use = new Use(() => this.#release(entry))
+    const ctx = withRemote(base, 'Import', use, at, why)
+    this.#core.options.onDropped?.(ctx, () => use.close())
+    return ctx
+  }
+
+  /** What a user held of it has ended or was dropped. */
+  #release(entry: Imported): void {
+    entry.users--
+    // Of one whose export has not come yet nothing can be said: the handle may be forged.
+    if (entry.users === 0 && !entry.awaited && this.#entries.has(entry.id)) this.#giveBack(entry)
+  }
+
+  #giveBack({ id, grant }: Imported): void {
+    this.#core.push({ type: 'release', id, grant }, 4, 24)
+  }
+
+  #ended(error: ContextError, values?: ParsedHandle): CancelableContext {
+    const root = this.#core.root
+    const ctx = withCancel(values === undefined ? root : receiveContext(this.#core, root, { ...values, left: undefined }).base)
+    endWith(ctx, error)
+    return ctx
+  }
+
+  /** The peer was silent for too long: all of them end. Which ids are open is still the peer's to say. */
+  expire(error: ContextError): void {
+    for (const entry of [...this.#entries.values()]) endWith(entry.gate, error)
+  }
+
+  /** The link is over: all of them end with it. */
+  close(error: ContextError): void {
+    for (const entry of [...this.#entries.values()]) this.#close(entry, error)
+  }
+}
+
+/** Ends never by itself, and tells when its context has ended. */
+class Use implements Source {
+  #release: (() => void) | undefined
+
+  constructor(release: () => void) {
+    this.#release = release
+  }
+
+  poll(): undefined {
+    return undefined
+  }
+
+  watch(): void {}
+
+  unwatch(): void {}
+
+  close(): void {
+    this.#release?.()
+    this.#release = undefined
+  }
+}
+
+function because(reason: BridgeError): ContextError {
+  return withoutStack(() => new CanceledError({ cause: reason }))
+}
+
+function noneSuch(why: string): ContextError {
+  return because(withoutStack(() => new BridgeError('ERR_HANDLE', `The handle cannot be imported: ${why}.`)))
+}

@@ -1,0 +1,68 @@
+/**
+ * What makes a link outlive its connection. Both sides count the messages of a session, in either direction; the sender keeps each until the
+ * receiver has said that it came. On a new connection each side says how many it has, and gets the others: every message once, and in order.
+ */
+
+/** Acknowledged at the latest after so many messages, or so many bytes. */
+const ackAfterMessages = 16
+const ackAfterBytes = 65_536
+
+export class Replay<M> {
+  readonly #kept: { readonly message: M; readonly size: number }[] = []
+  #sent = 0
+  #bytes = 0
+  #received = 0
+  #unacknowledged = 0
+  #unacknowledgedBytes = 0
+
+  /** How many messages of the session have come in. */
+  get received(): number {
+    return this.#received
+  }
+
+  /** How many bytes are kept. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  keep(message: M, size: number): void {
+    this.#sent++
+    this.#bytes += size
+    this.#kept.push({ message, size })
+  }
+
+  /** A message has come. Returns whether it is time to say so. */
+  take(size: number): boolean {
+    this.#received++
+    this.#unacknowledged++
+    this.#unacknowledgedBytes += size
+    return this.#unacknowledged >= ackAfterMessages || this.#unacknowledgedBytes >= ackAfterBytes
+  }
+
+  /** How many have come, to be said now; undefined where the peer knows. */
+  acknowledge(): number | undefined {
+    if (this.#unacknowledged === 0) return undefined
+    this.#unacknowledged = this.#unacknowledgedBytes = 0
+    return this.#received
+  }
+
+  /** Whether the peer can go on where it has so many: the others are kept. */
+  covers(count: number): boolean {
+    return count >= this.#sent - this.#kept.length && count <= this.#sent
+  }
+
+  /** The peer says how many it has. Returns false where it cannot have them; that it has fewer than it said before is old news, sent again. */
+  confirm(count: number): boolean {
+    const first = this.#sent - this.#kept.length
+    if (count > this.#sent) return false
+    if (count <= first) return true
+    for (const { size } of this.#kept.splice(0, count - first)) this.#bytes -= size
+    return true
+  }
+
+  /** What the peer has not got, in order. */
+  missing(): M[] {
+    this.#unacknowledged = this.#unacknowledgedBytes = 0
+    return this.#kept.map(({ message }) => message)
+  }
+}

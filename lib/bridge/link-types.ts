@@ -1,0 +1,172 @@
+/** What a link is given, and what it tells. */
+
+import type { Context } from '../context.ts'
+import type { LinkLostError } from '../errors.ts'
+import type { Key } from '../key.ts'
+import type { Frame, HelloLimits } from '../wire/frame.ts'
+import type { Result } from '../wire/result.ts'
+import { scanLimits } from '../wire/scan.ts'
+import type { ReportValue } from '../wire/values.ts'
+import type { LinkLease } from './link-liveness.ts'
+
+/**
+ * What carries a link's messages: one connection. Whole messages, in order; what it calls back is `receive` and `lost`. A message is of the form `M`
+ * that the codec makes: bytes, or a plain value for a channel that clones it.
+ */
+export interface Channel<M = Uint8Array> {
+  /** Queues a message; never throws. The message is the channel's from here on. */
+  send(message: M): void
+  /** How many bytes wait for the peer to read, by an estimate; 0 where that is not known. */
+  queued(): number
+  /** Closes the connection with a code and a reason of at most 100 characters, and sees to it that it is gone soon after. */
+  close(code: number, reason: string): void
+  /** Drops the connection without a word: the peer sees that it broke. */
+  terminate(): void
+}
+
+/** Messages as they travel. No function throws. */
+export interface LinkCodec<M = Uint8Array> {
+  encode(frames: readonly Frame[]): M
+  /** The frames of a message from outside, of which nothing is known. */
+  decode(message: M): Result<Frame[]>
+  /** The size of a message in bytes, by an estimate where it has none. */
+  size(message: M): number
+}
+
+type CloseName =
+  | 'normal'
+  | 'goingAway'
+  | 'notBinary'
+  | 'tooBig'
+  | 'tooSlow'
+  | 'badFrame'
+  | 'noSession'
+  | 'silent'
+  | 'replaced'
+  | 'tooMuch'
+
+/** Close codes of this protocol, beside those of WebSocket (RFC 6455, section 7.4). */
+export const closeCode: Readonly<Record<CloseName, number>> = Object.freeze({
+  /** Closed on purpose. */
+  normal: 1000,
+  /** The server goes away, or the page. */
+  goingAway: 1001,
+  /** A message that is not binary. */
+  notBinary: 1003,
+  /** A message over the limit. */
+  tooBig: 1009,
+  /** The peer does not read what is sent to it. */
+  tooSlow: 1013,
+  /** A message or frame that the protocol does not allow. */
+  badFrame: 4400,
+  /** A session to go on with that is not known, or not to who asks for it. */
+  noSession: 4401,
+  /** No greeting in time, or nothing at all for longer than the lease. */
+  silent: 4408,
+  /** The session goes on over another connection. */
+  replaced: 4409,
+  /** More of something than this side takes, and has said that it takes. */
+  tooMuch: 4429,
+})
+
+export interface LinkLimits {
+  /** The longest message to take, in bytes. */
+  readonly maxMessage: number
+  /** How many handlers may run at once for the peer. A cancelled call counts until its handler has finished. */
+  readonly maxCalls: number
+  /**
+   * How many calls and exports may be opened and abandoned at once: each costs one when it is opened, and gives it back when its answer goes out, or when the
+   * export is retracted. Cancels cost nothing.
+   */
+  readonly maxAbandoned: number
+  /** How many of these come back in a second. */
+  readonly abandonedPerSecond: number
+  /** How many contexts the peer may have exported to here at once. */
+  readonly maxContexts: number
+  /** How many items of a stream may wait here for their reader. */
+  readonly window: number
+  /** How many bytes may wait for the peer to read, or to say that it has read them, before it is given up. */
+  readonly maxBacklog: number
+}
+
+export const linkLimits: LinkLimits = Object.freeze({
+  maxMessage: scanLimits.maxBytes,
+  maxCalls: 1_000,
+  maxAbandoned: 50_000,
+  abandonedPerSecond: 5_000,
+  maxContexts: 1_000,
+  window: 16,
+  maxBacklog: 16 * 1_048_576,
+})
+
+/** A served method: gets the context of the call, then the caller's arguments. */
+export type Method = (ctx: Context, ...args: never[]) => unknown
+
+export interface LinkOptions<M = Uint8Array> {
+  readonly channel: Channel<M>
+  readonly codec: LinkCodec<M>
+  /** Tells this end from every other end of a link: 1 to 64 characters, such as a random UUID. No secret. */
+  readonly id: string
+  /** Makes the parent of all contexts that come in, once; its clock is the link's. The peer's name is not to be trusted, and empty where it has not greeted yet. */
+  readonly root: (peerName: string) => Context
+  /** Calls a function after the code that runs now: a microtask. All frames of that time leave in one message. */
+  readonly defer: (f: () => void) => void
+  /**
+   * Calls `f` some time after `target` was collected: a `FinalizationRegistry`. Must not hold `target`. Without it an import is given back
+   * when it ends, and not when it is dropped.
+   */
+  readonly onDropped?: ((target: object, f: () => void) => void) | undefined
+  /** The object whose own methods the peer may call. */
+  readonly serve?: object | undefined
+  /** The longest time in milliseconds that a context of the peer's may have; default: as long as it says. */
+  readonly maxTimeout?: number | undefined
+  /** The portable keys whose values are taken from the peer. */
+  readonly keys?: readonly Key<unknown>[] | undefined
+  /** Who this is, for the peer's logs. */
+  readonly name?: string | undefined
+  readonly limits?: Partial<LinkLimits> | undefined
+  /** Is told what could not be delivered and is nobody's rejection: a context's value of that name. Must not throw. */
+  readonly report: ReportValue
+  /** How long silence may last; undefined: for ever, where the channel tells of every loss. */
+  readonly lease?: Partial<LinkLease> | undefined
+  /** Calls `f` after what has arrived and not been read was given to `receive`. Default: the clock's next timer. */
+  readonly afterReading?: ((f: () => void) => void) | undefined
+  /**
+   * Lets the link outlive its connection. `connect`: this side connects, and asks for a session. `accept`: it accepts, and offers one with a token that
+   * nobody can guess, of which it makes a new one for each connection.
+   */
+  readonly session?: 'connect' | { readonly accept: () => string } | undefined
+  /** Called when the connection is gone and the link waits for another: {@link Link.resume}, {@link Link.reconnected}. */
+  readonly onSuspend?: (reason: LinkLostError) => void
+  /** Called once, when the peer has greeted. */
+  readonly onOpen?: () => void
+  /** Called once, when the link is over, after everything on it has ended. */
+  readonly onClose?: (reason: LinkLostError) => void
+}
+
+export interface LinkStats {
+  readonly state: 'opening' | 'open' | 'suspended' | 'closed'
+  /** Calls that wait for an answer of the peer. */
+  readonly calls: number
+  /** Handlers that run for the peer. */
+  readonly handlers: number
+  /** Contexts of this side that the peer knows: by handles, or since several calls are under them. */
+  readonly exports: number
+  /** Contexts of the peer that are known here, those awaited included. */
+  readonly imports: number
+  /** Frames that wait for the end of this turn. */
+  readonly queued: number
+  /** Frames about what was over already: crossings, not faults. */
+  readonly late: number
+}
+
+/** What is known of a peer. Until it has greeted, what any peer takes. */
+export interface Peer {
+  readonly name: string
+  /** The id of its end; empty before it has greeted. */
+  readonly link: string
+  readonly limits: HelloLimits
+}
+
+/** What a peer did that is not allowed: the reason, with the close code where that is not `badFrame`. */
+export type Fault = string | { readonly code: number; readonly reason: string }

@@ -1,0 +1,97 @@
+/** What a program that has Comlink already gets from `install`: in Node's threads and in Web Workers. */
+import * as Comlink from 'comlink'
+import { background, cause, CanceledError, type Context, withCancel, withTimeout } from 'ctxbridge'
+import { install } from 'ctxbridge/comlink'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { PlainApi } from './plain-comlink.ts'
+
+interface Started {
+  readonly endpoint: Comlink.Endpoint
+  terminate(): unknown
+}
+
+export function comlinkSuite(name: string, sharedMemory: boolean, start: () => Promise<Started>): void {
+  let running: Started[] = []
+  afterEach(async () => {
+    await Promise.all(running.map((worker) => worker.terminate()))
+    running = []
+  })
+
+  async function begin(): Promise<Comlink.Remote<PlainApi>> {
+    install(Comlink)
+    const started = await start()
+    running.push(started)
+    return Comlink.wrap<PlainApi>(started.endpoint)
+  }
+
+  describe(`a program that speaks Comlink, ${name}`, () => {
+    test('sends a context, which ends there with its cause', async () => {
+      const remote = await begin()
+      for (let i = 0; i < 5; i++) {
+        const [ctx, cancel] = withCancel(background())
+        const told = remote.wait(
+          ctx,
+          Comlink.proxy(() => cancel(new Error(`stop ${i}`))),
+        )
+        expect(await told).toBe(`stop ${i}`)
+      }
+    })
+
+    test('sends an AbortSignal, which aborts there', async () => {
+      const remote = await begin()
+      const controller = new AbortController()
+      expect(
+        await remote.waitSignal(
+          controller.signal,
+          Comlink.proxy(() => controller.abort()),
+        ),
+      ).toBe('AbortError')
+    })
+
+    test('sends what has ended, what never ends, and what has a deadline', async () => {
+      const remote = await begin()
+      const [ended, cancel] = withCancel(background())
+      cancel('long ago')
+      expect(await remote.look(ended, AbortSignal.abort())).toMatchObject({ err: 'AbortError', cause: 'long ago', aborted: true })
+      expect(await remote.look(background(), new AbortController().signal)).toMatchObject({
+        err: undefined,
+        aborted: false,
+        deadline: false,
+      })
+      expect(await remote.look(withTimeout(background(), 60_000), ended.signal)).toMatchObject({
+        err: undefined,
+        aborted: true,
+        deadline: true,
+      })
+    })
+
+    test('gets a context as a result, and in a callback', async () => {
+      const remote = await begin()
+      const ctx = await remote.make()
+      expect(ctx.err()).toBe(undefined)
+      const over = ctx.done
+      await remote.end()
+      expect(await over).toBeInstanceOf(CanceledError)
+      expect(cause(ctx)).toBe('the worker says so')
+      const told = await remote.callback(Comlink.proxy(async (theirs: Context) => String((await theirs.done).cause)))
+      expect(told).toBe('called back')
+    })
+
+    test.each(sharedMemory ? ['by shared memory'] : [])('ends a loop that never yields, %s', async () => {
+      const remote = await begin()
+      const [ctx, cancel] = withCancel(background())
+      const word = new Int32Array(new SharedArrayBuffer(4))
+      const told = remote.spin(ctx, word)
+      while (Atomics.load(word, 0) === 0) await new Promise((resolve) => setTimeout(resolve))
+      cancel('in the loop')
+      expect(await told).toBe('AbortError: in the loop')
+    })
+
+    test('what is not Comlink is told', () => {
+      for (const wrong of [undefined, null, {}, { transferHandlers: {} }]) {
+        expect(() => install(wrong as never)).toThrow(/^install\(\) needs the module of Comlink/)
+      }
+      expect(() => install(Comlink, { keys: ['x' as never] })).toThrow(/^install\(\) needs portable keys/)
+    })
+  })
+}

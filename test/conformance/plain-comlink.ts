@@ -1,0 +1,58 @@
+/** A worker of a program that speaks Comlink and nothing else, and has been taught contexts: in Node's threads and in Web Workers. */
+import * as Comlink from 'comlink'
+import { background, cause, type Context, withCancel } from 'ctxbridge'
+import { install } from 'ctxbridge/comlink'
+
+install(Comlink)
+
+const api = {
+  async wait(ctx: Context, started: () => unknown): Promise<string> {
+    await started()
+    await ctx.done
+    const why = cause(ctx)
+    return why instanceof Error ? why.message : String(why)
+  },
+  async waitSignal(signal: AbortSignal, started: () => unknown): Promise<string> {
+    await started()
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    return (signal.reason as Error).name
+  },
+  /** Looks at its context in a loop that does not yield, for as long as it takes. */
+  spin(ctx: Context, word: Int32Array): string {
+    Atomics.store(word, 0, 1)
+    while (ctx.err() === undefined);
+    return `${ctx.err()?.name}: ${String(cause(ctx))}`
+  },
+  look: (ctx: Context, signal: AbortSignal): unknown => ({
+    err: ctx.err()?.name,
+    cause: String(cause(ctx)),
+    aborted: signal.aborted,
+    deadline: ctx.deadline !== undefined,
+  }),
+  /** A context of this worker's, and what ends it. */
+  make(): Context {
+    const [ctx, cancel] = withCancel(background())
+    api.end = () => cancel('the worker says so')
+    return ctx
+  },
+  end: (): void => undefined,
+  async callback(f: (ctx: Context) => Promise<string>): Promise<string> {
+    const [ctx, cancel] = withCancel(background())
+    const told = f(ctx)
+    cancel('called back')
+    return told
+  },
+}
+
+export type PlainApi = typeof api
+
+const node = (globalThis as { process?: NodeJS.Process }).process
+const parentPort = node?.getBuiltinModule?.('node:worker_threads').parentPort
+if (parentPort === undefined || parentPort === null) {
+  Comlink.expose(api)
+} else {
+  const { default: nodeEndpoint } = (await import(/* @vite-ignore */ ['comlink', 'dist/esm/node-adapter.mjs'].join('/'))) as {
+    default: (port: unknown) => Comlink.Endpoint
+  }
+  Comlink.expose(api, nodeEndpoint(parentPort))
+}

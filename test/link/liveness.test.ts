@@ -1,0 +1,172 @@
+/** Silence: who is asked, who is given up, and when. */
+import { describe, expect, it } from 'vitest'
+import { background, cause, withCancel } from '../../lib/context.ts'
+import { CanceledError, LinkLostError } from '../../lib/errors.ts'
+import { turn } from '../support/gc.ts'
+import { callFrame, framesOf, Held, hello, Pair, rejection, Side } from './support.ts'
+
+/** With the defaults, on both sides. */
+async function watched(): Promise<{ pair: Pair; held: Held }> {
+  const held = new Held()
+  const pair = new Pair({ client: { lease: {} }, server: { lease: {}, serve: { held: held.method } } })
+  await pair.settle()
+  return { pair, held }
+}
+
+const types = (side: Side): string[] => side.channel.waiting.flatMap((bytes) => framesOf(bytes).map(({ type }) => type))
+
+/** Time passes, and nothing moves between the two. */
+async function silence(pair: Pair, ms: number): Promise<void> {
+  pair.advance(ms)
+  await turn()
+}
+
+describe('while nothing is shared', () => {
+  it('nobody is asked, nobody is given up, and no timer is armed', async () => {
+    const { pair } = await watched()
+    expect(pair.client.clock.timers + pair.server.clock.timers).toBe(0)
+    await silence(pair, 3_600_000)
+    expect([...types(pair.client), ...types(pair.server)]).toEqual([])
+    expect(pair.client.open && pair.server.open).toBe(true)
+  })
+
+  it('the timer of what was shared goes away by itself', async () => {
+    const { pair, held } = await watched()
+    const call = pair.client.link.call(background(), 'held', [])
+    await pair.settle()
+    held.finishAll()
+    await pair.settle()
+    await call
+    await silence(pair, 10_000)
+    expect(pair.client.clock.timers + pair.server.clock.timers).toBe(0)
+    expect([...types(pair.client), ...types(pair.server)]).toEqual([])
+  })
+})
+
+describe('while something is shared', () => {
+  it('pings go out after 10 s of silence, and answers keep both sides alive for ever', async () => {
+    const { pair, held } = await watched()
+    const call = pair.client.link.call(background(), 'held', [])
+    await pair.settle()
+    await silence(pair, 9_999)
+    expect([...types(pair.client), ...types(pair.server)]).toEqual([])
+    await silence(pair, 1)
+    expect([types(pair.client), types(pair.server)]).toEqual([['ping'], ['ping']])
+    for (let minute = 0; minute < 10; minute++) {
+      for (let second = 0; second < 60; second++) {
+        await pair.settle()
+        await silence(pair, 1_000)
+      }
+    }
+    await pair.settle()
+    expect(held.ctx().err()).toBeUndefined()
+    held.finishAll('done')
+    await pair.settle()
+    expect(await call).toBe('done')
+    await silence(pair, 20_000)
+  })
+
+  it('any frame is a sign of life: nobody is asked while there is talk', async () => {
+    const { pair, held } = await watched()
+    const call = pair.client.link.call(background(), 'held', [])
+    await pair.settle()
+    for (let i = 0; i < 10; i++) {
+      await silence(pair, 9_000)
+      expect([...types(pair.client), ...types(pair.server)]).toEqual([])
+      const other = pair.client.link.call(background(), 'none', [])
+      await Promise.all([pair.settle(), rejection(other)])
+    }
+    held.finishAll()
+    await pair.settle()
+    await call
+  })
+
+  it('the child stops at 25 s, with the loss as its cause, and the parent gives it up at 30 s', async () => {
+    const { pair, held } = await watched()
+    const ctx = withCancel(pair.client.root)
+    const result = rejection(pair.client.link.call(ctx, 'held', []))
+    const imported = pair.server.link.import(pair.client.link.export(ctx))
+    await pair.settle()
+    await silence(pair, 24_999)
+    expect([held.ctx().err(), imported.err()]).toEqual([undefined, undefined])
+    await silence(pair, 2)
+    for (const remote of [held.ctx(), imported]) {
+      expect(remote.err()).toBeInstanceOf(CanceledError)
+      expect(cause(remote)).toBeInstanceOf(LinkLostError)
+    }
+    expect(pair.client.link.stats()).toMatchObject({ state: 'open', calls: 1 })
+    await silence(pair, 5_000)
+    expect(pair.client.channel.closed).toMatchObject({ code: 4408 })
+    expect(await result).toBeInstanceOf(LinkLostError)
+    expect(ctx.err()).toBeUndefined()
+    held.finishAll()
+    await turn()
+    for (const side of [pair.client, pair.server]) {
+      expect(side.link.stats()).toMatchObject({ state: 'closed', calls: 0, handlers: 0, exports: 0, imports: 0 })
+      expect(side.clock.timers).toBe(0)
+    }
+  })
+
+  it('a peer that comes back between the two is heard, and what had ended stays so', async () => {
+    const { pair, held } = await watched()
+    const result = pair.client.link.call(background(), 'held', [])
+    await pair.settle()
+    await silence(pair, 26_000)
+    expect(held.ctx().err()).toBeInstanceOf(CanceledError)
+    await pair.settle()
+    await silence(pair, 20_000)
+    await pair.settle()
+    expect(pair.client.link.stats().state).toBe('open')
+    held.finishAll('late, but there')
+    await pair.settle()
+    expect(await result).toBe('late, but there')
+    await silence(pair, 10_000)
+  })
+
+  it('a peer that gives up sooner is believed: what it has here ends at 5/6 of its lease', async () => {
+    const held = new Held()
+    const side = new Side({ serve: { held: held.method }, lease: {} })
+    side.raw([...hello.slice(0, 2), [1_048_576, 0, 0, 1, 6_000], 'peer', 'x'])
+    side.raw(callFrame(1, 'held'))
+    await turn()
+    side.clock.advance(4_999)
+    expect(held.ctx().err()).toBeUndefined()
+    side.clock.advance(2)
+    expect(cause(held.ctx())).toBeInstanceOf(LinkLostError)
+    side.link.close()
+    held.finishAll()
+  })
+
+  it('a loop that stalled reads what has arrived before it judges', async () => {
+    for (const arrived of [true, false]) {
+      const held = new Held()
+      let read: (() => void) | undefined
+      const side = new Side({ serve: { held: held.method }, lease: {}, afterReading: (f) => (read = f) })
+      side.raw(hello, callFrame(1, 'held'))
+      await turn()
+      // Nothing runs for 40 s; then the timer comes before what is in the socket.
+      side.clock.block(40_000)
+      side.clock.advance(1)
+      expect(held.ctx().err()).toBeUndefined()
+      if (arrived) side.raw([9, 1])
+      read?.()
+      expect(side.link.stats().state).toBe(arrived ? 'open' : 'closed')
+      expect(held.ctx().err() === undefined).toBe(arrived)
+      side.link.close()
+      held.finishAll()
+      await turn()
+    }
+  })
+
+  it('ends are never a deadline', async () => {
+    const { pair, held } = await watched()
+    const result = rejection(pair.client.link.call(background(), 'held', []))
+    await pair.settle()
+    await silence(pair, 31_000)
+    await silence(pair, 10)
+    expect(held.ctx().err()?.code).toBe('ABORT_ERR')
+    expect(await result).toMatchObject({ code: 'ERR_LINK_LOST' })
+    held.finishAll()
+    await turn()
+  })
+})

@@ -1,0 +1,165 @@
+/** The end of a link in peace; and what a peer may open and abandon. */
+import { describe, expect, it } from 'vitest'
+import { background, cause, withCancel, withTimeout } from '../../lib/context.ts'
+import { turn } from '../support/gc.ts'
+import { callFrame, Held, hello, joined, noContext, rejection, Side } from './support.ts'
+
+describe('an end with grace', () => {
+  it('takes no more calls, lets the running ones end, then closes', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const running = pair.client.link.call(background(), 'held', [])
+    const crossing = pair.client.link.call(background(), 'held', [])
+    await pair.settle()
+    const over = pair.server.link.shutdown(1_000)
+    const late = rejection(pair.client.link.call(background(), 'held', []))
+    await pair.settle()
+    expect(await late).toMatchObject({ code: 'ERR_GOING_AWAY' })
+    await expect(pair.client.link.call(background(), 'held', [])).rejects.toMatchObject({ code: 'ERR_GOING_AWAY' })
+    expect(pair.server.open).toBe(true)
+    held.finishAll('done')
+    await pair.settle()
+    await over
+    expect(await Promise.all([running, crossing])).toEqual(['done', 'done'])
+    expect(pair.server.channel.closed).toMatchObject({ code: 1001, reason: 'going away' })
+    expect(pair.server.clock.timers).toBe(0)
+    pair.cut()
+  })
+
+  it('cancels the rest with a cause, and lets them answer', async () => {
+    const pair = await joined({
+      server: { serve: { hold: (ctx: { done: Promise<Error> }) => ctx.done.then((e) => `ended: ${String(e.cause)}`) } },
+    })
+    const result = pair.client.link.call(background(), 'hold', [])
+    await pair.settle()
+    const over = pair.server.link.shutdown(1_000)
+    await pair.settle()
+    pair.advance(1_000)
+    await pair.settle()
+    expect(await result).toBe('ended: BridgeError: The other side goes away.')
+    await over
+    pair.cut()
+  })
+
+  it('does not wait for a handler that is deaf', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const result = rejection(pair.client.link.call(background(), 'held', []))
+    await pair.settle()
+    const over = pair.server.link.shutdown(1_000)
+    await pair.settle()
+    pair.advance(1_000)
+    await pair.settle()
+    expect(cause(held.ctx())).toMatchObject({ code: 'ERR_GOING_AWAY' })
+    pair.advance(100)
+    await over
+    expect(pair.server.channel.closed).toMatchObject({ code: 1001 })
+    pair.cut()
+    expect(await result).toMatchObject({ code: 'ERR_LINK_LOST' })
+    held.finishAll()
+    await turn()
+  })
+
+  it('waits for calls of its own, too, and is over at once where nothing runs', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const result = pair.client.link.call(background(), 'held', [])
+    await pair.settle()
+    const over = pair.client.link.shutdown(1_000)
+    await pair.settle()
+    expect(pair.client.open).toBe(true)
+    held.finishAll('done')
+    await pair.settle()
+    await over
+    expect(await result).toBe('done')
+    expect(pair.client.channel.closed).toMatchObject({ code: 1001 })
+    await pair.server.link.shutdown(1_000)
+    await pair.server.link.shutdown(1_000)
+    expect(pair.server.channel.closed).toMatchObject({ code: 1001 })
+  })
+
+  it('is over when the link is lost meanwhile', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const result = rejection(pair.client.link.call(background(), 'held', []))
+    await pair.settle()
+    const over = pair.server.link.shutdown(Infinity)
+    pair.cut()
+    await over
+    await result
+    held.finishAll()
+    await turn()
+    expect(pair.server.clock.timers).toBe(0)
+  })
+})
+
+describe('what is opened and abandoned', () => {
+  it('costs, and comes back with time; over the limit the link ends', () => {
+    const limits = { maxAbandoned: 10, abandonedPerSecond: 5 }
+    const side = new Side({ serve: { hold: () => new Promise(() => {}) }, limits })
+    side.raw(hello)
+    let id = 0
+    const flood = (count: number): void => {
+      for (let i = 0; i < count; i++) side.raw(callFrame(++id, 'hold'), [3, id, 0, null])
+    }
+    flood(10)
+    expect(side.open).toBe(true)
+    side.clock.advance(1_000)
+    flood(5)
+    expect(side.open).toBe(true)
+    flood(1)
+    expect(side.channel.closed).toEqual({ code: 4429, reason: 'call: too many were opened and abandoned' })
+  })
+
+  it('is no call that was answered, and no export that was retracted', async () => {
+    const side = new Side({ serve: { f: () => 1 }, limits: { maxAbandoned: 2, abandonedPerSecond: 0 } })
+    side.raw(hello)
+    for (let id = 1; id < 200; id += 2) {
+      side.raw(callFrame(id, 'f'), [6, id + 1, noContext], [11, id + 1])
+      await turn()
+    }
+    expect(side.open).toBe(true)
+  })
+
+  it('is no cancel: 10,000 of them in one turn leave as few messages, and leave another call alone', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method }, limits: { maxCalls: 20_000 } } })
+    const other = pair.client.link.call(background(), 'held', ['other'])
+    const contexts = Array.from({ length: 10_000 }, () => withCancel(pair.client.root))
+    const results = contexts.map((ctx) => rejection(pair.client.link.call(ctx, 'held', [])))
+    await pair.settle()
+    const { count } = pair.client.channel
+    for (const ctx of contexts) ctx.cancel()
+    await turn()
+    // As many frames as a message holds.
+    expect(pair.client.channel.count - count).toBe(Math.ceil(10_000 / 1_024))
+    await pair.settle()
+    await Promise.all(results)
+    expect(held.contexts.filter((ctx) => ctx.err() === undefined)).toHaveLength(1)
+    expect(pair.server.open).toBe(true)
+    held.finishAll('well')
+    await pair.settle()
+    expect(await other).toBe('well')
+  })
+})
+
+describe('the longest time of a context', () => {
+  it('is clamped by the side that runs it', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method }, maxTimeout: 100 } })
+    const contexts = [background(), withTimeout(pair.client.root, 50, 'mine'), withTimeout(pair.client.root, 500, 'too long')]
+    const results = contexts.map((ctx) => rejection(pair.client.link.call(ctx, 'held', [])))
+    const imported = pair.server.link.import(pair.client.link.export(contexts[2] as (typeof contexts)[0]))
+    await pair.settle()
+    expect(held.contexts.map((ctx) => ctx.remaining())).toEqual([100, 50, 100])
+    expect(imported.remaining()).toBe(100)
+    pair.advance(50)
+    expect(cause(held.ctx(1))).toBe('mine')
+    pair.advance(50)
+    expect(held.contexts.map((ctx) => ctx.err()?.code)).toEqual(['ETIMEDOUT', 'ETIMEDOUT', 'ETIMEDOUT'])
+    held.finishAll()
+    pair.cut()
+    await Promise.all(results)
+    await turn()
+  })
+})

@@ -1,0 +1,236 @@
+/** Contexts for the jobs of real pools. What holds, holds for each of them. */
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { background, BridgeError, type Context, isCanceled, withCancel, withTimeout, withValue } from 'ctxbridge'
+import * as piscina from 'ctxbridge/piscina'
+import * as tinypool from 'ctxbridge/tinypool'
+import * as workerpool from 'ctxbridge/workerpool'
+import { link } from 'ctxbridge/worker'
+import { Tinypool } from 'tinypool'
+import { afterEach, describe, expect, test } from 'vitest'
+import { pool as makeWorkerpool } from 'workerpool'
+import { type PoolTask, tenant } from '../fixtures/pool-jobs.ts'
+import { compiled } from '../support/compiled.ts'
+import { turn } from '../support/gc.ts'
+
+/** By hand, as its own types do not compile under this project's strictness. */
+const { Piscina } = createRequire(import.meta.url)('piscina') as {
+  readonly Piscina: new (options: object) => piscina.PiscinaPool & { close(): Promise<void> }
+}
+
+interface Pool {
+  run(ctx: Context, task: PoolTask, options?: { grace?: number }): Promise<unknown>
+  /** As the pool itself runs it. */
+  bare(task: unknown): PromiseLike<unknown>
+  close(): unknown
+}
+
+const file = (name: string): string => fileURLToPath(compiled(`test/fixtures/${name}.ts`))
+
+const pools: Record<string, (threads: number) => Pool> = {
+  piscina: (threads) => {
+    const pool = new Piscina({ filename: file('pool-jobs'), minThreads: threads, maxThreads: threads })
+    return {
+      run: (ctx, task, options) => piscina.run(pool, ctx, task, { name: 'run', ...options }),
+      bare: (task) => pool.run(task, { name: 'run' } as never),
+      // Not destroy(): piscina answers for jobs that it was still to do, also those that were withdrawn, by an uncaught error.
+      close: () => pool.close(),
+    }
+  },
+  tinypool: (threads) => {
+    const pool = new Tinypool({ filename: file('pool-jobs'), minThreads: threads, maxThreads: threads })
+    return {
+      run: (ctx, task, options) => tinypool.run(pool, ctx, task, { name: 'run', ...options }),
+      bare: (task) => pool.run(task, { name: 'run' }),
+      close: () => pool.destroy(),
+    }
+  },
+  workerpool: (threads) => {
+    const pool = makeWorkerpool(file('pool-workerpool'), { workerType: 'thread', minWorkers: threads, maxWorkers: threads })
+    return {
+      run: (ctx, task, options) => workerpool.run(pool, ctx, task, { method: 'run', ...options }),
+      bare: (task) => pool.exec('run', [task]),
+      close: () => pool.terminate(true),
+    }
+  },
+}
+
+async function rejection(promise: PromiseLike<unknown>): Promise<unknown> {
+  return promise.then(
+    (value) => {
+      throw new Error(`The promise was fulfilled with ${JSON.stringify(value)}.`)
+    },
+    (error: unknown) => error,
+  )
+}
+
+const flag = (): Int32Array => new Int32Array(new SharedArrayBuffer(4))
+
+async function reached(at: Int32Array, value = 1): Promise<void> {
+  while (Atomics.load(at, 0) < value) await turn()
+}
+
+/** A link of this thread's own, to ask what it holds in all. */
+const { port1 } = new MessageChannel()
+const slots = (): number => link(port1).stats().slots
+
+describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
+  const open: Pool[] = []
+  const start = (threads = 1): Pool => {
+    const pool = make(threads)
+    open.push(pool)
+    return pool
+  }
+
+  afterEach(async () => {
+    for (const pool of open.splice(0)) await pool.close()
+    if (slots() > 0) throw new Error('A slot is left.')
+  })
+
+  test('gets the context: its deadline and its values', async () => {
+    const pool = start()
+    const ctx = withTimeout(withValue(background(), tenant, 'acme'), 60_000)
+    const seen = (await pool.run(ctx, { do: 'look' })) as { left: number }
+    expect(seen).toMatchObject({ err: undefined, tenant: 'acme' })
+    expect(seen.left).toBeLessThanOrEqual(60_000)
+    expect(seen.left).toBeGreaterThan(1_000)
+    expect(slots()).toBe(0)
+  })
+
+  test.each(['spin', 'wait'] as const)('is cancelled with its cause and keeps its worker warm: %s', async (how) => {
+    const pool = start()
+    const before = (await pool.run(background(), { do: 'look' })) as { threadId: number }
+    for (let i = 0; i < 10; i++) {
+      const [ctx, cancel] = withCancel(background())
+      const at = flag()
+      const call = rejection(pool.run(ctx, { do: how, flag: at }, { grace: Infinity }))
+      await reached(at)
+      cancel(new Error(`stop ${i}`))
+      expect(await call).toBe(ctx.err())
+      expect(Atomics.load(at, 0)).toBe(2)
+      expect(await pool.run(background(), { do: 'last' })).toEqual({ name: 'AbortError', cause: `stop ${i}` })
+    }
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ threadId: before.threadId })
+    expect(slots()).toBe(0)
+  })
+
+  test('has a cause that is too long for a slot whole', async () => {
+    const pool = start()
+    for (const how of ['spin', 'wait'] as const) {
+      const [ctx, cancel] = withCancel(background())
+      const at = flag()
+      const call = rejection(pool.run(ctx, { do: how, flag: at }))
+      await reached(at)
+      cancel(new Error(`long ${'x'.repeat(900)}`))
+      expect(await call).toBe(ctx.err())
+      expect(await pool.run(background(), { do: 'last' })).toMatchObject({ cause: `long ${'x'.repeat(900)}` })
+    }
+  })
+
+  test('ends by its deadline', async () => {
+    const pool = start()
+    const ctx = withTimeout(background(), 50, 'the budget')
+    expect(await rejection(pool.run(ctx, { do: 'wait' }))).toBe(ctx.err())
+    expect(ctx.err()?.name).toBe('TimeoutError')
+  })
+
+  test('that waits in the queue never starts once its context has ended, and the next ones run', async () => {
+    const pool = start()
+    const [busy, free] = withCancel(background())
+    const first = flag()
+    const running = rejection(pool.run(busy, { do: 'spin', flag: first }))
+    await reached(first)
+    const [ctx, cancel] = withCancel(background())
+    const flags = Array.from({ length: 20 }, flag)
+    const queued = flags.map((at) => rejection(pool.run(ctx, { do: 'spin', flag: at })))
+    const after = pool.run(background(), { do: 'look' })
+    cancel('not any more')
+    expect(await Promise.all(queued)).toEqual(queued.map(() => ctx.err()))
+    free()
+    expect(await running).toBe(busy.err())
+    expect(await after).toMatchObject({ err: undefined })
+    expect(flags.map((at) => Atomics.load(at, 0))).toEqual(flags.map(() => 0))
+  })
+
+  test('does not feel that the one before it was cancelled', async () => {
+    const pool = start()
+    for (let i = 0; i < 50; i++) {
+      const [ctx, cancel] = withCancel(background())
+      const at = flag()
+      const cancelled = rejection(pool.run(ctx, { do: 'wait', flag: at }))
+      const next = pool.run(withCancel(background()), { do: 'look' })
+      await reached(at)
+      cancel()
+      expect(await cancelled).toBe(ctx.err())
+      expect(await next).toMatchObject({ err: undefined })
+    }
+    expect(slots()).toBe(0)
+  })
+
+  test('that ignores its context is ended by force after the grace, and named; the pool goes on', async () => {
+    const pool = start()
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = rejection(pool.run(ctx, { do: 'ignore', flag: at }, { grace: 20 }))
+    await reached(at)
+    cancel('stop')
+    const error = await call
+    expect(error).toBeInstanceOf(BridgeError)
+    expect(error).toMatchObject({
+      code: 'ERR_CONTEXT_IGNORED',
+      message: expect.stringContaining("'run'") as string,
+      cause: ctx.err(),
+    })
+    expect(isCanceled(error)).toBe(true)
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
+  })
+
+  test('fails as the pool tells it', async () => {
+    const pool = start()
+    expect(await rejection(pool.run(withCancel(background()), { do: 'fail' }))).toMatchObject({ message: 'out of range' })
+    expect(slots()).toBe(0)
+  })
+
+  test('is not even queued when its context is done', async () => {
+    const pool = start()
+    const ctx = withTimeout(background(), 0)
+    const at = flag()
+    expect(await rejection(pool.run(ctx, { do: 'look', flag: at }))).toBe(ctx.err())
+    await pool.run(background(), { do: 'look' })
+    expect(Atomics.load(at, 0)).toBe(0)
+  })
+
+  test('several workers share one slot for one context, and all see its end', async () => {
+    const pool = start(2)
+    const [ctx, cancel] = withCancel(background())
+    const flags = [flag(), flag()]
+    const calls = flags.map((at, i) => rejection(pool.run(ctx, { do: i === 0 ? 'spin' : 'wait', flag: at })))
+    for (const at of flags) await reached(at)
+    expect(slots()).toBe(1)
+    cancel('all')
+    expect(await Promise.all(calls)).toEqual([ctx.err(), ctx.err()])
+    expect(flags.map((at) => Atomics.load(at, 0))).toEqual([2, 2])
+  })
+
+  test('needs its context', async () => {
+    const pool = start()
+    expect(await rejection(pool.bare({ do: 'look' }))).toMatchObject({
+      message: 'A job() needs its context: call it with run(pool, ctx, task), not by the pool itself.',
+    })
+    expect(() => pool.run({} as Context, { do: 'look' })).toThrow(/^run\(\) needs a context/)
+    expect(() => pool.run(background(), { do: 'look' }, { grace: -1 })).toThrow(/^run\(\) needs 'grace'/)
+  })
+})
+
+test('what is no pool, or no job, is told', () => {
+  for (const run of [piscina.run, tinypool.run, workerpool.run]) {
+    for (const wrong of [undefined, null, {}, 1])
+      expect(() => run(wrong as never, background(), 1, { method: 'run' })).toThrow(TypeError)
+  }
+  const processes = makeWorkerpool(file('pool-workerpool'), { workerType: 'process' })
+  expect(() => workerpool.run(processes, background(), 1, { method: 'run' })).toThrow(/threads/)
+  const threads = makeWorkerpool(file('pool-workerpool'), { workerType: 'thread' })
+  expect(() => workerpool.run(threads, background(), 1, {} as never)).toThrow(/'method'/)
+  expect(() => piscina.job(1 as never)).toThrow(/^job\(\) needs a function/)
+  expect(() => piscina.job(() => 1, { keys: ['tenant' as never] })).toThrow(/^job\(\) needs portable keys/)
+})

@@ -1,0 +1,458 @@
+/** What stands in front of the world: who is let in, how much anybody may ask for, and the end in peace. Numbers are rows of the list of hostile input. */
+import { once } from 'node:events'
+import { request as httpRequest } from 'node:http'
+import { connect as connectTcp } from 'node:net'
+import { afterFunc, background, cause, type Context, withCancel, withTimeout } from 'ctxbridge'
+import { type Connection, connect, wrap } from 'ctxbridge/websocket'
+import { describe, expect, it, onTestFinished, test } from 'vitest'
+import { attacked } from './attacked.ts'
+import { call, frame, hello, message, opcode, RawClient } from './raw.ts'
+import { holding, idle, local, rejection, until } from './support.ts'
+
+const timeout = 30_000
+const noContext = [null, null, []]
+const asking = (token: string, received = 0): unknown[] => [...hello, [token, received]]
+
+/** The status with which a request to upgrade is answered; 101 where it is taken. */
+async function upgrade(port: number, headers: Record<string, string> = {}): Promise<number> {
+  const request = httpRequest({
+    port,
+    host: '127.0.0.1',
+    headers: {
+      Connection: 'Upgrade',
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Version': '13',
+      'Sec-WebSocket-Key': Buffer.alloc(16).toString('base64'),
+      ...headers,
+    },
+  })
+  request.on('error', () => undefined)
+  request.end()
+  return new Promise((resolve, reject) => {
+    request.on('upgrade', (response, socket) => {
+      socket.destroy()
+      resolve(response.statusCode ?? 0)
+    })
+    request.on('response', (response) => {
+      response.resume()
+      resolve(response.statusCode ?? 0)
+    })
+    request.on('close', () => reject(new Error('no answer')))
+  })
+}
+
+describe('at the upgrade', { timeout }, () => {
+  it('28 authorize decides, before there is a socket, and gives the same one its session back', async () => {
+    const asked: unknown[] = []
+    const { port, service, server } = await local(
+      { echo: (_ctx: Context, x: unknown) => x },
+      {
+        authorize: async ({ headers }) => {
+          asked.push(headers.authorization)
+          await null
+          if (headers.authorization === 'broken') throw new Error('the store is down')
+          return headers.authorization === 'good' ? 'ann' : false
+        },
+      },
+    )
+    let sockets = 0
+    server.on('connection', () => sockets++)
+    expect(await upgrade(port)).toBe(401)
+    expect(await upgrade(port, { Authorization: 'bad' })).toBe(401)
+    expect(await upgrade(port, { Authorization: 'broken' })).toBe(500)
+    expect(sockets).toBe(0)
+    expect(await upgrade(port, { Authorization: 'good' })).toBe(101)
+    expect(asked).toEqual([undefined, 'bad', 'broken', 'good'])
+    await expect(connect(`ws://127.0.0.1:${port}`)).rejects.toThrow('401')
+    await idle(service)
+  })
+
+  it.each([
+    ['nothing, which lets nobody in', undefined, 401],
+    ['null', null, 401],
+    ['an empty text, which is somebody', '', 101],
+    ['0, likewise', 0, 101],
+  ])('28 authorize may give %s', async (_name, identity, status) => {
+    const { port } = await local({ f: () => 1 }, { authorize: () => identity })
+    expect(await upgrade(port)).toBe(status)
+  })
+
+  it('29 pages of other origins are refused, unless they are allowed', async () => {
+    const same = await local({ f: () => 1 })
+    expect(await upgrade(same.port, { Origin: 'https://evil.example' })).toBe(403)
+    expect(await upgrade(same.port, { Origin: 'null' })).toBe(403)
+    expect(await upgrade(same.port, { Origin: `http://127.0.0.1:${same.port + 1}` })).toBe(403)
+    expect(await upgrade(same.port, { Origin: `http://127.0.0.1:${same.port}` })).toBe(101)
+    expect(await upgrade(same.port)).toBe(101)
+    const listed = await local({ f: () => 1 }, { allowedOrigins: ['https://good.example'] })
+    expect(await upgrade(listed.port, { Origin: 'https://good.example' })).toBe(101)
+    expect(await upgrade(listed.port, { Origin: 'https://good.example.evil.example' })).toBe(403)
+    expect(await upgrade(listed.port, { Origin: `http://127.0.0.1:${listed.port}` })).toBe(403)
+    const all = await local({ f: () => 1 }, { allowedOrigins: '*' })
+    expect(await upgrade(all.port, { Origin: 'https://evil.example' })).toBe(101)
+  })
+
+  it("the server's own verifyClient is asked, too, and is left when the service is closed", async () => {
+    for (const verifyClient of [
+      () => false,
+      (_info: unknown, answer: (ok: boolean, code: number) => void) => answer(false, 418),
+    ] as (() => boolean)[]) {
+      const { port, server, service } = await local({ f: () => 1 }, {}, { verifyClient })
+      expect(await upgrade(port)).toBe(verifyClient.length === 0 ? 401 : 418)
+      service.close()
+      expect(server.options.verifyClient).toBe(verifyClient)
+    }
+  })
+
+  it('27 headers without end, and sockets that say nothing, keep nobody else out', async () => {
+    const target = await attacked()
+    for (let i = 0; i < 200; i++) {
+      const socket = connectTcp({ port: target.port, host: '127.0.0.1' })
+      socket.on('error', () => undefined)
+      onTestFinished(() => void socket.destroy())
+    }
+    const socket = connectTcp({ port: target.port, host: '127.0.0.1' })
+    socket.on('error', () => undefined)
+    socket.write(`GET / HTTP/1.1\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`)
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    expect(answer.toString()).toContain('431')
+    await target.unharmed()
+  })
+
+  it('throws at once what is misused', async () => {
+    const wrong = (settings: object) => local({ f: () => 1 }, settings)
+    await expect(wrong({ authorize: 'me' })).rejects.toThrow(TypeError)
+    await expect(wrong({ allowedOrigins: 'https://x' })).rejects.toThrow(TypeError)
+    await expect(wrong({ allowedOrigins: [1] })).rejects.toThrow(TypeError)
+    await expect(wrong({ helloTimeout: 0 })).rejects.toThrow(TypeError)
+    await expect(wrong({ maxConnections: 1.5 })).rejects.toThrow(TypeError)
+    await expect(wrong({ maxTimeout: -1 })).rejects.toThrow(TypeError)
+    await expect(wrong({ lease: { ping: 10, imports: 5 } })).rejects.toThrow(TypeError)
+    await expect(wrong({ lease: { other: 5 } })).rejects.toThrow(TypeError)
+  })
+})
+
+describe('after the upgrade', { timeout }, () => {
+  it('26 who does not greet in time is closed', async () => {
+    const target = await attacked({ helloTimeout: 50 })
+    const client = await RawClient.open(target.port)
+    expect(await client.closed()).toEqual({ code: 4408, reason: 'hello: not in time' })
+    await target.unharmed()
+  })
+
+  it('56 connections over the limit are closed, and others live on', async () => {
+    const target = await attacked({ maxConnections: 3 })
+    const clients = await Promise.all(Array.from({ length: 10 }, () => RawClient.greeted(target.port)))
+    await until(() => clients.filter(({ ended, socket }) => ended || socket.readableEnded || socket.bytesRead > 0).length === 10)
+    await until(() => target.service.stats().connections === 3)
+    expect(clients.filter((client) => client.frames().some(({ op }) => op === opcode.close))).toHaveLength(8)
+    for (const client of clients) client.socket.destroy()
+    await target.unharmed()
+  })
+
+  it('33 an open-and-cancel flood ends with 4429, and never runs more handlers than the limit', async () => {
+    const target = await attacked({ limits: { maxCalls: 5, maxAbandoned: 2_000, abandonedPerSecond: 1 } })
+    const client = await RawClient.greeted(target.port)
+    let most = 0
+    for (let id = 1; id < 5_000 && !client.ended; id += 250) {
+      client.send(message(...Array.from({ length: 250 }, (_, i) => [call(id + i, 'hold'), [3, id + i, 0, null]]).flat()))
+      await until(() => client.socket.writableLength === 0)
+      most = Math.max(most, target.service.stats().handlers)
+    }
+    expect((await client.closed())?.code).toBe(4429)
+    expect(most).toBeLessThanOrEqual(6)
+    await target.unharmed()
+  })
+
+  it.each<[string, (id: number) => unknown[]]>([
+    ['34 a flood of contexts', (id) => [6, id, noContext]],
+    ['35 a chain of contexts', (id) => [6, id, id === 1 ? noContext : [...noContext, Math.min(id - 1, 1_000)]]],
+  ])('%s ends with 4429 at the limit, and the chain ends at once', async (_name, one) => {
+    const target = await attacked()
+    const client = await RawClient.greeted(target.port)
+    client.send(
+      message(...Array.from({ length: 1_000 }, (_, i) => one(i + 1))),
+      message([2, 1_001, 'hold', [...noContext, 1_000], []]),
+    )
+    const ctx = await target.held.started()
+    expect(target.service.stats().contexts).toBe(1_000)
+    client.send(message(one(1_002)))
+    expect(await client.closed()).toEqual({ code: 4429, reason: 'export: more contexts than 1000' })
+    expect(cause(ctx)).toMatchObject({ name: 'LinkLostError' })
+    await target.unharmed()
+  })
+
+  it('36 the cancel of a context with many calls under it ends them all', async () => {
+    const target = await attacked()
+    const client = await RawClient.greeted(target.port)
+    client.send(message([6, 1, noContext], ...Array.from({ length: 900 }, (_, i) => [2, i + 2, 'hold', [...noContext, 1], []])))
+    await until(() => target.service.stats().handlers === 901)
+    client.send(message([3, 1, 0, [0, 'all']]))
+    await until(() => target.service.stats().handlers === 1)
+    expect(target.held.contexts.filter((ctx) => cause(ctx) === 'all')).toHaveLength(900)
+    client.socket.destroy()
+    await target.unharmed()
+  })
+
+  it('37 a context that comes back to where it is from is another one there, and ends with it', async () => {
+    const served = { back: (_ctx: Context, handle: unknown) => handle }
+    const { url, service } = await local(served)
+    const connection = await connect(url, { serve: served })
+    await until(() => service.connections.size === 1)
+    const [there] = [...service.connections] as [Connection]
+    const ctx = withCancel(background())
+    const imported = there.import(connection.export(ctx))
+    const again = connection.import(there.export(imported))
+    ctx.cancel('round')
+    await again.done
+    expect([cause(imported), cause(again)]).toEqual(['round', 'round'])
+    // The handle itself is of no use at home.
+    expect(cause(connection.import(connection.export(withTimeout(background(), 5_000))))).toMatchObject({ code: 'ERR_HANDLE' })
+    connection.close()
+    await idle(service)
+  })
+
+  it('40 values over the limits, and those that nobody registered, are dropped, and hurt nobody', async () => {
+    const target = await attacked()
+    const client = await RawClient.greeted(target.port)
+    const values = Array.from({ length: 64 }, (_, i) => [`key ${i}`, 'x'.repeat(500)])
+    client.send(message([2, 1, 'echo', [null, null, values], ['well']]))
+    expect(await client.answer()).toEqual([[4, 1, 'well']])
+    client.send(message([2, 2, 'echo', [null, null, [...values, ['one more', 1]]], []]))
+    expect(await client.closed()).toMatchObject({ code: 4400 })
+    await target.unharmed()
+  })
+
+  it('57 what a listener of a context throws is an uncaught exception, and stops nothing else', async () => {
+    const uncaught: unknown[] = []
+    const listeners = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    process.on('uncaughtException', (error) => uncaught.push(error))
+    onTestFinished(() => {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of listeners) process.on('uncaughtException', listener)
+    })
+    const target = await attacked()
+    const client = await RawClient.greeted(target.port)
+    client.send(message(call(1, 'hold'), call(2, 'hold')))
+    const [a, b] = [await target.held.started(), await target.held.started()]
+    afterFunc(a, () => {
+      throw new Error('mine')
+    })
+    client.send(message([3, 1, 0, null], [3, 2, 0, [0, 'too']]))
+    await b.done
+    expect(cause(b)).toBe('too')
+    await until(() => uncaught.length === 1)
+    expect(uncaught).toMatchObject([{ message: 'mine' }])
+    client.socket.destroy()
+    await target.unharmed()
+  })
+
+  it('61 a handler whose connection closes in the same message never starts, or ends at once', async () => {
+    const target = await attacked()
+    const client = await RawClient.open(target.port)
+    client.send(message(hello, call(1, 'hold')), frame(opcode.close, new Uint8Array([3, 232])))
+    expect(await client.closed()).toMatchObject({ code: 1000 })
+    client.socket.end()
+    await until(() => target.service.stats().handlers === 1)
+    for (const ctx of target.held.contexts.slice(1)) expect(cause(ctx)).toMatchObject({ name: 'LinkLostError' })
+    client.socket.destroy()
+    await target.unharmed()
+  })
+})
+
+describe('a session', { timeout }, () => {
+  /** Greets, asks for a session, and gives the token. */
+  async function opened(port: number): Promise<{ client: RawClient; token: string; received: () => number }> {
+    const client = await RawClient.open(port)
+    client.send(message(asking('')))
+    const frames = (): { op: number; payload: Buffer }[] => client.frames().filter(({ op }) => op === opcode.binary)
+    await until(() => frames().length > 0)
+    const text = (frames()[0] as { payload: Buffer }).payload.toString('latin1')
+    const [token = ''] = /[0-9a-f]{8}-[0-9a-f-]{27}(?!.*[0-9a-f]{8}-)/s.exec(text) ?? []
+    return { client, token, received: () => frames().length - 1 }
+  }
+
+  it('31 of somebody else is refused with 4401, and the victim feels nothing', async () => {
+    const target = await attacked({ authorize: ({ headers }) => headers.cookie ?? 'anybody' })
+    const victim = await opened(target.port)
+    victim.client.send(message(call(1, 'hold')))
+    const ctx = await target.held.started()
+    const thief = await RawClient.open(target.port, 'Cookie: thief')
+    thief.send(message(asking(victim.token)))
+    expect(await thief.closed()).toEqual({ code: 4401, reason: 'session: not known' })
+    const guess = await RawClient.open(target.port)
+    guess.send(message(asking('00000000-0000-4000-8000-000000000000')))
+    expect(await guess.closed()).toMatchObject({ code: 4401 })
+    expect(ctx.err()).toBeUndefined()
+    victim.client.send(frame(opcode.close, new Uint8Array([3, 232])))
+    victim.client.socket.end()
+    await ctx.done
+    victim.client.socket.destroy()
+    await target.unharmed()
+  })
+
+  it('32 that goes on while the old connection lives closes that with 4409; 30 and its token is good once', async () => {
+    const target = await attacked()
+    const first = await opened(target.port)
+    first.client.send(message(call(1, 'hold')))
+    const ctx = await target.held.started()
+    const second = await RawClient.open(target.port)
+    second.send(message(asking(first.token, first.received())))
+    expect(await first.client.closed()).toEqual({ code: 4409, reason: 'session: goes on over another connection' })
+    // What is still said on the old one is nothing.
+    first.client.send(message([3, 1, 0, null]))
+    second.send(message([8, 5]))
+    await until(() => second.frames().length > 1)
+    expect(ctx.err()).toBeUndefined()
+    const replay = await RawClient.open(target.port)
+    replay.send(message(asking(first.token, first.received())))
+    expect(await replay.closed()).toMatchObject({ code: 4401 })
+    second.send(frame(opcode.close, new Uint8Array([3, 232])))
+    second.socket.end()
+    await ctx.done
+    for (const client of [first.client, second, replay]) client.socket.destroy()
+    await target.unharmed()
+  })
+
+  it('that broke is forgotten when nobody comes back', async () => {
+    const target = await attacked()
+    const { client, token } = await opened(target.port)
+    client.send(message(call(1, 'hold')))
+    const ctx = await target.held.started()
+    client.socket.resetAndDestroy()
+    await ctx.done
+    const late = await RawClient.open(target.port)
+    late.send(message(asking(token)))
+    expect(await late.closed()).toMatchObject({ code: 4401 })
+    await target.unharmed()
+  })
+})
+
+describe('an end in peace', { timeout }, () => {
+  it('62 of a service lets calls end, takes no new ones, and closes all with 1001', async () => {
+    const held = holding()
+    let finish!: () => void
+    const { url, service } = await local({ hold: held.hold, slow: () => new Promise<void>((resolve) => (finish = resolve)) })
+    const connections = [await connect(url), await connect(url)]
+    const [a, b] = connections.map((connection) => wrap<{ hold(ctx: Context): unknown; slow(ctx: Context): unknown }>(connection))
+    const slow = a?.slow(background())
+    const hold = rejection(b?.hold(background()) as Promise<unknown>)
+    const ctx = await held.started()
+    await until(() => service.stats().handlers === 2)
+    const over = service.close({ grace: 300 })
+    await until(() => finish !== undefined)
+    finish()
+    await slow
+    expect(await hold).toMatchObject({ name: 'AbortError', cause: { code: 'ERR_GOING_AWAY' } })
+    expect(cause(ctx)).toMatchObject({ code: 'ERR_GOING_AWAY' })
+    await over
+    for (const connection of connections) {
+      expect((await connection.closed).message).toContain('1001')
+    }
+    await idle(service)
+    await expect(connect(url)).rejects.toMatchObject({ code: 'ERR_LINK_LOST' })
+  })
+
+  it('throws a grace that is none', async () => {
+    const { url, service } = await local({ f: () => 1 })
+    const connection = await connect(url)
+    expect(() => connection.close({ grace: -1 })).toThrow(TypeError)
+    expect(() => service.close({ grace: 'x' as never })).toThrow(TypeError)
+    await connection.close({ grace: 0 })
+    await idle(service)
+  })
+})
+
+describe('streams', { timeout }, () => {
+  const served = () => {
+    const told = { finished: 0, made: 0 }
+    return {
+      told,
+      async *tokens(ctx: Context, to: number) {
+        try {
+          for (let n = 1; n <= to; n++) {
+            ctx.throwIfDone()
+            told.made++
+            yield n
+          }
+          return 'end'
+        } finally {
+          told.finished++
+        }
+      },
+      plain: () => 1,
+    }
+  }
+
+  it('are read by for await, with and without waiting for the stream', async () => {
+    const methods = served()
+    const { url, service } = await local(methods)
+    const connection = await connect(url)
+    const remote = wrap<typeof methods>(connection)
+    const items: number[] = []
+    for await (const n of remote.tokens(background(), 1_000)) items.push(n)
+    expect(items).toEqual(Array.from({ length: 1_000 }, (_, i) => i + 1))
+    const stream = await remote.tokens(background(), 1)
+    expect([await stream.next(), await stream.next()]).toEqual([
+      { done: false, value: 1 },
+      { done: true, value: 'end' },
+    ])
+    expect(methods.told.finished).toBe(2)
+    connection.close()
+    await idle(service)
+  })
+
+  it('stop at a break, and run the finally over there', async () => {
+    const methods = served()
+    const { url, service } = await local(methods)
+    const connection = await connect(url)
+    for await (const n of wrap<typeof methods>(connection).tokens(background(), 1e9)) if (n === 50) break
+    await until(() => methods.told.finished === 1 && service.stats().handlers === 0)
+    expect(methods.told.made).toBeLessThan(50 + 2 * 16 + 2)
+    connection.close()
+    await idle(service)
+  })
+
+  it('end with their context: a stop button', async () => {
+    const methods = served()
+    const { url, service } = await local(methods)
+    const connection = await connect(url)
+    const ctx = withCancel(background())
+    const read = async (): Promise<void> => {
+      for await (const n of wrap<typeof methods>(connection).tokens(ctx, 1e9)) if (n === 20) ctx.cancel('stop')
+    }
+    expect(await rejection(read())).toBe(ctx.err())
+    await until(() => methods.told.finished === 1 && service.stats().handlers === 0)
+    connection.close()
+    await idle(service)
+  })
+
+  it('are none where a method returns something else', async () => {
+    const methods = served()
+    const { url, service } = await local(methods)
+    const connection = await connect(url)
+    const remote = wrap<{ plain(ctx: Context): AsyncIterable<number> }>(connection)
+    const read = async (): Promise<void> => {
+      for await (const _ of remote.plain(background()));
+    }
+    expect(await rejection(read())).toBeInstanceOf(TypeError)
+    connection.close()
+    await idle(service)
+  })
+})
+
+test('a handle crosses in a message of a user, by whatever way', { timeout }, async () => {
+  const { url, service } = await local({ f: () => 1 })
+  const connection = await connect(url)
+  await until(() => service.connections.size === 1)
+  const [there] = [...service.connections] as [Connection]
+  const ctx = withTimeout(background(), 60_000, 'late')
+  const imported = there.import(JSON.parse(JSON.stringify(connection.export(ctx))))
+  expect(imported.remaining()).toBeGreaterThan(50_000)
+  ctx.cancel('by hand')
+  await imported.done
+  expect(cause(imported)).toBe('by hand')
+  connection.close()
+  await idle(service)
+})

@@ -1,0 +1,158 @@
+/** Connections as users hold them, and the methods of the other side. */
+import type { Link, LinkHandle, LinkStats } from '../../lib/bridge/link.ts'
+import type { CancelableContext, Context } from '../../lib/context.ts'
+import type { LinkLostError } from '../../lib/errors.ts'
+import { named } from '../../lib/key.ts'
+
+/** What can be called over a link: methods that take a context first. */
+export type Remote<T> = {
+  readonly [K in keyof T as T[K] extends (ctx: Context, ...args: never[]) => unknown ? K : never]: T[K] extends (
+    ctx: Context,
+    ...args: infer A
+  ) => infer R
+    ? (ctx: Context, ...args: A) => Answer<Awaited<R>>
+    : never
+}
+
+/** What a call gives: a promise; of a stream, one that can also be read at once, by `for await (const item of remote.tokens(ctx))`. */
+export type Answer<R> = [IsStream<R>, R] extends [true, AsyncIterable<infer T>]
+  ? Promise<AsyncGenerator<T, R extends AsyncIterator<unknown, infer Last> ? Last : unknown, undefined>> & AsyncIterable<T>
+  : Promise<R>
+
+/** Neither `any` nor `never` is one. */
+type IsStream<R> = 0 extends 1 & R ? false : [R] extends [never] ? false : [R] extends [AsyncIterable<unknown>] ? true : false
+
+export interface CloseOptions {
+  /** Milliseconds from 0. */
+  readonly grace: number
+}
+
+/** A link with another process, over one connection after the other. Ends everything that is open on it when it is closed or lost. */
+export interface Connection extends Disposable {
+  /** The peer's name as it gave it. Proves nothing. */
+  readonly peerName: string
+  /** Resolves when the link is over, with the reason; never rejects. */
+  readonly closed: Promise<LinkLostError>
+  /**
+   * A handle for `ctx`, to be sent in a message of one's own. It survives JSON and `structuredClone`, and may arrive before or after what the connection
+   * itself sends; on the other side `import` makes a context of it. Everything that is below `ctx` and called over this connection is ended
+   * with it by one frame.
+   *
+   * It is held until `ctx` ends, the last import on the other side has ended or was collected, or the connection is over.
+   *
+   * @throws TypeError when `ctx` is no context
+   * @throws BridgeError `ERR_LIMIT` when the peer takes no more contexts, `ERR_LINK_LOST` when the connection is over
+   */
+  export(ctx: Context): LinkHandle
+  /**
+   * The context that a handle of the other side stands for: it ends when that one does, with the connection, by its deadline, or by its own `cancel`,
+   * which the other side's context does not feel. Import a handle once, and cancel the import when it is not needed any more.
+   *
+   * Never throws: a handle is from outside. One that is of no use gives a context that is done, with a `BridgeError` as its cause.
+   */
+  import(handle: unknown): CancelableContext
+  /** Closes it; all calls that are open on it reject with a `LinkLostError`. */
+  close(): void
+  /** Takes no more calls, lets those that run end for so many milliseconds, ends the contexts of the others, and closes it. Resolves when it is. */
+  close(options: CloseOptions): Promise<void>
+  stats(): LinkStats
+}
+
+const links = new WeakMap<Connection, Link>()
+
+export class LinkConnection implements Connection {
+  readonly closed: Promise<LinkLostError>
+  readonly #link: Link
+
+  constructor(link: Link, closed: Promise<LinkLostError>) {
+    this.#link = link
+    this.closed = closed
+    links.set(this, link)
+  }
+
+  get peerName(): string {
+    return this.#link.peerName
+  }
+
+  export(ctx: Context): LinkHandle {
+    return this.#link.export(ctx)
+  }
+
+  import(handle: unknown): CancelableContext {
+    return this.#link.import(handle)
+  }
+
+  close(): void
+  close(options: CloseOptions): Promise<void>
+  close(options?: CloseOptions): Promise<void> | undefined {
+    if (options !== undefined) return this.#link.shutdown(graceOf(options))
+    this.#link.close()
+    return undefined
+  }
+
+  stats(): LinkStats {
+    return this.#link.stats()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+/**
+ * The methods of the other side, as those of a local object: `await reports.build(ctx, id)`. Each takes a context first, and rejects
+ * with `ctx.err()` as soon as that is done; with what the method threw; or with a `BridgeError`. A method that returns an async iterable, as a generator
+ * does, gives one: leaving its loop ends the context of the call, and runs the generator's `finally` there.
+ *
+ * @throws TypeError when `connection` is not from `connect`
+ */
+export function wrap<T extends object>(connection: Connection): Remote<T> {
+  const link = links.get(connection)
+  if (link === undefined) throw new TypeError(`wrap() needs a connection from connect(), but got ${named(connection)}.`)
+  const methods = new Map<string, (ctx: Context, ...args: unknown[]) => Promise<unknown>>()
+  return new Proxy(Object.create(null) as Remote<T>, {
+    get(_target, name) {
+      // A proxy that is awaited, printed or compared must not call the peer.
+      if (typeof name !== 'string' || name === 'then' || name === 'toJSON' || name === 'constructor') return undefined
+      let method = methods.get(name)
+      if (method === undefined) methods.set(name, (method = (ctx, ...args) => readable(link.call(ctx, name, args))))
+      return method
+    },
+  })
+}
+
+/** Makes a promise of a stream an async iterable as well: what reads it waits for the stream first. */
+function readable(answer: Promise<unknown>): Promise<unknown> {
+  return Object.assign(answer, { [Symbol.asyncIterator]: () => new Reader(answer) })
+}
+
+class Reader implements AsyncIterator<unknown> {
+  readonly #answer: Promise<unknown>
+
+  constructor(answer: Promise<unknown>) {
+    this.#answer = answer
+  }
+
+  async next(): Promise<IteratorResult<unknown>> {
+    const stream = await this.#answer
+    if (!isStream(stream)) throw new TypeError('The method returned no stream: await its result instead.')
+    return stream.next()
+  }
+
+  async return(value?: unknown): Promise<IteratorResult<unknown>> {
+    const stream = await this.#answer.catch(() => undefined)
+    if (isStream(stream)) await stream.return(value)
+    return { done: true, value }
+  }
+}
+
+function isStream(value: unknown): value is AsyncGenerator {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
+}
+
+export function graceOf({ grace }: CloseOptions): number {
+  if (typeof grace !== 'number' || !(grace >= 0)) {
+    throw new TypeError(`close() needs a grace that is a number of milliseconds from 0, but got ${named(grace)}.`)
+  }
+  return grace
+}

@@ -1,0 +1,49 @@
+/** Contexts for the jobs of a piscina pool: `run(pool, ctx, task)` here, `export default job((ctx, task) => ...)` in the worker file. */
+
+import type { Context } from '../../lib/context.ts'
+import { named } from '../../lib/key.ts'
+import { runIn, type RunOptions } from './pool.ts'
+
+export { job, type JobOptions, type RunOptions } from './pool.ts'
+
+/** As much of piscina's options for a task as goes through. */
+export interface PiscinaRunOptions extends RunOptions {
+  readonly filename?: string
+  readonly name?: string
+  readonly transferList?: readonly unknown[]
+}
+
+/** As much of a pool as is used here. */
+export interface PiscinaPool {
+  run(task: unknown, options?: never): PromiseLike<unknown>
+}
+
+/**
+ * Runs a task in the pool under a context, and keeps the worker when it is cancelled.
+ *
+ * The promise has the job's result or error; or, once the context has ended, its `err()`: at once while the job waits in the queue, and then it never
+ * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by piscina, which terminates its
+ * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause.
+ *
+ * A job that never starts stays in the pool's queue until its turn, which takes no time then. So end a pool by `close()`: `destroy()` makes piscina emit
+ * an error for each job that it has begun to hand out.
+ *
+ * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`).
+ *
+ * @throws TypeError when `pool` is no pool, `ctx` no context, or `grace` no time
+ */
+export function run<Result = unknown>(
+  pool: PiscinaPool,
+  ctx: Context,
+  task: unknown,
+  options: PiscinaRunOptions = {},
+): Promise<Result> {
+  if (typeof (pool as { run?: unknown } | null)?.run !== 'function')
+    throw new TypeError(`run() needs a pool of piscina, but got ${named(pool)}.`)
+  const { grace, ...others } = options
+  return runIn<Result>(ctx, task, others.name ?? 'default', options, (envelope) => {
+    const controller = grace === Infinity ? undefined : new AbortController()
+    const more = controller === undefined ? others : { ...others, signal: controller.signal }
+    return { result: pool.run(envelope, more as never) as PromiseLike<Result>, force: () => controller?.abort() }
+  })
+}

@@ -1,0 +1,187 @@
+/**
+ * Contexts for jobs of a worker pool: what the adapters of the pools have in common.
+ *
+ * Nobody knows which of its workers a pool will give a job to. So a job takes along all that its worker needs: a handle, and the shared memory that
+ * it points to, a reference of half a microsecond; and the owner alone knows when the job is over, and takes the slot back then. So it is no
+ * matter when and by whom the pool and its workers were made.
+ */
+
+import { listen } from '../../lib/boundary.ts'
+import type { CancelableContext, Context } from '../../lib/context.ts'
+import { BridgeError, withoutStack } from '../../lib/errors.ts'
+import { isContext } from '../../lib/foreign.ts'
+import { isKey, type Key, named } from '../../lib/key.ts'
+import { reviveCause } from '../../lib/wire/cause.ts'
+import { Exporter } from './exporter.ts'
+import { isHandle, parseHandle } from './handle.ts'
+import { warn } from './host.ts'
+import { baseOf, Importer, importEnded, refused } from './importer.ts'
+import { channelOf, VERSION } from './messages.ts'
+
+export interface RunOptions {
+  /**
+   * How long, in ms, a job may go on after its context has ended, before the pool ends it by force, and its worker with it. `Infinity`: never. Default: 200.
+   */
+  readonly grace?: number
+}
+
+/** Takes the place of a task in the pool's queue. */
+interface Envelope {
+  readonly ctxbridge: 'task'
+  readonly version: typeof VERSION
+  readonly handle: unknown
+  readonly chunks: readonly (readonly [chunk: number, buffer: SharedArrayBuffer])[]
+  /** One word: see `waiting`. */
+  readonly state: Int32Array
+  readonly task: unknown
+}
+
+/** A job that has not begun is either begun by its worker or withdrawn by its caller, whoever is first. */
+const waiting = 0
+const begun = 1
+const withdrawn = 2
+
+/** What a pool does with a job. */
+export interface Submission<Result> {
+  readonly result: PromiseLike<Result>
+  /** Ends the job in the pool's own way, at the cost of its worker. */
+  force(): void
+}
+
+let exporter: Exporter | undefined
+
+/**
+ * Runs a job in a pool.
+ *
+ * @param submit hands the envelope to the pool
+ * @param name the job, as an error names it
+ */
+export function runIn<Result>(
+  ctx: Context,
+  task: unknown,
+  name: string,
+  { grace = 200 }: RunOptions,
+  submit: (envelope: unknown) => Submission<Result>,
+): Promise<Result> {
+  if (!isContext(ctx)) throw new TypeError(`run() needs a context, but got ${named(ctx)}.`)
+  if (typeof grace !== 'number' || !(grace >= 0)) {
+    throw new TypeError(`run() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
+  }
+  const ended = ctx.err()
+  if (ended !== undefined) return Promise.reject(ended)
+  exporter ??= Exporter.toAnybody((error, key) =>
+    warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`),
+  )
+  const grant = exporter.exportForCall(ctx)
+  const { handle } = grant
+  const state = new Int32Array(new SharedArrayBuffer(4))
+  let submitted: Submission<Result>
+  try {
+    submitted = submit({
+      ctxbridge: 'task',
+      version: VERSION,
+      handle,
+      chunks: exporter.chunksOf(handle),
+      state,
+      task,
+    } satisfies Envelope)
+  } catch (error) {
+    grant.revoke()
+    return Promise.reject(error)
+  }
+  return new Promise((resolve, reject) => {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    let ignored: BridgeError | undefined
+    const stop = listen(ctx, () => {
+      if (Atomics.compareExchange(state, 0, waiting, withdrawn) === waiting) return reject(ctx.err())
+      if (grace === Infinity) return
+      timer = setTimeout(() => {
+        const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its worker was terminated.`
+        ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: ctx.err() }))
+        submitted.force()
+      }, grace)
+    })
+    const settled = (): unknown => {
+      clearTimeout(timer)
+      stop()
+      grant.release()
+      // Also where only the other thread has seen yet that the deadline has passed.
+      return ignored ?? ctx.err()
+    }
+    submitted.result.then(
+      (result) => {
+        const end = settled()
+        if (end === undefined) resolve(result)
+        else reject(end)
+      },
+      (error: unknown) => {
+        const end = settled()
+        reject(end ?? error)
+      },
+    )
+  })
+}
+
+const importers = new Map<string, Importer>()
+
+export interface JobOptions {
+  /** The portable keys whose values are taken over from the caller's context. Values of other keys are dropped. */
+  readonly keys?: readonly Key<unknown>[]
+}
+
+/**
+ * A function for a pool's worker file, which `run` calls there: `export default job((ctx, task) => ...)`. Its context ends with the caller's, for the same
+ * reason, also in a loop that never yields; when the job is over, it is cancelled here. A job whose context has ended before it begins is not called.
+ *
+ * @throws TypeError when `f` is no function, or a key is not portable; the returned one throws it when it is called other than by `run`
+ */
+export function job<Task, Result>(
+  f: (ctx: Context, task: Task) => Result,
+  { keys = [] }: JobOptions = {},
+): (task: Task) => Promise<Awaited<Result>> {
+  if (typeof f !== 'function') throw new TypeError(`job() needs a function, but got ${named(f)}.`)
+  for (const key of keys as readonly unknown[]) {
+    if (!isKey(key) || key.portable === undefined)
+      throw new TypeError(`job() needs portable keys from createKey(), but got ${named(key)}.`)
+  }
+  return async (envelope: unknown): Promise<Awaited<Result>> => {
+    if (!isEnvelope(envelope))
+      throw new TypeError('A job() needs its context: call it with run(pool, ctx, task), not by the pool itself.')
+    const ctx = importFrom(envelope, keys)
+    try {
+      if (Atomics.compareExchange(envelope.state, 0, waiting, begun) !== waiting) return undefined as never
+      ctx.throwIfDone()
+      return await f(ctx, envelope.task as Task)
+    } finally {
+      ctx[Symbol.dispose]()
+    }
+  }
+}
+
+function isEnvelope(value: unknown): value is Envelope {
+  const envelope = value as Partial<Envelope> | null
+  return (
+    typeof envelope === 'object' &&
+    envelope !== null &&
+    envelope.ctxbridge === 'task' &&
+    envelope.version === VERSION &&
+    Array.isArray(envelope.chunks) &&
+    envelope.state instanceof Int32Array
+  )
+}
+
+function importFrom({ handle, chunks }: Envelope, keys: readonly Key<unknown>[]): CancelableContext {
+  const parsed = isHandle(handle) ? parseHandle(handle) : undefined
+  if (parsed === undefined) return refused('it is damaged, or of another version')
+  const base = baseOf(parsed, keys)
+  if (parsed.end !== undefined) return importEnded(parsed.end, base)
+  const { table, link } = parsed
+  const name = channelOf(table, link)
+  let importer = importers.get(name)
+  if (importer === undefined) {
+    importer = new Importer({ table, link, chunks: [], port: new BroadcastChannel(name) }, () => undefined)
+    importers.set(name, importer)
+  }
+  for (const [number, chunk] of chunks) importer.reader.attach(number, chunk)
+  return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why))
+}

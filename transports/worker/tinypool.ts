@@ -1,0 +1,46 @@
+/** Contexts for the jobs of a tinypool pool: `run(pool, ctx, task)` here, `export default job((ctx, task) => ...)` in the worker file. */
+
+import type { Context } from '../../lib/context.ts'
+import { named } from '../../lib/key.ts'
+import { runIn, type RunOptions } from './pool.ts'
+
+export { job, type JobOptions, type RunOptions } from './pool.ts'
+
+/** As much of tinypool's options for a task as goes through. */
+export interface TinypoolRunOptions extends RunOptions {
+  readonly filename?: string
+  readonly name?: string
+  readonly transferList?: readonly unknown[]
+}
+
+/** As much of a pool as is used here. */
+export interface TinypoolPool {
+  run(task: unknown, options?: never): PromiseLike<unknown>
+}
+
+/**
+ * Runs a task in the pool under a context, and keeps the worker when it is cancelled.
+ *
+ * The promise has the job's result or error; or, once the context has ended, its `err()`: at once while the job waits in the queue, and then it never
+ * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by tinypool, which terminates its
+ * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause.
+ *
+ * With a `grace`, tinypool gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`).
+ *
+ * @throws TypeError when `pool` is no pool, `ctx` no context, or `grace` no time
+ */
+export function run<Result = unknown>(
+  pool: TinypoolPool,
+  ctx: Context,
+  task: unknown,
+  options: TinypoolRunOptions = {},
+): Promise<Result> {
+  if (typeof (pool as { run?: unknown } | null)?.run !== 'function')
+    throw new TypeError(`run() needs a pool of tinypool, but got ${named(pool)}.`)
+  const { grace, ...others } = options
+  return runIn<Result>(ctx, task, others.name ?? 'default', options, (envelope) => {
+    const controller = grace === Infinity ? undefined : new AbortController()
+    const more = controller === undefined ? others : { ...others, signal: controller.signal }
+    return { result: pool.run(envelope, more as never) as PromiseLike<Result>, force: () => controller?.abort() }
+  })
+}

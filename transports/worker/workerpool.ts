@@ -1,0 +1,47 @@
+/** Contexts for the jobs of a workerpool: `run(pool, ctx, task, { method })` here, `worker({ method: job((ctx, task) => ...) })` in the worker file. */
+
+import type { Context } from '../../lib/context.ts'
+import { named } from '../../lib/key.ts'
+import { runIn, type RunOptions } from './pool.ts'
+
+export { job, type JobOptions, type RunOptions } from './pool.ts'
+
+export interface WorkerpoolRunOptions extends RunOptions {
+  /** The name of the method in the worker. */
+  readonly method: string
+  readonly transfer?: readonly unknown[]
+}
+
+/** As much of a pool as is used here. */
+export interface Workerpool {
+  exec(method: string, params?: unknown[] | null, options?: never): PromiseLike<unknown>
+  readonly workerType?: string
+}
+
+/**
+ * Runs a method in the pool under a context, and keeps the worker when it is cancelled.
+ *
+ * The promise has the job's result or error; or, once the context has ended, its `err()`: at once while the job waits in the queue, and then it never
+ * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is cancelled by the pool, which terminates its
+ * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the method, with `err()` as its cause.
+ *
+ * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `method` no name, or `grace` no time
+ */
+export function run<Result = unknown>(
+  pool: Workerpool,
+  ctx: Context,
+  task: unknown,
+  options: WorkerpoolRunOptions,
+): Promise<Result> {
+  if (typeof (pool as { exec?: unknown } | null)?.exec !== 'function')
+    throw new TypeError(`run() needs a workerpool, but got ${named(pool)}.`)
+  if (pool.workerType === 'process')
+    throw new TypeError("run() needs a pool of threads: make it with the option workerType: 'thread'.")
+  const { method, transfer } = (options as Partial<WorkerpoolRunOptions> | undefined) ?? {}
+  if (typeof method !== 'string')
+    throw new TypeError(`run() needs the name of a method of the worker as 'method', but got ${named(method)}.`)
+  return runIn<Result>(ctx, task, method, options, (envelope) => {
+    const result = pool.exec(method, [envelope], { transfer } as never) as PromiseLike<Result> & { cancel(): unknown }
+    return { result, force: () => void result.cancel() }
+  })
+}
