@@ -41,6 +41,7 @@ export const bars: readonly Bar[] = [
     against: [
       ['worker/idle', 'transferableAbortSignal'],
       ['worker/idle', 'Comlink, handler by hand'],
+      ['worker/idle', 'vscode-jsonrpc, messages'],
     ],
     bar: { atMost: 1 },
   },
@@ -67,6 +68,19 @@ export const bars: readonly Bar[] = [
     what: ['websocket/cancel', 'ctxbridge/websocket, afterFunc'],
     against: [['websocket/cancel', 'bare ws frame of the same size']],
     bar: { atMost: 1.2 },
+  },
+  {
+    id: 'websocket-others',
+    text: 'the same, against the fastest of all other libraries and the platform',
+    what: ['websocket/cancel', 'ctxbridge/websocket, afterFunc'],
+    against: [
+      ['websocket/cancel', 'fetch abort'],
+      ['websocket/cancel', 'grpc-js, call.cancel()'],
+      ['websocket/cancel', 'tRPC over WebSocket, signal'],
+      ['websocket/cancel', 'socket.io, an event by hand'],
+      ['websocket/cancel', 'vscode-jsonrpc over a socket'],
+    ],
+    bar: { atMost: 1 },
   },
   {
     id: 'websocket-parent',
@@ -99,14 +113,14 @@ export const bars: readonly Bar[] = [
   {
     id: 'cancel',
     text: "make and end a context, against Go's WithCancel",
-    what: ['core/cancel', 'using ctx = withCancel(p)'],
+    what: ['core/cancel', 'withCancel(p), disposed in finally'],
     against: [['core/cancel', "Go's WithCancel"]],
     bar: { times: 8 },
   },
   {
     id: 'timeout',
     text: "make and end a timeout, against Go's WithTimeout",
-    what: ['core/timeout', 'using ctx = withTimeout(p, ms)'],
+    what: ['core/timeout', 'withTimeout(p, ms), disposed in finally'],
     against: [['core/timeout', "Go's WithTimeout"]],
     bar: { times: 5 },
   },

@@ -17,7 +17,7 @@ async function main(options: Options): Promise<void> {
   if (options.help) return print(usage.trimEnd())
   const earlier = options.compare === undefined ? undefined : readRun(options.compare)
   const wanted = ({ id }: { readonly id: string }): boolean => options.only?.test(id) ?? true
-  const extra = options.peers ? await peerSuites(print) : []
+  const extra = options.peers ? peerSuites(print) : []
   const suites = allSuites(extra).filter(wanted)
   const curves = allCurves().filter(wanted)
   if (suites.length + curves.length === 0) {

@@ -1,4 +1,47 @@
+/**
+ * Other libraries, side by side with ours. They are not dependencies of the project: `--peers` installs them into `bench/peers`, as the lock file
+ * there says. What uses them is plain JavaScript in that folder, so that the project compiles without them.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import type { Extra } from './cases/all.ts'
-export async function peerSuites(_say: (text: string) => void): Promise<Extra[]> {
-  return []
+import { cost, must } from './cases/cost.ts'
+import { latency, pause } from './cases/latency.ts'
+import { projectFile } from './cases/paths.ts'
+import { now } from './harness/clock.ts'
+import type { Contender } from './harness/model.ts'
+import { Reports } from './harness/reports.ts'
+import { turn } from './harness/runner.ts'
+
+const folder = projectFile('bench/peers/')
+
+/** What they are given. */
+const kit = { cost, latency, must, now, pause, Reports, turn, pinUrl: new URL('harness/pin.js', import.meta.url).href }
+
+type Maker = (tools: typeof kit) => Promise<readonly Contender[]> | readonly Contender[]
+
+/** Which suite is joined by whose export. */
+const parts: readonly (readonly [suite: string, file: string, name: string])[] = [
+  ['worker/busy', 'worker.mjs', 'busy'],
+  ['worker/idle', 'worker.mjs', 'idle'],
+  ['core/cancel', 'worker.mjs', 'create'],
+  ['pool/next', 'pools.mjs', 'next'],
+  ['websocket/cancel', 'service.mjs', 'cancel'],
+]
+
+/** Installs what is missing, and says so. */
+export function peerSuites(say: (text: string) => void): Extra[] {
+  if (!existsSync(new URL('node_modules/', folder))) {
+    say('Installs the other libraries into bench/peers, once.')
+    // Nothing of theirs is run at installation.
+    execFileSync('npm', ['ci', '--ignore-scripts'], { cwd: fileURLToPath(folder), stdio: ['ignore', 'ignore', 'inherit'] })
+  }
+  return parts.map(([suite, file, name]) => ({
+    suite,
+    async contenders() {
+      const makers = (await import(new URL(file, folder).href)) as Record<string, Maker>
+      return (await makers[name]?.(kit)) ?? []
+    },
+  }))
 }

@@ -357,11 +357,18 @@ function settle(scope: Scope, now: number, wave: Watch[]): void {
   else mark(scope, end, wave)
 }
 
+/** Marks a scope that nobody observes, so that there is nobody to tell. Most end so, and it is short for their sake. */
+function markAlone(scope: Scope, end: End): void {
+  scope.end = end
+  if (scope.derived) epoch = new Epoch()
+  scope.ended()
+}
+
 /** The first phase: marks a scope and all its linked descendants. Runs nobody else's code. */
 function mark(top: Scope, end: End, wave: Watch[]): void {
+  if (top.watch === undefined) return markAlone(top, end)
   top.end = end
   if (top.derived) epoch = new Epoch()
-  if (top.watch === undefined) return top.ended()
   let next = wave.length
   wave.push(top.watch)
   for (; next < wave.length; next++) {
@@ -418,8 +425,10 @@ export function finish(scope: Scope, kind: Kind, cause: unknown, error?: Context
   // What was due may have ended it; and its listeners took their time, so that more may be due.
   if (time.size > 0 && time.catchUp(now)) return conclude(scope, kind, cause, error)
   if (scope.end !== undefined) return
+  const end = new End(kind, cause, now, error)
+  if (scope.watch === undefined) return markAlone(scope, end)
   const wave: Watch[] = []
-  mark(scope, new End(kind, cause, now, error), wave)
+  mark(scope, end, wave)
   notify(wave)
 }
 

@@ -21,6 +21,7 @@ const parent = withCancel(background())
 const never = new AbortController().signal
 const key = createKey<string>('key')
 const minute = 60_000
+const reason = new Error('a reason')
 let heard = 0
 const listener = (): void => void heard++
 
@@ -49,8 +50,27 @@ const cancel: Suite = {
   sample: 'mean',
   contenders: () => [
     cost({
-      name: 'using ctx = withCancel(p)',
+      name: 'withCancel(p), disposed in finally',
       kind: 'ours',
+      note: 'what `using` means, without the helper that the compiler writes for engines that have none',
+      prove: () => seenBy(() => withCancel(parent)),
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const ctx = withCancel(parent)
+          try {
+            if (ctx.err() === undefined) live++
+          } finally {
+            ctx[Symbol.dispose]()
+          }
+        }
+        return live
+      },
+    }),
+    cost({
+      name: 'using ctx = withCancel(p), compiled for Node 20',
+      kind: 'ours',
+      note: "with TypeScript's helper for `using`, which takes longer than the context",
       prove: () => seenBy(() => withCancel(parent)),
       loop(n) {
         let live = 0
@@ -122,15 +142,19 @@ const timeout: Suite = {
   sample: 'mean',
   contenders: () => [
     cost({
-      name: 'using ctx = withTimeout(p, ms)',
+      name: 'withTimeout(p, ms), disposed in finally',
       kind: 'ours',
       note: 'two readings of the clock; no timer, since nobody observes',
       prove: () => seenBy(() => withTimeout(parent, minute)),
       loop(n) {
         let live = 0
         for (let i = 0; i < n; i++) {
-          using ctx = withTimeout(parent, minute)
-          if (ctx.remaining() > 0) live++
+          const ctx = withTimeout(parent, minute)
+          try {
+            live++
+          } finally {
+            ctx[Symbol.dispose]()
+          }
         }
         return live
       },
@@ -216,6 +240,25 @@ const signal: Suite = {
           AbortSignal.any([own.signal, AbortSignal.timeout(minute)]).addEventListener('abort', listener)
         }
         own.abort()
+        must(heard === before + n, 'every listener ran')
+        return heard
+      },
+    }),
+    cost({
+      name: 'bare AbortController with a listener, aborted',
+      kind: 'limit',
+      note: 'given a reason, since without one the platform makes an error each time; no parent, no timeout',
+      prove: () => {
+        const controller = new AbortController()
+        return seenBySignal(controller, controller.signal)
+      },
+      loop(n) {
+        const before = heard
+        for (let i = 0; i < n; i++) {
+          const controller = new AbortController()
+          controller.signal.addEventListener('abort', listener)
+          controller.abort(reason)
+        }
         must(heard === before + n, 'every listener ran')
         return heard
       },

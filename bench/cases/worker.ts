@@ -10,7 +10,7 @@ import { clockSamples, type ComlinkJobs, type FarData, type How, type Jobs, type
 import { compareClocks, now } from '../harness/clock.ts'
 import type { ClockResult, Contender, Suite } from '../harness/model.ts'
 import { type Report, Reports } from '../harness/reports.ts'
-import { type Act, latency, type Near } from './latency.ts'
+import { type Act, latency, type Near, pause } from './latency.ts'
 import { must } from './cost.ts'
 import { farProgram } from './paths.ts'
 
@@ -279,7 +279,51 @@ const call: Suite = {
   ],
 }
 
-export const workerSuites: readonly Suite[] = [busy, idle, blocked, call]
+const next: Suite = {
+  id: 'pool/next',
+  title: 'The next job after a cancelled one',
+  about:
+    'A worker is busy; its job is cancelled, and another one given to it at once. From the cancel until that one has answered.',
+  unit: 'ns',
+  sample: 'event',
+  contenders: () => [
+    {
+      name: 'ctxbridge/worker',
+      kind: 'ours',
+      note: 'the same thread goes on, with all that it has loaded',
+      start() {
+        const it = far('ctxbridge')
+        const jobs = wrap<Jobs>(it.worker)
+        const one = async (): Promise<number> => {
+          const ctx = withCancel(background())
+          const busy = jobs.watch(ctx, 'err').catch(() => {})
+          await it.reports.ready()
+          pause()
+          const before = now()
+          ctx.cancel()
+          const result = await jobs.nothing(background())
+          const time = now() - before
+          must(result === 1, 'the next job was done')
+          await it.reports.seen()
+          await busy
+          return time
+        }
+        return {
+          async prove() {
+            await one()
+            return 'the busy job was stopped, and the next one done'
+          },
+          async round(record) {
+            for (let i = 0; i < 100; i++) record(await one())
+          },
+          close: () => it.close(),
+        }
+      },
+    },
+  ],
+}
+
+export const workerSuites: readonly Suite[] = [busy, idle, blocked, call, next]
 
 export async function workerClock(): Promise<ClockResult> {
   const { worker, words, reports, close } = far('clock')

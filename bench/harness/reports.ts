@@ -14,31 +14,37 @@ const patience = 20_000
 /** Reports of one far side, in order. */
 export class Reports {
   readonly #arrived: Report[] = []
-  #waiting: { resolve: (report: Report) => void; reject: (error: Error) => void } | undefined
+  #waiting: { resolve: (report: Report) => void; reject: (error: Error) => void; silent: NodeJS.Timeout } | undefined
   #failed: Error | undefined
 
   add(report: Report): void {
-    const waiting = this.#waiting
-    this.#waiting = undefined
+    const waiting = this.#forget()
     if (waiting === undefined) this.#arrived.push(report)
     else waiting.resolve(report)
   }
 
   fail(error: Error): void {
     this.#failed = error
-    this.#waiting?.reject(error)
+    this.#forget()?.reject(error)
+  }
+
+  #forget(): { resolve: (report: Report) => void; reject: (error: Error) => void } | undefined {
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    clearTimeout(waiting?.silent)
+    return waiting
   }
 
   async #next(): Promise<Report> {
     const next = this.#arrived.shift()
     if (next !== undefined) return next
     if (this.#failed !== undefined) throw this.#failed
-    const silent = setTimeout(() => this.fail(new Error(`The far side said nothing for ${patience / 1_000} s.`)), patience)
-    try {
-      return await new Promise((resolve, reject) => (this.#waiting = { resolve, reject }))
-    } finally {
-      clearTimeout(silent)
-    }
+    // Whoever waited before has given up: a race was won by something else.
+    this.#forget()
+    return new Promise((resolve, reject) => {
+      const silence = (): void => this.fail(new Error(`The far side said nothing for ${patience / 1_000} s.`))
+      this.#waiting = { resolve, reject, silent: setTimeout(silence, patience) }
+    })
   }
 
   async ready(): Promise<void> {

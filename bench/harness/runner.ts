@@ -87,7 +87,14 @@ export async function measure(
     for (let round = -warmUp; round < counted; round++) {
       for (const one of shuffled(running, random)) {
         progress.at(id, (round + warmUp) / (counted + warmUp), one.contender.name)
-        await takeTurn(one, collector, round >= 0)
+        try {
+          await takeTurn(one, collector, round >= 0)
+        } catch (error) {
+          const { name, kind } = one.contender
+          absent.push({ name, kind, cannot: `It failed while it was measured: ${(error as Error).message}` })
+          running.splice(running.indexOf(one), 1)
+          await one.started.close?.()
+        }
       }
     }
   } finally {

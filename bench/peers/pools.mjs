@@ -1,0 +1,101 @@
+// How soon a pool of one thread has done its next job after one that was busy was cancelled.
+import { fileURLToPath } from 'node:url'
+import { versionOf } from './worker.mjs'
+
+const jobs = fileURLToPath(new URL('pool-jobs.mjs', import.meta.url))
+
+/** @param start resolves with { spin(flag): { cancel, over }, nothing(): Promise<1>, close() } */
+function pool({ now, must, pause, turn }, name, note, start, samples = 3) {
+  return {
+    name,
+    kind: 'peer',
+    note,
+    async start() {
+      const it = await start()
+      must((await it.nothing()) === 1, 'the pool does jobs')
+      const one = async () => {
+        const flag = new Int32Array(new SharedArrayBuffer(4))
+        const job = it.spin(flag)
+        while (Atomics.load(flag, 0) === 0) await turn()
+        pause()
+        const before = now()
+        job.cancel()
+        const result = await it.nothing()
+        const time = now() - before
+        must(result === 1, 'the next job was done')
+        await job.over
+        return time
+      }
+      return {
+        async prove() {
+          await one()
+          return 'the busy job was stopped, and the next one done'
+        },
+        async round(record) {
+          for (let i = 0; i < samples; i++) record(await one())
+        },
+        close: () => it.close(),
+      }
+    },
+  }
+}
+
+function signalled(run, close) {
+  return {
+    spin(flag) {
+      const controller = new AbortController()
+      const over = run({ flag }, controller.signal).catch(() => {})
+      return { cancel: () => controller.abort(), over }
+    },
+    nothing: () => run({}),
+    close,
+  }
+}
+
+const killed = 'it terminates the thread and starts another: what the worker had loaded is lost'
+
+export const next = (kit) => [
+  pool(kit, 'piscina, its own abort', `piscina ${versionOf('piscina')}: ${killed}`, async () => {
+    const { Piscina } = await import('piscina')
+    const it = new Piscina({ filename: jobs, minThreads: 1, maxThreads: 1 })
+    return signalled(
+      (task, signal) => it.run(task, { signal }),
+      () => it.destroy(),
+    )
+  }),
+  pool(kit, 'tinypool, its own abort', `tinypool ${versionOf('tinypool')}: ${killed}`, async () => {
+    const { Tinypool } = await import('tinypool')
+    const it = new Tinypool({ filename: jobs, minThreads: 1, maxThreads: 1, runtime: 'worker_threads' })
+    return signalled(
+      (task, signal) => it.run(task, { signal }),
+      () => it.destroy(),
+    )
+  }),
+  pool(
+    kit,
+    'workerpool, cancel()',
+    `workerpool ${versionOf('workerpool')}: ${killed}`,
+    async () => {
+      const workerpool = (await import('workerpool')).default
+      const it = workerpool.pool(fileURLToPath(new URL('workerpool-jobs.mjs', import.meta.url)), {
+        minWorkers: 1,
+        maxWorkers: 1,
+        workerType: 'thread',
+      })
+      return {
+        spin(flag) {
+          const job = it.exec('run', [{ flag }])
+          return { cancel: () => void job.cancel(), over: Promise.resolve(job).catch(() => {}) }
+        },
+        nothing: () => it.exec('run', [{}]),
+        close: () => it.terminate(true),
+      }
+    },
+    1,
+  ),
+  {
+    name: 'poolifier',
+    kind: 'peer',
+    cannot: 'Its abort tells the worker by a message: a busy job runs on, and the next one waits for it.',
+  },
+]

@@ -1,0 +1,102 @@
+// What other libraries do between threads. `kit` has what every contender of the bench has: latency(), Reports, now(), must().
+import { readFileSync } from 'node:fs'
+import { MessageChannel, Worker } from 'node:worker_threads'
+
+const versions = JSON.parse(readFileSync(new URL('package-lock.json', import.meta.url), 'utf8')).packages
+export const versionOf = (name) => versions[`node_modules/${name}`]?.version ?? 'unknown'
+
+function far({ Reports, pinUrl }, role) {
+  const { port1, port2 } = new MessageChannel()
+  const worker = new Worker(new URL('far-worker.mjs', import.meta.url), {
+    workerData: { role, report: port2, pinUrl },
+    transferList: [port2],
+  })
+  const reports = new Reports()
+  port1.on('message', (report) => reports.add(report))
+  worker.on('error', (error) => reports.fail(error))
+  return {
+    worker,
+    reports,
+    async close() {
+      port1.close()
+      await worker.terminate()
+    },
+  }
+}
+
+/** @param role 'jsonrpc-shared' or 'jsonrpc-messages' */
+function jsonrpc(kit, role, name, note) {
+  return kit.latency({
+    name,
+    kind: 'peer',
+    note: `vscode-jsonrpc ${versionOf('vscode-jsonrpc')}: ${note}`,
+    async start() {
+      const rpc = await import('vscode-jsonrpc/node')
+      const it = far(kit, role)
+      const options =
+        role === 'jsonrpc-shared'
+          ? {
+              cancellationStrategy: {
+                sender: new rpc.SharedArraySenderStrategy(),
+                receiver: new rpc.SharedArrayReceiverStrategy(),
+              },
+            }
+          : {}
+      const { port1, port2 } = new MessageChannel()
+      it.worker.postMessage(port2, [port2])
+      const connection = rpc.createMessageConnection(
+        new rpc.PortMessageReader(port1),
+        new rpc.PortMessageWriter(port1),
+        undefined,
+        options,
+      )
+      connection.listen()
+      return {
+        reports: it.reports,
+        arm() {
+          const source = new rpc.CancellationTokenSource()
+          const call = connection.sendRequest('watch', source.token).catch(() => {})
+          return () => {
+            source.cancel()
+            return call
+          }
+        },
+        async close() {
+          connection.dispose()
+          port1.close()
+          await it.close()
+        },
+      }
+    },
+  })
+}
+
+export const busy = (kit) => [
+  jsonrpc(kit, 'jsonrpc-shared', 'vscode-jsonrpc, shared memory', 'a flag that can be polled, a buffer for each request'),
+]
+
+export const idle = (kit) => [jsonrpc(kit, 'jsonrpc-messages', 'vscode-jsonrpc, messages', 'carries no cause')]
+
+/** A fiber that is forked and interrupted: the nearest to a context that Effect has. */
+export const create = async ({ cost, must }) => {
+  const { Effect, Exit, Fiber } = await import('effect')
+  return [
+    cost({
+      name: 'Effect: fork a fiber, interrupt it',
+      kind: 'peer',
+      note: `effect ${versionOf('effect')}: a fiber is more than a context`,
+      prove() {
+        const fiber = Effect.runFork(Effect.never)
+        let seen
+        fiber.addObserver((exit) => (seen = exit))
+        fiber.interruptUnsafe()
+        must(seen !== undefined && Exit.isFailure(seen), 'the fiber was interrupted')
+        return 'the fiber ended with a failure'
+      },
+      loop(n) {
+        for (let i = 0; i < n; i++) Effect.runFork(Effect.never).interruptUnsafe()
+        return Fiber
+      },
+    }),
+  ]
+}

@@ -1,0 +1,133 @@
+/** How contenders take turns, and what becomes of those that fail. */
+import { expect, test } from 'vitest'
+import { compareClocks, now } from '../../bench/harness/clock.ts'
+import type { Contender, Started, Suite } from '../../bench/harness/model.ts'
+import { randomFrom } from '../../bench/harness/random.ts'
+import { Reports } from '../../bench/harness/reports.ts'
+import { measure, measureCurve } from '../../bench/harness/runner.ts'
+
+const log: string[] = []
+const progress = { at: (): void => {} }
+const random = randomFrom(1)
+
+function contender(name: string, parts: Partial<Started> = {}): Contender {
+  return {
+    name,
+    kind: 'ours',
+    start: () => ({
+      prove: () => `${name} was seen`,
+      round: (record) => {
+        log.push(name)
+        record(10)
+        record(20)
+        record(90)
+      },
+      close: () => void log.push(`${name} closed`),
+      ...parts,
+    }),
+  }
+}
+
+function suiteOf(...contenders: Contender[]): Suite {
+  log.length = 0
+  return { id: 'x', title: 'X', about: '', unit: 'ns', sample: 'event', rounds: 20, warmUp: 3, contenders: () => contenders }
+}
+
+test('each has a turn in each round, in changing order, and the first rounds are not counted', async () => {
+  const { results, absent } = await measure(suiteOf(contender('a'), contender('b')), { random, progress })
+  expect(absent).toEqual([])
+  const turns = log.filter((entry) => !entry.endsWith('closed'))
+  const rounds = Array.from({ length: 23 }, (_, i) => turns.slice(2 * i, 2 * i + 2).join(''))
+  expect(new Set(rounds)).toEqual(new Set(['ab', 'ba']))
+  for (const { count, rounds, p50, proof, name } of results) {
+    expect([count, rounds.length, proof]).toEqual([60, 20, `${name} was seen`])
+    expect(rounds[0]).toBe(20)
+    expect(p50).toBeCloseTo(20, 1)
+  }
+  expect(log.slice(-2)).toEqual(['a closed', 'b closed'])
+})
+
+test('one whose own test fails is not measured, but shown with the reason, and closed', async () => {
+  const lying = contender('lying', {
+    prove() {
+      throw new Error('nothing was seen')
+    },
+  })
+  const { results, absent } = await measure(suiteOf(contender('a'), lying), { random, progress })
+  expect(results.map(({ name }) => name)).toEqual(['a'])
+  expect(absent).toEqual([{ name: 'lying', kind: 'ours', cannot: 'Its own test failed: nothing was seen' }])
+  expect(log).toContain('lying closed')
+  expect(log).not.toContain('lying')
+})
+
+test('one that fails while it is measured takes no other with it', async () => {
+  let turns = 0
+  const failing = contender('failing', {
+    round() {
+      if (++turns === 5) throw new Error('the far side is gone')
+    },
+  })
+  const { results, absent } = await measure(suiteOf(failing, contender('a')), { random, progress })
+  expect(results.map(({ name, count }) => [name, count])).toEqual([['a', 60]])
+  expect(absent[0]?.cannot).toBe('It failed while it was measured: the far side is gone')
+  expect(turns).toBe(5)
+})
+
+test('one that cannot is not even started', async () => {
+  const { absent } = await measure(suiteOf({ name: 'no', kind: 'peer', cannot: 'for a reason' }), { random, progress })
+  expect(absent).toEqual([{ name: 'no', kind: 'peer', cannot: 'for a reason' }])
+})
+
+test('a curve has the medians of its points', async () => {
+  const asked: number[] = []
+  const { lines } = await measureCurve(
+    {
+      id: 'x',
+      title: 'X',
+      about: '',
+      unit: 'ns',
+      axis: 'n',
+      lines: [
+        {
+          name: 'line',
+          points: [1, 10, 100],
+          measure(n) {
+            asked.push(n)
+            // The first of each warms up; one of the others is an outlier.
+            return asked.filter((m) => m === n).length === 3 ? 1e9 : n * 5
+          },
+        },
+      ],
+    },
+    { random, progress, times: 5 },
+  )
+  expect(lines[0]?.points).toEqual([
+    [1, 5],
+    [10, 50],
+    [100, 500],
+  ]) // prettier-ignore
+  expect(lines[0]?.growth).toBe('linear (n^1.00)')
+  expect(asked).toHaveLength(18)
+})
+
+test('a clock that is ahead is found out, within the error that is stated', async () => {
+  const ahead = 5_000_000
+  const { offset, error } = await compareClocks('two clocks', () => now() + ahead, 200)
+  expect(Math.abs(offset - ahead)).toBeLessThanOrEqual(error + 1)
+  expect(error).toBeLessThan(1_000_000)
+})
+
+test('reports arrive in order, and one out of order is an error', async () => {
+  const reports = new Reports()
+  reports.add({ ready: true })
+  await reports.ready()
+  const seen = reports.seen()
+  reports.add({ ready: false, at: 7 })
+  expect((await seen).at).toBe(7)
+  reports.add({ ready: false, at: 8 })
+  await expect(reports.ready()).rejects.toThrow('before it was to come')
+  const waiting = reports.seen()
+  reports.fail(new Error('gone'))
+  await expect(waiting).rejects.toThrow('gone')
+  await expect(reports.seen()).rejects.toThrow('gone')
+})
