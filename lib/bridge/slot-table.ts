@@ -29,6 +29,9 @@ import { chunkBytes, INDEX_BITS, MAX_CHUNKS, MAX_GENERATION, sharedMemory, slots
 import type { SlotMem, SlotMemory } from './slot-memory.ts'
 import { Slot } from './slot.ts'
 
+/** At how many slots in use one `open` looks for one that is free, when there is no other. */
+const SEARCH = 64
+
 export interface SlotTableOptions {
   /** Tells the tables of one process apart. An Int32; whoever makes the table sees to it that it is unique. Default: 0. */
   readonly id?: number
@@ -81,8 +84,8 @@ export class SlotTable {
   }
 
   /**
-   * Opens a slot for one context on one link. The caller holds it until `end` or `withdraw`. Undefined when all slots are
-   * in use and the limit, or the memory there is, allows no more: then the context goes by messages alone.
+   * Opens a slot for one context on one link. The caller holds it until `end` or `withdraw`. Undefined when no slot is
+   * found to be free and the limit, or the memory there is, allows no more: then the context goes by messages alone.
    *
    * @param link a number of the caller's, at least 0, that no other link of this table ever had
    * @param deadline ms, on the clock that all threads of the process share; left out, there is none
@@ -94,7 +97,8 @@ export class SlotTable {
     if (Number.isNaN(deadline)) throw new TypeError('A deadline is a number of milliseconds, not NaN.')
     // Two slots looked at for each one opened: so at most every other slot in use is one that could be free.
     this.#recycle(2)
-    if (this.#free.size === 0 && !this.#grow()) this.#recycle(this.#used.size)
+    // A full table is not searched as a whole each time: the next calls look at the next ones.
+    if (this.#free.size === 0 && !this.#grow()) this.#recycle(SEARCH)
     const old = this.#free.shift()
     if (old === undefined) return undefined
     const slot = old.reopen(link, deadline)

@@ -54,6 +54,8 @@ export class Slot {
   readonly number: number
   readonly generation: number
   readonly link: number
+  /** Whatever its owner keeps with it. */
+  tag: unknown
   readonly #mem: SlotMem
   readonly #bells: SlotMem
   readonly #at: number

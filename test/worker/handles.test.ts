@@ -327,3 +327,17 @@ test('over a MessageChannel both sides may export', async () => {
   await once(port2, 'close')
   expect(a.stats()).toMatchObject(empty)
 })
+
+test('a hundred thousand contexts are out at once, each in a slot of its own', () => {
+  const { port1 } = new MessageChannel()
+  const mine = link(port1)
+  const before = mine.stats().slots
+  const contexts = Array.from({ length: 100_000 }, () => withCancel(background()))
+  const slots = new Set(contexts.map((ctx) => mine.export(ctx).slot?.[0]))
+  expect([slots.size, slots.has(undefined)]).toEqual([100_000, false])
+  expect(mine.stats()).toMatchObject({ exports: 100_000, slots: before + 100_000 })
+  for (const ctx of contexts) ctx.cancel()
+  expect(mine.stats()).toMatchObject({ exports: 0 })
+  mine[Symbol.dispose]()
+  expect(mine.stats()).toMatchObject({ exports: 0, slots: before })
+})

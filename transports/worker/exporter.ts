@@ -68,10 +68,8 @@ export function tableStats(): { readonly slots: number; readonly chunks: number 
 
 /** Stops observing contexts that nobody on the other side holds any more. */
 function collect(from: SlotTable, limit: number): void {
-  for (const slot of from.reclaim(limit)) exportsOfSlots.get(slot)?.drop()
+  for (const { tag } of from.reclaim(limit)) if (tag instanceof Export) tag.drop()
 }
-
-const exportsOfSlots = new WeakMap<Slot, Export>()
 
 /** One context on one link, for as long as it lives and somebody needs it there. */
 class Export {
@@ -84,7 +82,7 @@ class Export {
   constructor(slot: Slot | ToldSlot, forget: () => void) {
     this.slot = slot
     this.#forget = forget
-    if (!(slot instanceof ToldSlot)) exportsOfSlots.set(slot, this)
+    if (!(slot instanceof ToldSlot)) slot.tag = this
   }
 
   /** The fields of a handle that name it, and what takes the handle back that was not sent; undefined when it has ended. */
