@@ -15,14 +15,16 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^ctxbridge$/, replacement: dist('lib/index.js') },
+      { find: /^ctxbridge\/websocket$/, replacement: dist('transports/websocket/browser.js') },
       { find: /^ctxbridge\/worker$/, replacement: dist('transports/worker/index.js') },
       { find: /^ctxbridge\/comlink$/, replacement: dist('transports/worker/install.js') },
     ],
   },
-  optimizeDeps: { include: ['comlink'] },
+  optimizeDeps: { include: ['comlink', 'msgpackr'] },
   worker: { format: 'es' },
   test: {
     include: ['test/browser/*.browser.ts'],
+    globalSetup: ['test/browser/websocket-server.ts'],
     testTimeout: 30_000,
     allowOnly: false,
     browser: {

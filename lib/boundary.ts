@@ -1,7 +1,7 @@
 /** What boundaries, signals and waiting need of the tree beyond what users see. Not public. */
 import type { Clock } from './clock.ts'
 import { type CancelableContext, type Context, deriveDeadline } from './context.ts'
-import { type ContextError, kindOf } from './errors.ts'
+import { type ContextError, type Kind, kindOf } from './errors.ts'
 import { nodeOf, scopeOf } from './foreign.ts'
 import type { Key } from './key.ts'
 import { type Source, SourceScope } from './source.ts'
@@ -18,6 +18,11 @@ export function listen(ctx: Context, f: () => void): () => boolean {
 /** Ends a context of this thread with an error that came from elsewhere; nothing happens where it has ended. Not public. */
 export function endWith(ctx: CancelableContext, error: ContextError): void {
   conclude(scopeOf(ctx, 'endWith'), kindOf(error) ?? 'canceled', undefined, error)
+}
+
+/** As {@link endWith}, without a cause: the error is made when somebody first looks. */
+export function endPlainly(ctx: CancelableContext, kind: Kind): void {
+  conclude(scopeOf(ctx, 'endPlainly'), kind, undefined)
 }
 
 /** A context's deadline as an instant of its clock, with the cause given with it; undefined without one. Not public: it is what an export sends. */

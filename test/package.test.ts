@@ -8,8 +8,13 @@ import { run } from './support/child-process.ts'
 
 const root = new URL('..', import.meta.url)
 
+interface Target {
+  readonly types: string
+  readonly default: string
+}
+
 interface Manifest {
-  readonly exports: Record<string, string | { types: string; default: string }>
+  readonly exports: Record<string, string | (Target & { browser?: Target })>
   readonly peerDependencies: Record<string, string>
   readonly peerDependenciesMeta: Record<string, { optional?: boolean }>
   readonly devDependencies: Record<string, string>
@@ -64,11 +69,16 @@ test('the sources that the maps name are published', () => {
 })
 
 test.for(subpaths)('%s leads to a module and its types, types first', ([, target]) => {
-  expect(Object.keys(target)).toEqual(['types', 'default'])
-  const { types, default: module } = target as { types: string; default: string }
-  expect(types.replace(/\.d\.ts$/, '.js')).toBe(module)
-  expect(existsSync(new URL(types, root))).toBe(true)
-  expect(existsSync(new URL(module, root))).toBe(true)
+  // What is another module in a browser says so before all else.
+  const { browser, ...rest } = target as Target & { readonly browser?: Target }
+  if (browser !== undefined) expect(Object.keys(target)[0]).toBe('browser')
+  for (const one of browser === undefined ? [rest] : [browser, rest]) {
+    expect(Object.keys(one)).toEqual(['types', 'default'])
+    const { types, default: module } = one
+    expect(types.replace(/\.d\.ts$/, '.js')).toBe(module)
+    expect(existsSync(new URL(types, root))).toBe(true)
+    expect(existsSync(new URL(module, root))).toBe(true)
+  }
 })
 
 test.for(subpaths)('%s can be imported, and that alone keeps no process alive and prints nothing', async ([name]) => {

@@ -1,7 +1,7 @@
 /** Contexts as the wire has them: from one of this side, and to one. */
 
 import type { Clock } from '../clock.ts'
-import { bindingsOf, deadlineOf, withInstant } from '../boundary.ts'
+import { bindingsOf, deadlineOf, endPlainly, endWith, withInstant } from '../boundary.ts'
 import { type CancelableContext, type Context, withCancel, withValue } from '../context.ts'
 import { type ContextError, CanceledError, DeadlineExceededError, type Kind, withoutStack } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
@@ -39,6 +39,12 @@ export function describeContext<M>(core: LinkCore<M>, ctx: Context, known: Known
   const deadline = due === undefined || due === known?.scope.due ? undefined : deadlineOf(ctx)
   const why = deadline?.cause === undefined ? undefined : describeCause(deadline.cause, core.causeLimits)
   const values = valuesOf(core, ctx, known)
+  if (deadline === undefined && values.length === 0) {
+    // Most contexts: without an object of its own with a getter.
+    return known === undefined
+      ? plainest
+      : { context: { left: undefined, why: undefined, values, under: known.id }, elements: 8, bytes: 32 }
+  }
   const context: WireContext = {
     // Asked when the message is made: what runs before that counts.
     get left() {
@@ -68,6 +74,12 @@ function valuesOf<M>(core: LinkCore<M>, ctx: Context, known: Known | undefined):
 }
 
 const none: readonly WirePair[] = []
+
+const plainest: DescribedContext = {
+  context: { left: undefined, why: undefined, values: none, under: undefined },
+  elements: 8,
+  bytes: 32,
+}
 
 /** The base of a context that came in, with its values, and its deadline as an instant of the link's clock. */
 export interface ReceivedContext {
@@ -103,6 +115,12 @@ export function clockOf<M>(core: LinkCore<M>): Clock {
 export function importContext<M>(core: LinkCore<M>, base: Context, context: WireContext): CancelableContext {
   const received = receiveContext(core, base, context)
   return received.at === Infinity ? withCancel(received.base) : withInstant(received.base, received.at, received.why)
+}
+
+/** Ends a context with what a peer says. Without a cause no error is made before somebody looks. */
+export function endBy(ctx: CancelableContext, kind: Kind, wire: WireCause | undefined): void {
+  if (wire === undefined) endPlainly(ctx, kind)
+  else endWith(ctx, errorOf(kind, wire))
 }
 
 /** The error with which a peer ends a context. */

@@ -40,16 +40,19 @@ export class LinkCore<M> {
   /** The highest id of the peer's calls and exports so far. */
   highestPeerId = 0
   readonly #transmit: (frames: readonly Frame[]) => void
+  readonly #beforeFlush: () => void
   #lastId = 0
   #root: Context | undefined
   #budget: Budget | undefined
   #queue: QueuedFrame[] = []
   #described: (Described & { readonly error: ContextError }) | undefined
 
-  constructor(options: LinkOptions<M>, transmit: (frames: readonly Frame[]) => void) {
+  /** @param beforeFlush may push what goes out with what waits */
+  constructor(options: LinkOptions<M>, transmit: (frames: readonly Frame[]) => void, beforeFlush: () => void) {
     this.options = options
     this.limits = { ...linkLimits, ...options.limits }
     this.#transmit = transmit
+    this.#beforeFlush = beforeFlush
   }
 
   /** The peer has greeted. */
@@ -105,6 +108,7 @@ export class LinkCore<M> {
 
   /** Sends all frames of this turn, in as few messages as the limits allow. */
   flush(): void {
+    if (this.#queue.length > 0) this.#beforeFlush()
     const queue = this.#queue
     this.#queue = []
     this.#described = undefined

@@ -43,6 +43,9 @@ export class Exported implements Known {
   }
 }
 
+/** Of so many calls the end does not wait for the end of this turn. */
+const many = 32
+
 export class Exports<M> {
   readonly #core: LinkCore<M>
   readonly #ended: (exported: Exported, error: ContextError) => void
@@ -138,6 +141,8 @@ export class Exports<M> {
     const { cause, elements, bytes } = this.#core.describeEnd(error)
     const kind = kindOf(error) ?? 'canceled'
     this.#core.push({ type: 'cancel', id: exported.id, kind, cause }, 8 + elements, 32 + bytes)
+    // To reject thousands of promises here takes long enough: meanwhile the other side can stop.
+    if (exported.users >= many) this.#core.flush()
     this.#ended(exported, error)
   }
 

@@ -8,7 +8,7 @@ import { race } from '../wait.ts'
 import { describeCause } from '../wire/cause-describe.ts'
 import type { CallFrame, CancelFrame, CreditFrame } from '../wire/frame.ts'
 import { checkSendable, countElements } from '../wire/sendable.ts'
-import { errorOf, importContext } from './link-contexts.ts'
+import { endBy, importContext } from './link-contexts.ts'
 import { bytesOf, type LinkCore } from './link-core.ts'
 import type { Imported, Imports } from './link-imports.ts'
 import type { Method } from './link-types.ts'
@@ -159,7 +159,7 @@ export class Handlers<M> {
     const handler = this.#handlers.get(id)
     if (handler === undefined) return false
     handler.wanted = false
-    endWith(handler.ctx, errorOf(kind, cause))
+    endBy(handler.ctx, kind, cause)
     return true
   }
 

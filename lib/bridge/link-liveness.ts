@@ -20,7 +20,7 @@ export interface LinkLease {
   readonly resume: number
 }
 
-export const linkLease: LinkLease = Object.freeze({ ping: 10_000, imports: 25_000, exports: 30_000, resume: 5_000 })
+export const linkLease: LinkLease = Object.freeze({ ping: 10_000, imports: 25_000, exports: 30_000, resume: 1_000 })
 
 export interface LivenessEvents {
   /** Whether anything is open in either direction, or the link waits for a connection. */

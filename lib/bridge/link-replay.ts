@@ -3,8 +3,9 @@
  * receiver has said that it came. On a new connection each side says how many it has, and gets the others: every message once, and in order.
  */
 
-/** Acknowledged at the latest after so many messages, or so many bytes. */
-const ackAfterMessages = 16
+/** Acknowledged with whatever goes out next after so many messages; by itself after so many messages, or bytes. */
+const ackWithNext = 16
+const ackAfterMessages = 64
 const ackAfterBytes = 65_536
 
 export class Replay<M> {
@@ -37,6 +38,11 @@ export class Replay<M> {
     this.#unacknowledged++
     this.#unacknowledgedBytes += size
     return this.#unacknowledged >= ackAfterMessages || this.#unacknowledgedBytes >= ackAfterBytes
+  }
+
+  /** Whether it is time to say so with what goes out anyway. */
+  get due(): boolean {
+    return this.#unacknowledged >= ackWithNext
   }
 
   /** How many have come, to be said now; undefined where the peer knows. */

@@ -55,7 +55,13 @@ export class Link<M = Uint8Array> {
   /** Greets the peer. */
   constructor(options: LinkOptions<M>) {
     this.#channel = options.channel
-    this.#core = new LinkCore(options, (frames) => this.#transmit(frames))
+    this.#core = new LinkCore(
+      options,
+      (frames) => this.#transmit(frames),
+      () => {
+        if (this.#replay?.due === true && this.#state !== 'opening') this.#acknowledge()
+      },
+    )
     this.#calls = new Calls(this.#core)
     this.#imports = new Imports(this.#core)
     this.#handlers = new Handlers(this.#core, this.#imports, () => this.#settled())

@@ -228,6 +228,33 @@ describe('an exported context', () => {
     expect([pair.client.link.stats().exports, pair.server.link.stats().imports]).toEqual([0, 0])
   })
 
+  it('whose handle is given back before its frame has come is given back then', async () => {
+    const pair = await joined()
+    const ctx = withCancel(pair.client.root)
+    pair.server.link.import(pair.client.link.export(ctx)).cancel()
+    expect(pair.server.link.stats().imports).toBe(1)
+    await pair.settle()
+    expect([pair.client.link.stats().exports, pair.server.link.stats().imports]).toEqual([0, 0])
+  })
+
+  it('whose handle is given back while calls are under it stays until they are over', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const ctx = withCancel(pair.client.root)
+    const handle = pair.client.link.export(ctx)
+    const result = rejection(pair.client.link.call(ctx, 'held', []))
+    await pair.settle()
+    pair.server.link.import(handle).cancel()
+    await pair.settle()
+    expect(pair.client.link.stats().exports).toBe(1)
+    ctx.cancel('stop')
+    await pair.settle()
+    expect(await result).toBe(ctx.err())
+    expect(cause(held.ctx())).toBe('stop')
+    held.finishAll()
+    await pair.settle()
+  })
+
   it('whose end overtakes the import is over there, too', async () => {
     const pair = await joined()
     const ctx = withCancel(pair.client.root)
@@ -301,6 +328,8 @@ describe('calls under a context that the peer knows', () => {
     const results = await start(pair, children)
     expect(held.contexts).toHaveLength(10_000)
     request.cancel('stop')
+    // At once, before all the promises here have heard of it.
+    expect(pair.client.channel.waiting).toHaveLength(1)
     expect(await sent(pair.client)).toEqual([{ type: 'cancel', id: handle.export?.[0], kind: 'canceled', cause: [0, 'stop'] }])
     await pair.settle()
     expect(new Set(held.contexts.map((ctx) => cause(ctx)))).toEqual(new Set(['stop']))
@@ -382,6 +411,9 @@ describe('calls under a context that the peer knows', () => {
       withoutCancel(parent),
     ]
     const results = contexts.map((ctx) => pair.client.link.call(ctx, 'held', []).then(String, String))
+    // What is the same is not sent again.
+    const first = (await sent(pair.client)).find((frame) => frame.type === 'call')
+    expect(first?.context).toEqual({ left: undefined, why: undefined, values: [], under: 1 })
     await pair.settle()
     expect(held.contexts.map((ctx) => [ctx.value(user), ctx.value(role), ctx.remaining()])).toEqual([
       ['ann', 'admin', 100],

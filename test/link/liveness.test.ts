@@ -1,6 +1,6 @@
 /** Silence: who is asked, who is given up, and when. */
 import { describe, expect, it } from 'vitest'
-import { background, cause, withCancel } from '../../lib/context.ts'
+import { background, cause, type Context, withCancel } from '../../lib/context.ts'
 import { CanceledError, LinkLostError } from '../../lib/errors.ts'
 import { turn } from '../support/gc.ts'
 import { callFrame, framesOf, Held, hello, Pair, rejection, Side } from './support.ts'
@@ -156,6 +156,22 @@ describe('while something is shared', () => {
       held.finishAll()
       await turn()
     }
+  })
+
+  it('a peer is given up though its silence has ended all that it had here', async () => {
+    const pair = new Pair({
+      client: { lease: {} },
+      server: { lease: {}, serve: { hold: (ctx: Context) => ctx.done.then((error) => Promise.reject(error)) } },
+    })
+    await pair.settle()
+    const result = rejection(pair.client.link.call(background(), 'hold', []))
+    await pair.settle()
+    await silence(pair, 25_002)
+    await silence(pair, 1)
+    expect(pair.server.link.stats()).toMatchObject({ state: 'open', handlers: 0 })
+    await silence(pair, 5_000)
+    expect(pair.server.link.stats().state).toBe('closed')
+    await result
   })
 
   it('ends are never a deadline', async () => {

@@ -8,7 +8,7 @@ import { LinkLostError } from '../../lib/errors.ts'
 import { byteCodec } from '../../transports/websocket/msgpackr.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { turn } from '../support/gc.ts'
-import { framesOf, Held, pack, rejection } from './support.ts'
+import { framesOf, Held, hello, pack, rejection, Side } from './support.ts'
 
 const codec = byteCodec()
 
@@ -162,20 +162,20 @@ describe('a connection that breaks', () => {
     expect(w.server.stats().handlers).toBe(0)
   })
 
-  it('is over when nobody comes back: 5 s after the server saw it break, 30 s after the client heard the last', async () => {
+  it('is over when nobody comes back: 1 s after the server saw it break, 30 s after the client heard the last', async () => {
     const held = new Held()
     const w = await world({ held: held.method })
     const result = rejection(w.client.call(w.root, 'held', []))
     await w.settle()
     w.break()
-    w.clock.advance(4_999)
+    w.clock.advance(999)
     expect(w.server.stats().state).toBe('suspended')
     w.clock.advance(2)
     expect(w.server.stats()).toMatchObject({ state: 'closed' })
     expect(cause(held.ctx())).toMatchObject({ name: 'LinkLostError', message: 'broke' })
     expect(w.acceptor.tokens).toBe(0)
     expect(w.client.stats().state).toBe('suspended')
-    w.clock.advance(25_001)
+    w.clock.advance(29_001)
     expect(await result).toBeInstanceOf(LinkLostError)
     held.finishAll()
     await turn()
@@ -322,6 +322,8 @@ describe('a session belongs to who opened it', () => {
       w.reconnect()
       await turn()
       w.toServer()
+      // The one that was used, and the newest.
+      expect(w.acceptor.tokens).toBe(2)
       w.break()
     }
     w.reconnect()
@@ -370,4 +372,74 @@ test('a peer that never says what it has got is given up when too much is kept f
   expect(w.wire.closed).toMatchObject({ by: 'server', code: closeCode.tooSlow })
   w.client.lost(new LinkLostError('closed'))
   await Promise.all(results)
+})
+
+describe('what is said to have come', () => {
+  it('and was never sent ends the link; an old count, which was sent again, says nothing', async () => {
+    const w = await world({ echo: (_ctx: Context, x: unknown) => x })
+    for (let i = 0; i < 40; i++) {
+      const call = w.client.call(w.root, 'echo', [i])
+      await w.settle()
+      await call
+    }
+    w.connected.receive(pack([[15, 30]]))
+    w.connected.receive(pack([[15, 0]]))
+    w.connected.receive(pack([[15, 29]]))
+    expect(w.wire.closed).toBeUndefined()
+    w.connected.receive(pack([[15, 1_000]]))
+    expect(w.wire.closed).toMatchObject({ by: 'server', code: closeCode.badFrame })
+  })
+
+  it('without a session is not allowed', () => {
+    const side = new Side()
+    side.raw(hello, [15, 0])
+    expect(side.channel.closed).toMatchObject({ code: 4400, reason: 'ack: without a session' })
+  })
+
+  it('cannot be less than what is kept when a session goes on', async () => {
+    const w = await world({ echo: (_ctx: Context, x: unknown) => x })
+    for (let i = 0; i < 100; i++) {
+      const call = w.client.call(w.root, 'echo', [i])
+      await w.settle()
+      await call
+    }
+    w.break()
+    const wire = new Wire()
+    w.acceptor
+      .connect(wire.channel('server'), 'ann')
+      .receive(pack([[1, 1, [1_048_576, 0, 0, 1, 0], '', 'client', [w.client.token, 0]]]))
+    expect(wire.closed).toMatchObject({ code: closeCode.noSession })
+    w.reconnect()
+    await w.settle()
+    expect(w.client.stats().state).toBe('open')
+  })
+})
+
+it('the side that connects leaves a connection that is silent, without a word, and goes on over another one', async () => {
+  const held = new Held()
+  const w = await world({ held: held.method })
+  const result = w.client.call(w.root, 'held', [])
+  await w.settle()
+  w.clock.advance(10_000)
+  await turn()
+  w.wire.up.length = w.wire.down.length = 0
+  w.clock.advance(9_999)
+  expect(w.client.stats().state).toBe('open')
+  w.clock.advance(1)
+  expect([w.client.stats().state, w.suspended]).toEqual(['suspended', 1])
+  expect(w.wire.closed).toEqual({ by: 'client', code: 1006 })
+  w.reconnect()
+  await w.settle()
+  held.finishAll('done')
+  await w.settle()
+  expect(await result).toBe('done')
+})
+
+it('a server that is another one is not gone on with', async () => {
+  const w = await world({})
+  w.break()
+  w.reconnect()
+  w.client.receive(pack([[1, 1, [1_048_576, 0, 0, 1, 0], '', 'another server', ['token', 0]]]))
+  expect(w.wire.closed).toMatchObject({ by: 'client', code: closeCode.badFrame })
+  expect(w.client.stats().state).toBe('closed')
 })

@@ -174,7 +174,7 @@ describe('bad inputs', () => {
   })
 
   test('row 16: ids of each kind', () => {
-    const release = (id: string) => reasonOf(raw('91 92 07', id))
+    const release = (id: string) => reasonOf(raw('91 93 07', id, '01'))
     for (const id of ['00', 'ff', 'cb 3ff8000000000000', 'cb 4340000000000000', 'a1 31', 'c0', 'cb 8000000000000000']) {
       expect(release(id)).toBe('release: id is no integer from 1')
     }
@@ -184,7 +184,7 @@ describe('bad inputs', () => {
   })
 
   test('row 23: unknown types', () => {
-    for (const type of ['00', '0b', '3f', 'cc 80', 'ff', 'a1 33', 'c0']) {
+    for (const type of ['00', '10', '3f', 'cc 80', 'ff', 'a1 33', 'c0']) {
       expect(reasonOf(raw('91 92', type, '01'))).toBe('frame: type is unknown')
     }
     for (const type of ['40', '7f']) expect(decodeMessage(raw('91 92', type, '01'))).toStrictEqual({ ok: true, value: [] })

@@ -123,7 +123,13 @@ export function wrap<T extends object>(connection: Connection): Remote<T> {
 
 /** Makes a promise of a stream an async iterable as well: what reads it waits for the stream first. */
 function readable(answer: Promise<unknown>): Promise<unknown> {
-  return Object.assign(answer, { [Symbol.asyncIterator]: () => new Reader(answer) })
+  ;(answer as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] = iterate
+  return answer
+}
+
+/** One function for all of them: there is a promise for each call. */
+function iterate(this: unknown): AsyncIterator<unknown> {
+  return new Reader(this as Promise<unknown>)
 }
 
 class Reader implements AsyncIterator<unknown> {

@@ -4,7 +4,7 @@ import type { Context } from '../../lib/context.ts'
 import type { LinkLostError } from '../../lib/errors.ts'
 import { race } from '../../lib/wait.ts'
 import { type LinkSettings, makeLink, maxMessageOf } from './link.ts'
-import { openChannel, openSocket, type Receiver } from './ws.ts'
+import type { Receiver } from './receiver.ts'
 
 /** The waits between attempts to connect again, in milliseconds: a random part of the first one, which doubles up to the last one. */
 const firstWait = 100
@@ -12,13 +12,24 @@ const longestWait = 5_000
 /** How long one attempt may take, the greeting included. */
 const attemptTimeout = 5_000
 
+/** The WebSockets of a platform. */
+export interface Sockets<S> {
+  /** Opens a socket; rejects where that fails, and when `signal` gives up. Whoever takes it gives it to `channel` before anything else happens. */
+  open(url: URL, maxMessage: number, signal: AbortSignal): Promise<S>
+  /** The channel over a socket, which belongs to it from here on. `connect` is given the channel and gives whoever takes what comes. */
+  channel<R extends Receiver>(socket: S, connect: (channel: Channel) => R): R
+  /** Whether a failure to open says that nobody is there who could know a session. */
+  refused(error: unknown): boolean
+}
+
 export interface Dialed {
   readonly link: Link
   readonly closed: Promise<LinkLostError>
 }
 
 /** Connects, and waits until the server has greeted. */
-export async function dial(
+export async function dial<S>(
+  sockets: Sockets<S>,
   url: URL,
   context: Context,
   settings: LinkSettings,
@@ -26,11 +37,12 @@ export async function dial(
   reconnect: boolean,
 ): Promise<Dialed> {
   context.throwIfDone()
-  const dialer = new Dialer(url, settings, methods, reconnect)
+  const dialer = new Dialer(sockets, url, settings, methods, reconnect)
   return dialer.open(context)
 }
 
-class Dialer {
+class Dialer<S> {
+  readonly #sockets: Sockets<S>
   readonly #url: URL
   readonly #settings: LinkSettings
   readonly #methods: object | undefined
@@ -40,7 +52,8 @@ class Dialer {
   #channel: Channel | undefined
   #wake: (() => void) | undefined
 
-  constructor(url: URL, settings: LinkSettings, methods: object | undefined, reconnect: boolean) {
+  constructor(sockets: Sockets<S>, url: URL, settings: LinkSettings, methods: object | undefined, reconnect: boolean) {
+    this.#sockets = sockets
     this.#url = url
     this.#settings = settings
     this.#methods = methods
@@ -49,7 +62,7 @@ class Dialer {
 
   async open(context: Context): Promise<Dialed> {
     const giveUp = new AbortController()
-    const socket = await race(context, openSocket(this.#url, maxMessageOf(this.#settings), giveUp.signal)).catch(
+    const socket = await race(context, this.#sockets.open(this.#url, maxMessageOf(this.#settings), giveUp.signal)).catch(
       (error: unknown) => {
         giveUp.abort()
         throw error
@@ -59,7 +72,7 @@ class Dialer {
     let over!: (reason: LinkLostError) => void
     const opened = new Promise<void>((resolve) => (greeted = resolve))
     const closed = new Promise<LinkLostError>((resolve) => (over = resolve))
-    openChannel(socket, (channel) => {
+    this.#sockets.channel(socket, (channel) => {
       this.#channel = channel
       this.#link = makeLink(channel, this.#settings, this.#methods, this.#reconnect ? 'connect' : undefined, {
         onOpen: greeted,
@@ -122,8 +135,8 @@ class Dialer {
     const giveUp = new AbortController()
     const timer = setTimeout(() => giveUp.abort(), attemptTimeout)
     try {
-      const socket = await openSocket(this.#url, maxMessageOf(this.#settings), giveUp.signal)
-      const channel = openChannel(socket, (opened) => {
+      const socket = await this.#sockets.open(this.#url, maxMessageOf(this.#settings), giveUp.signal)
+      const channel = this.#sockets.channel(socket, (opened) => {
         this.#channel = opened
         link.reconnected(opened)
         return { ...this.#receiver(opened), channel: opened }
@@ -138,7 +151,7 @@ class Dialer {
       return undefined
     } catch (error) {
       // The process that knew the session is gone. Anything else may pass: a network that is down, a name that is not resolved now.
-      return refused(error) ? 'nobody' : undefined
+      return this.#sockets.refused(error) ? 'nobody' : undefined
     } finally {
       this.#wake = undefined
       clearTimeout(timer)
@@ -154,10 +167,4 @@ class Dialer {
       }
     })
   }
-}
-
-/** Nobody listens there, or whoever does turns us away. */
-function refused(error: unknown): boolean {
-  const { code, message } = error as { code?: unknown; message?: unknown }
-  return code === 'ECONNREFUSED' || (typeof message === 'string' && /^Unexpected server response: 40[0-9]$/.test(message))
 }

@@ -2,30 +2,15 @@
  * Calls with a context over a WebSocket. The context of a call lives on the far side as long as the call: it ends when the
  * caller's ends, with the same kind and cause, and when the link is lost.
  */
-import { background, type Context } from '../../lib/context.ts'
-import { isContext } from '../../lib/foreign.ts'
-import { named } from '../../lib/key.ts'
-import { checkMethods, checkSettings } from './check.ts'
-import { type Connection, LinkConnection } from './connection.ts'
-import { dial } from './dial.ts'
-import type { LinkSettings } from './link.ts'
+import { type ConnectOptions, connectBy } from './connect.ts'
+import type { Connection } from './connection.ts'
+import { nodeSockets } from './ws.ts'
 
 export type { LinkHandle, LinkLease, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
+export type { ConnectOptions } from './connect.ts'
 export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from './connection.ts'
 export type { LinkSettings } from './link.ts'
 export { serve, type Service, type ServeSettings } from './serve.ts'
-
-export interface ConnectOptions extends LinkSettings {
-  /** Bounds the connecting, until the peer has greeted; its later end does nothing. Default: no bound. */
-  readonly context?: Context
-  /**
-   * Whether a connection that breaks is replaced by another one, on which everything goes on where it was: default true. A server that is gone, and one that
-   * closes on purpose, ends it in any case, and so does silence that is longer than the lease.
-   */
-  readonly reconnect?: boolean
-  /** What the server may call here. */
-  readonly serve?: object
-}
 
 /**
  * Connects to a server and waits until it has greeted.
@@ -36,11 +21,5 @@ export interface ConnectOptions extends LinkSettings {
  * @throws TypeError at once when the options are not of the stated form
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Promise<Connection> {
-  checkSettings('connect', options)
-  const { context = background(), serve: methods, reconnect = true } = options
-  if (!isContext(context)) throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
-  if (methods !== undefined) checkMethods('connect', methods)
-  if (typeof reconnect !== 'boolean')
-    throw new TypeError(`connect() needs its option 'reconnect' to be true or false, but got ${named(reconnect)}.`)
-  return dial(new URL(url), context, options, methods, reconnect).then(({ link, closed }) => new LinkConnection(link, closed))
+  return connectBy(nodeSockets, url, options)
 }

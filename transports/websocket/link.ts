@@ -41,9 +41,10 @@ export function makeLink(
     id: crypto.randomUUID(),
     onDropped: (target, f) => dropped.register(target, f),
     root: (peerName) => createRoot({ name: peerName === '' ? 'Link' : `Link(${JSON.stringify(peerName)})` }),
-    defer: queueMicrotask,
+    // Browsers refuse it as a method of something else.
+    defer: (f) => queueMicrotask(f),
     // Timers come before what has arrived, and what follows `setImmediate` comes behind it.
-    afterReading: (f) => setImmediate(() => setImmediate(f)),
+    afterReading,
     serve: methods,
     keys: settings.keys,
     name: settings.name,
@@ -54,6 +55,13 @@ export function makeLink(
     report: warnOnce(),
     ...events,
   })
+}
+
+/** Calls `f` after what has arrived: in Node timers come before that, and what follows `setImmediate` behind it. */
+function afterReading(f: () => void): void {
+  const { setImmediate: immediately } = globalThis as { setImmediate?: (f: () => void) => unknown }
+  if (immediately === undefined) setTimeout(() => setTimeout(f, 1), 1)
+  else immediately(() => immediately(f))
 }
 
 export function maxMessageOf({ limits }: LinkSettings): number {
@@ -69,7 +77,11 @@ function warnOnce(): (error: unknown, name: string) => void {
   return (error, name) => {
     if (warned.has(name)) return
     warned.add(name)
-    process.emitWarning(`The value of the context key ${named(name)} was left out: ${shown(error)}`, { type: 'CtxbridgeWarning' })
+    const text = `The value of the context key ${named(name)} was left out: ${shown(error)}`
+    const { process } = globalThis as { process?: { emitWarning?: (text: string, options: object) => void } }
+    if (process?.emitWarning !== undefined) process.emitWarning(text, { type: 'CtxbridgeWarning' })
+    // oxlint-disable-next-line no-console -- where else would a browser say it?
+    else console.warn(text)
   }
 }
 

@@ -8,16 +8,8 @@ import { checkMethods, checkSettings, leastMessage } from './check.ts'
 import { type CloseOptions, type Connection, graceOf, LinkConnection } from './connection.ts'
 import { type LinkSettings, makeLink } from './link.ts'
 import { byteCodec } from './msgpackr.ts'
-import {
-  isServer,
-  judgeUpgrades,
-  longestMessage,
-  onConnection,
-  openChannel,
-  type Receiver,
-  type Refusal,
-  type WebSocketServer,
-} from './ws.ts'
+import type { Receiver } from './receiver.ts'
+import { isServer, judgeUpgrades, longestMessage, onConnection, openChannel, type Refusal, type WebSocketServer } from './ws.ts'
 
 export interface ServeSettings extends LinkSettings {
   /**

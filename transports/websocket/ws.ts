@@ -3,15 +3,10 @@ import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import { type ServerOptions, type VerifyClientCallbackSync, WebSocket, type WebSocketServer } from 'ws'
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import { LinkLostError } from '../../lib/errors.ts'
+import type { Sockets } from './dial.ts'
+import type { Receiver } from './receiver.ts'
 
 export type { WebSocketServer } from 'ws'
-
-/** What a socket tells the link that it carries. */
-export interface Receiver {
-  receive(bytes: Uint8Array): void
-  /** The connection is gone. `final`: it was closed on purpose, by whichever side; otherwise it broke. */
-  lost(reason: LinkLostError, final: boolean): void
-}
 
 /** How long a server has to answer the request to upgrade. */
 const connectTimeout = 30_000
@@ -59,7 +54,8 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
       new LinkLostError(
         code === 1006 ? 'The connection broke without a close.' : `The peer closed the connection with code ${code}${said}.`,
       ),
-      code !== 1006,
+      // A page has no other way to drop a connection than to close it without a code.
+      code !== 1006 && code !== 1005,
     )
   })
   socket.resume()
@@ -78,7 +74,7 @@ function clip(reason: string): string {
  * Opens a socket; rejects with ws's own error where there is nobody, or somebody else. `signal` gives up, also when the socket has just opened.
  * It comes paused: who takes it gives it to `openChannel`.
  */
-export function openSocket(url: string | URL, maxPayload: number, signal: AbortSignal): Promise<WebSocket> {
+function openSocket(url: URL, maxPayload: number, signal: AbortSignal): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url, { perMessageDeflate: false, maxPayload, handshakeTimeout: connectTimeout })
     const giveUp = (): void => socket.terminate()
@@ -164,3 +160,11 @@ export function isServer(value: unknown): value is WebSocketServer {
   if (typeof server !== 'object' || server === null || typeof server.options !== 'object') return false
   return typeof server.handleUpgrade === 'function' && typeof server.on === 'function'
 }
+
+/** Nobody listens there, or whoever does turns us away. */
+function refused(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  return code === 'ECONNREFUSED' || (typeof message === 'string' && /^Unexpected server response: 40[0-9]$/.test(message))
+}
+
+export const nodeSockets: Sockets<WebSocket> = { open: openSocket, channel: openChannel, refused }

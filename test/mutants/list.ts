@@ -1,0 +1,226 @@
+/** Small breakages of the library. Each must be noticed by one of the test files that it names: they are tried in order. */
+
+export interface Mutant {
+  readonly file: string
+  /** Must be in the file exactly once. */
+  readonly original: string
+  readonly replacement: string
+  readonly breaks: string
+  readonly tests: readonly string[]
+}
+
+const interleavings = ['test/slots/interleavings.test.ts']
+const table = ['test/slots/table.test.ts', ...interleavings]
+const reader = ['test/slots/reader.test.ts', ...interleavings]
+const contract = (...names: string[]): string[] => [
+  ...names.map((name) => `test/contract/${name}.test.ts`),
+  'test/property/tree.test.ts',
+]
+
+const tree: readonly Mutant[] = [
+  {
+    file: 'lib/tree.ts',
+    original: 'if (top.derived) epoch = new Epoch()',
+    replacement: '',
+    breaks: 'an end does not change the epoch: descendants that are only polled stay live',
+    tests: contract('with-cancel'),
+  },
+  {
+    file: 'lib/tree.ts',
+    original: '      child.scope.end = end\n',
+    replacement: '      child.scope.end = end.dated(end.at)\n',
+    breaks: 'parent and child end with different errors',
+    tests: contract('with-cancel', 'done-and-err'),
+  },
+  {
+    file: 'lib/tree.ts',
+    original: "if (this.at === other.at && this.kind !== other.kind) return this.kind === 'deadline'",
+    replacement: '',
+    breaks: 'of a cancel and a deadline at one instant, the one that was found first counts',
+    tests: contract('deadlines', 'merge-race-sleep-group'),
+  },
+  {
+    file: 'lib/tree.ts',
+    original: '      if (watch.needed) break\n',
+    replacement: '',
+    breaks: 'one observer that leaves takes the others with it',
+    tests: contract('after-func', 'nothing-left-behind'),
+  },
+  {
+    file: 'lib/tree.ts',
+    original: '      watch.scope.watch = undefined\n',
+    replacement: '      if (watch.alarm !== undefined) watch.scope.watch = undefined\n      else return\n',
+    breaks: 'a removed observer is not unlinked upwards',
+    tests: contract('nothing-left-behind', 'deadlines'),
+  },
+  {
+    file: 'lib/tree.ts',
+    original: '  else scope.end = end\n  return scope\n',
+    replacement: '  return scope\n',
+    breaks: 'a child of an ended parent is not ended when it is made',
+    tests: contract('with-cancel', 'done-and-err'),
+  },
+  {
+    file: 'lib/tree.ts',
+    original: '    pending = false\n    unobserve(listener)\n',
+    replacement: '    pending = false\n',
+    breaks: 'stop() tells that it stopped, and the function runs',
+    tests: contract('after-func'),
+  },
+  {
+    file: 'lib/clock.ts',
+    original: 'first.at <= now; first',
+    replacement: 'first.at <= now + 1; first',
+    breaks: 'deadlines ring early',
+    tests: contract('deadlines'),
+  },
+  {
+    file: 'lib/clock.ts',
+    original: 'Math.min(longest, Math.max(1, Math.ceil(at - now)))',
+    replacement: 'Math.max(1, Math.ceil(at - now))',
+    breaks: 'a far deadline asks for a timer longer than the host has',
+    tests: contract('deadlines'),
+  },
+  {
+    file: 'lib/clock.ts',
+    original: '      this.catchUp(this.clock.now())\n    } finally {\n      this.#arm()\n',
+    replacement: '      this.catchUp(this.clock.now())\n    } finally {\n',
+    breaks: 'a timer that was early or not the last one is not set again',
+    tests: contract('deadlines'),
+  },
+  {
+    file: 'lib/clock.ts',
+    original: '    if (this.#heap.length === 0) this.#disarm()\n  }\n',
+    replacement: '  }\n',
+    breaks: 'the host keeps its timer when nothing is due any more',
+    tests: contract('nothing-left-behind', 'deadlines'),
+  },
+  {
+    file: 'lib/source.ts',
+    original: '    this.source.unwatch()\n',
+    replacement: '',
+    breaks: 'a signal keeps the listener of a context that nobody observes',
+    tests: ['test/contract/abort-signal.test.ts', 'test/contract/nothing-left-behind.test.ts', ...contract('foreign')],
+  },
+  {
+    file: 'lib/source.ts',
+    original: 'const end = above ?? this.#poll()',
+    replacement: 'const end = this.#poll() ?? above',
+    breaks: "an outside end that was later than the parent's counts",
+    tests: ['test/contract/abort-signal.test.ts', ...contract('foreign')],
+  },
+  {
+    file: 'lib/context.ts',
+    original: 'above?.cameBefore(at) === true) return above',
+    replacement: 'above !== undefined) return above',
+    breaks: "a parent's later end is taken for a deadline that had passed before",
+    tests: contract('deadlines'),
+  },
+  {
+    file: 'lib/context.ts',
+    original: 'if (child.end === undefined && own.at <= now) child.end = own.end()',
+    replacement: '',
+    breaks: 'a deadline in the past does not end at once',
+    tests: contract('deadlines'),
+  },
+]
+
+const slots: readonly Mutant[] = [
+  {
+    file: 'lib/bridge/slot.ts',
+    original: '    mem.store(at + RETURNED, this.#granted)\n',
+    replacement: '',
+    breaks: 'RETURNED is not set when a slot is opened again',
+    tests: table,
+  },
+  {
+    file: 'lib/bridge/slot.ts',
+    original: 'this.number, this.generation + 1, link',
+    replacement: 'this.number, this.generation || 1, link',
+    breaks: 'a slot is opened again without a new generation',
+    tests: table,
+  },
+  {
+    file: 'lib/bridge/slot.ts',
+    original:
+      "    storeCause(this.#mem, this.#at, cause, shortened)\n    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n",
+    replacement:
+      "    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n    storeCause(this.#mem, this.#at, cause, shortened)\n",
+    breaks: 'the end is published before its cause',
+    tests: interleavings,
+  },
+  {
+    file: 'lib/bridge/slot.ts',
+    original: '    storeCause(this.#mem, this.#at, cause, shortened)\n',
+    replacement:
+      "    this.#bells.add(bellAt(this.link), 1)\n    storeCause(this.#mem, this.#at, cause, shortened)\n    if (this.link >= 0) {\n      this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n      return true\n    }\n",
+    breaks: 'the bell is rung before the end is published',
+    tests: interleavings,
+  },
+  {
+    file: 'lib/bridge/slot.ts',
+    original: '    this.#bells.add(bellAt(this.link), 1)\n',
+    replacement: '',
+    breaks: 'the bell does not change',
+    tests: interleavings,
+  },
+  {
+    file: 'lib/bridge/slot.ts',
+    original: "if (this.#state !== 'open' || !this.returned) return false",
+    replacement: "if (this.#state !== 'open') return false",
+    breaks: 'withdrawn while a handle is on its way',
+    tests: table,
+  },
+  {
+    file: 'lib/bridge/slot-table.ts',
+    original: 'if (!slot.open && slot.returned) this.#release(slot)',
+    replacement: 'if (!slot.open) this.#release(slot)',
+    breaks: 'freed at the end, whoever holds it',
+    tests: table,
+  },
+  {
+    file: 'lib/bridge/slot-table.ts',
+    original: '      if (slot?.link !== link) {\n',
+    replacement: '      if (slot?.link !== link || !slot.open) {\n',
+    breaks: 'a sweep leaves what has ended',
+    tests: table,
+  },
+  {
+    file: 'lib/bridge/slot-reader.ts',
+    original: "    if (this.#mem.load(this.#at) !== word) return 'stale'\n",
+    replacement: '',
+    breaks: 'the control word is not looked at again after a cause',
+    tests: interleavings,
+  },
+  {
+    file: 'lib/bridge/slot-reader.ts',
+    original: "    if (!isLive(mem.load(at + CONTROL), generation)) return 'stale'\n    if (link",
+    replacement: '    if (link',
+    breaks: 'the control word is not looked at again after the words of an import',
+    tests: interleavings,
+  },
+  {
+    file: 'lib/bridge/slot-reader.ts',
+    original: 'this.#mem.compareExchange(this.#at + RETURNED, this.#returned, this.#received)',
+    replacement: 'this.#mem.store(this.#at + RETURNED, this.#received)',
+    breaks: 'RETURNED is stored without a compare',
+    tests: interleavings,
+  },
+  {
+    file: 'lib/bridge/slot-reader.ts',
+    original: '      this.#overtake(grant)\n',
+    replacement: '      this.#received = grant\n',
+    breaks: 'a handle that came counts for all before it',
+    tests: reader,
+  },
+  {
+    file: 'lib/bridge/slot-reader.ts',
+    original: "    if (link !== this.#link) return 'foreign'\n",
+    replacement: '',
+    breaks: 'a slot of another link is accepted',
+    tests: reader,
+  },
+]
+
+/** By part of the library. Those of the link come here, as a part of their own, killed by its simulation. */
+export const mutants: Readonly<Record<string, readonly Mutant[]>> = { tree, slots }

@@ -1,0 +1,82 @@
+/**
+ * `npm run mutants [-- PART]`: breaks a copy of the project in one small way after the other, each of which a test must notice.
+ *
+ * Exits with 1 when a mutant survives, when its original text is not in the file exactly once, or when a test that should
+ * kill fails without any mutant. A test file that does not end counts as failed: some mutants make the library hang.
+ */
+
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Mutant, mutants } from './list.ts'
+
+const project = join(import.meta.dirname, '../..')
+const copy = mkdtempSync(join(tmpdir(), 'ctxbridge-mutants-'))
+const seconds = 120
+
+function node(...args: string[]): { ok: boolean; out: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8', timeout: seconds * 1000 })
+  return { ok: status === 0, out: stdout + stderr }
+}
+
+/** A mutant may leave something unused. Any other error would make tests fail for a reason that is none. */
+function build(): void {
+  const { out } = node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json')
+  const errors = out.split('\n').filter((line) => /error TS(?!6133|6192|6196)/.test(line))
+  if (errors.length > 0) throw new Error(`it does not compile:\n${errors.join('\n')}`)
+}
+
+const passes = (...tests: string[]): { ok: boolean; out: string } =>
+  node('node_modules/vitest/vitest.mjs', 'run', '--bail=1', ...tests)
+
+/** The test file that kills it; undefined where none does. */
+function killer({ file, original, replacement, tests }: Mutant): string | undefined {
+  const path = join(copy, file)
+  const text = readFileSync(path, 'utf8')
+  const count = text.split(original).length - 1
+  if (count !== 1) throw new Error(`its original text is ${count} times in ${file}, not once`)
+  writeFileSync(
+    path,
+    text.replace(original, () => replacement),
+  )
+  try {
+    build()
+    return tests.find((test) => !passes(test).ok)
+  } finally {
+    writeFileSync(path, text)
+  }
+}
+
+let failures = 0
+const tell = (ok: boolean, line: string): void => {
+  if (!ok) failures++
+  console.log(`${ok ? 'killed  ' : 'SURVIVED'} ${line}`)
+}
+
+try {
+  for (const name of ['lib', 'transports', 'test', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'vitest.config.ts']) {
+    cpSync(join(project, name), join(copy, name), { recursive: true })
+  }
+  symlinkSync(join(project, 'node_modules'), join(copy, 'node_modules'))
+  const [part] = process.argv.slice(2)
+  const chosen = Object.entries(mutants).filter(([name]) => part === undefined || part === name)
+  if (chosen.length === 0) throw new Error(`There is no part ${part}; there are ${Object.keys(mutants).join(', ')}.`)
+  build()
+  const { ok, out } = passes(...new Set(chosen.flatMap(([, list]) => list.flatMap(({ tests }) => tests))))
+  if (!ok) throw new Error(`Tests fail without any mutant:\n${out}`)
+  for (const [name, list] of chosen) {
+    for (const mutant of list) {
+      try {
+        const by = killer(mutant)
+        tell(by !== undefined, `${name}: ${mutant.breaks} (${mutant.file}): ${by ?? mutant.tests.join(', ')}`)
+      } catch (error) {
+        tell(false, `${name}: ${mutant.breaks}: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
+  }
+} finally {
+  rmSync(copy, { recursive: true })
+}
+console.log(failures === 0 ? 'Every mutant was killed.' : `${failures} survived.`)
+process.exitCode = failures === 0 ? 0 : 1

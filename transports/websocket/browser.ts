@@ -1,0 +1,23 @@
+/** As `index.ts`, for browsers: without what serves, and over the page's own WebSocket. Imports no Node code. */
+import { type ConnectOptions, connectBy } from './connect.ts'
+import type { Connection } from './connection.ts'
+import { pageSockets } from './page.ts'
+
+export type { LinkHandle, LinkLease, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
+export type { ConnectOptions } from './connect.ts'
+export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from './connection.ts'
+export type { LinkSettings } from './link.ts'
+
+/**
+ * Connects to a server and waits until it has greeted.
+ *
+ * Rejects with the socket's error where there is nobody or no such server, with a `LinkLostError` where the peer does not speak the
+ * protocol, and with `err()` of the context in the options.
+ *
+ * @throws TypeError at once when the options are not of the stated form
+ *
+ * A hidden page's timers are slow: its pings may be late, and its leases too. The server's pings, which are messages, are answered at once.
+ */
+export function connect(url: string | URL, options: ConnectOptions = {}): Promise<Connection> {
+  return connectBy(pageSockets, url, options)
+}

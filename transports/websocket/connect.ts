@@ -1,0 +1,32 @@
+/** What `connect` is on every platform. */
+import { background, type Context } from '../../lib/context.ts'
+import { isContext } from '../../lib/foreign.ts'
+import { named } from '../../lib/key.ts'
+import { checkMethods, checkSettings } from './check.ts'
+import { type Connection, LinkConnection } from './connection.ts'
+import { dial, type Sockets } from './dial.ts'
+import type { LinkSettings } from './link.ts'
+
+export interface ConnectOptions extends LinkSettings {
+  /** Bounds the connecting, until the peer has greeted; its later end does nothing. Default: no bound. */
+  readonly context?: Context
+  /**
+   * Whether a connection that breaks is replaced by another one, on which everything goes on where it was: default true. A server that is gone, and one that
+   * closes on purpose, ends it in any case, and so does silence that is longer than the lease.
+   */
+  readonly reconnect?: boolean
+  /** What the server may call here. */
+  readonly serve?: object
+}
+
+export function connectBy<S>(sockets: Sockets<S>, url: string | URL, options: ConnectOptions): Promise<Connection> {
+  checkSettings('connect', options)
+  const { context = background(), serve: methods, reconnect = true } = options
+  if (!isContext(context)) throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
+  if (methods !== undefined) checkMethods('connect', methods)
+  if (typeof reconnect !== 'boolean')
+    throw new TypeError(`connect() needs its option 'reconnect' to be true or false, but got ${named(reconnect)}.`)
+  return dial(sockets, new URL(url), context, options, methods, reconnect).then(
+    ({ link, closed }) => new LinkConnection(link, closed),
+  )
+}

@@ -1,0 +1,80 @@
+/** The WebSocket of a page, or of a worker of one, as a channel. */
+import { type Channel, closeCode } from '../../lib/bridge/link.ts'
+import { LinkLostError } from '../../lib/errors.ts'
+import type { Sockets } from './dial.ts'
+import type { Receiver } from './receiver.ts'
+
+/** How long a peer has to answer a close before its connection counts as gone. */
+const closeGrace = 1_000
+
+function openSocket(url: URL, _maxMessage: number, signal: AbortSignal): Promise<WebSocket> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(url)
+    socket.binaryType = 'arraybuffer'
+    const giveUp = (): void => {
+      socket.close()
+      reject(new Error('The connecting was given up.'))
+    }
+    signal.addEventListener('abort', giveUp, { once: true })
+    socket.addEventListener('open', () => {
+      signal.removeEventListener('abort', giveUp)
+      resolve(socket)
+    })
+    // A page is not told why.
+    socket.addEventListener('error', () => reject(new Error('The WebSocket could not be opened.')))
+  })
+}
+
+function openChannel<R extends Receiver>(socket: WebSocket, connect: (channel: Channel) => R): R {
+  let over = false
+  const lost = (reason: LinkLostError, final: boolean): void => {
+    over = true
+    receiver.lost(reason, final)
+  }
+  const close = (code: number, reason: string): void => {
+    // What a page may say: 1000, and from 3000 on.
+    const allowed =
+      code >= 3_000 ? code : code === closeCode.normal || code === closeCode.goingAway ? closeCode.normal : closeCode.badFrame
+    socket.close(allowed, clip(reason))
+    setTimeout(() => {
+      if (!over) lost(new LinkLostError('The connection was closed on this side.'), true)
+    }, closeGrace)
+  }
+  const receiver = connect({
+    send: (bytes) => {
+      if (socket.readyState === WebSocket.OPEN) socket.send(bytes as Uint8Array<ArrayBuffer>)
+    },
+    queued: () => socket.bufferedAmount,
+    close,
+    // There is no other way. Without a code it counts as a break.
+    terminate: () => socket.close(),
+  })
+  socket.addEventListener('message', ({ data }) => {
+    if (over) return
+    // Binary data are buffers, by the type that was set; perhaps of another realm.
+    if (typeof data !== 'string') return receiver.receive(new Uint8Array(data as ArrayBuffer))
+    close(closeCode.notBinary, 'message: not binary')
+    lost(new LinkLostError('The link was closed on this side: message: not binary.'), true)
+  })
+  socket.addEventListener('close', ({ code, reason }) => {
+    if (over) return
+    const said = reason === '' ? '' : ` and the reason ${JSON.stringify(reason)}`
+    const broke = code === 1006 || code === 1005
+    lost(
+      new LinkLostError(
+        broke ? 'The connection broke without a close.' : `The peer closed the connection with code ${code}${said}.`,
+      ),
+      !broke,
+    )
+  })
+  return receiver
+}
+
+/** A reason fits into a close frame: 123 bytes. */
+function clip(reason: string): string {
+  const bytes = new TextEncoder().encode(reason).subarray(0, 120)
+  return new TextDecoder().decode(bytes).replace(/\ufffd+$/, '')
+}
+
+/** A page cannot tell who refuses from who cannot be reached: the lease decides. */
+export const pageSockets: Sockets<WebSocket> = { open: openSocket, channel: openChannel, refused: () => false }
