@@ -76,7 +76,7 @@ export const bars: readonly Bar[] = [
     against: [
       ['websocket/cancel', 'fetch abort'],
       ['websocket/cancel', 'grpc-js, call.cancel()'],
-      ['websocket/cancel', 'tRPC over WebSocket, signal'],
+      ['websocket/cancel', 'tRPC over WebSocket, unsubscribe()'],
       ['websocket/cancel', 'socket.io, an event by hand'],
       ['websocket/cancel', 'vscode-jsonrpc over a socket'],
     ],

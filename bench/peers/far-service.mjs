@@ -5,7 +5,8 @@ pinFar()
 process.on('disconnect', () => process.exit())
 
 const now = () => Number(process.hrtime.bigint())
-const seen = (cause) => process.send({ report: { ready: false, at: now(), ...(cause !== undefined && { cause }) } })
+const seen = (cause) =>
+  process.connected && process.send({ report: { ready: false, at: now(), ...(cause !== undefined && { cause }) } })
 const ready = () => process.send({ report: { ready: true } })
 const listening = (port) => process.send({ port })
 
@@ -29,7 +30,7 @@ if (role === 'grpc') {
   const { WebSocketServer } = await import('ws')
   const t = initTRPC.create()
   const router = t.router({
-    watch: t.procedure.query(async ({ signal }) => {
+    watch: t.procedure.subscription(async function* ({ signal }) {
       const end = new Promise((resolve) => {
         signal.addEventListener(
           'abort',
@@ -42,7 +43,7 @@ if (role === 'grpc') {
       })
       ready()
       await end
-      return 1
+      yield 1
     }),
   })
   const wss = new WebSocketServer({ host: '127.0.0.1', port: 0 })

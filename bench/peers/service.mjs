@@ -52,9 +52,9 @@ export const cancel = (kit) => [
     },
   }),
   kit.latency({
-    name: 'tRPC over WebSocket, signal',
+    name: 'tRPC over WebSocket, unsubscribe()',
     kind: 'peer',
-    note: `@trpc/server ${versionOf('@trpc/server')}, a query with a signal: carries no cause`,
+    note: `@trpc/server ${versionOf('@trpc/server')}, a subscription; what a query's signal aborts is not told to the server`,
     async start() {
       const { createTRPCClient, createWSClient, wsLink } = await import('@trpc/client')
       const { WebSocket } = await import('ws')
@@ -64,12 +64,8 @@ export const cancel = (kit) => [
       return {
         reports: it.reports,
         arm() {
-          const controller = new AbortController()
-          const call = client.watch.query(undefined, { signal: controller.signal }).catch(() => {})
-          return () => {
-            controller.abort()
-            return call
-          }
+          const subscription = client.watch.subscribe(undefined, { onData: () => {} })
+          return () => subscription.unsubscribe()
         },
         async close() {
           await socket.close()
