@@ -1,10 +1,16 @@
 /** All that there is to measure, in the order of the report. */
 import type { ClockResult, Contender, CurveSuite, Suite } from '../harness/model.ts'
-import { coreSuites } from './core.ts'
+import { coreMakeSuites } from './core-make.ts'
+import { coreObserveSuites } from './core-observe.ts'
+import { coreUseSuites } from './core-use.ts'
 import { scaleCurves } from './scale.ts'
 import { threadSuites } from './thread.ts'
-import { processClock, websocketSuites } from './websocket.ts'
-import { workerClock, workerSuites } from './worker.ts'
+import { websocketCallSuites } from './websocket-calls.ts'
+import { processClock } from './websocket-far.ts'
+import { websocketSuites } from './websocket.ts'
+import { workerCallSuites } from './worker-calls.ts'
+import { workerClock } from './worker-far.ts'
+import { workerSuites } from './worker.ts'
 
 /** Contenders of other libraries, for a suite of ours; or a suite where there is none of that id. */
 export interface Extra {
@@ -12,8 +18,19 @@ export interface Extra {
   contenders(): Promise<readonly Contender[]> | readonly Contender[]
 }
 
+const own: readonly Suite[] = [
+  ...threadSuites,
+  ...workerSuites,
+  ...workerCallSuites,
+  ...websocketSuites,
+  ...websocketCallSuites,
+  ...coreMakeSuites,
+  ...coreObserveSuites,
+  ...coreUseSuites,
+]
+
 export function allSuites(extra: readonly Extra[]): Suite[] {
-  return [...threadSuites, ...workerSuites, ...websocketSuites, ...coreSuites].map((suite) => {
+  return own.map((suite) => {
     const more = extra.filter((one) => one.suite === suite.id)
     return more.length === 0 ? suite : { ...suite, contenders: async () => together([suite, ...more]) }
   })

@@ -4,7 +4,7 @@ import { wrap, link } from 'ctxbridge/worker'
 import { now } from '../harness/clock.ts'
 import type { CurveSuite } from '../harness/model.ts'
 import { must } from './cost.ts'
-import { far } from './worker.ts'
+import { far } from './worker-far.ts'
 import type { Jobs } from '../far/worker-jobs.ts'
 
 const powers = (last: number): number[] => Array.from({ length: Math.round(Math.log10(last)) + 1 }, (_, i) => 10 ** i)

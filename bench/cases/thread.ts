@@ -6,7 +6,7 @@ import type { How, Jobs } from '../far/worker-jobs.ts'
 import { now } from '../harness/clock.ts'
 import type { Contender, Kind, Suite } from '../harness/model.ts'
 import { must } from './cost.ts'
-import { far } from './worker.ts'
+import { far } from './worker-far.ts'
 
 /** Samples that begin and end here. */
 function local(name: string, kind: Kind, one: () => number, note?: string): Contender {

@@ -2,44 +2,14 @@
 import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { transferableAbortSignal } from 'node:util'
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { MessageChannel } from 'node:worker_threads'
 import { background, withCancel, withTimeout } from 'ctxbridge'
 import { wrap } from 'ctxbridge/worker'
 import { installSignalHandler } from '../far/signal-handler.ts'
-import { clockSamples, type ComlinkJobs, type FarData, type How, type Jobs, type Role } from '../far/worker-jobs.ts'
-import { compareClocks, now } from '../harness/clock.ts'
-import type { ClockResult, Contender, Suite } from '../harness/model.ts'
-import { type Report, Reports } from '../harness/reports.ts'
-import { type Act, latency, type Near, pause } from './latency.ts'
-import { must } from './cost.ts'
-import { farProgram } from './paths.ts'
-
-interface Far {
-  readonly worker: Worker
-  readonly words: Int32Array<SharedArrayBuffer>
-  readonly reports: Reports
-  close(): Promise<void>
-}
-
-export function far(role: Role): Far {
-  const { port1, port2 } = new MessageChannel()
-  const words = new Int32Array(new SharedArrayBuffer(128))
-  const data: FarData = { role, report: port2, words }
-  const worker = new Worker(farProgram('worker'), { workerData: data, transferList: [port2] })
-  const reports = new Reports()
-  port1.on('message', (report: Report) => reports.add(report))
-  worker.on('error', (error) => reports.fail(error))
-  worker.on('exit', () => reports.fail(new Error('The worker has exited.')))
-  return {
-    worker,
-    words,
-    reports,
-    async close() {
-      port1.close()
-      await worker.terminate()
-    },
-  }
-}
+import type { ComlinkJobs, How, Jobs, Role } from '../far/worker-jobs.ts'
+import type { Contender, Suite } from '../harness/model.ts'
+import { type Act, latency, type Near } from './latency.ts'
+import { type Far, far } from './worker-far.ts'
 
 /** A way that is not ours: `arm` is told the worker, and returns what causes the event. */
 function bare(role: Role, arm: (far: Far) => Act): () => Near {
@@ -199,144 +169,4 @@ const blocked: Suite = {
     },
   ],
 }
-
-/** Round trips, one after the other. */
-function roundTrips(
-  name: string,
-  kind: 'ours' | 'peer' | 'limit',
-  start: () => { call: () => Promise<unknown>; close: () => Promise<void> },
-  note?: string,
-): Contender {
-  return {
-    name,
-    kind,
-    ...(note !== undefined && { note }),
-    start() {
-      const { call, close } = start()
-      return {
-        async prove() {
-          must((await call()) === 1, 'the call returned what the method returns')
-          return 'the result came back'
-        },
-        async round(record) {
-          for (let i = 0; i < 150; i++) {
-            const before = now()
-            await call()
-            record(now() - before)
-          }
-        },
-        close,
-      }
-    },
-  }
-}
-
-const call: Suite = {
-  id: 'worker/call',
-  title: 'A call to a worker and back',
-  about: 'From the call until its promise has resolved; no other argument, a number as the result, one call at a time.',
-  unit: 'ns',
-  sample: 'event',
-  contenders: () => [
-    roundTrips('with a context', 'ours', () => {
-      const it = far('ctxbridge')
-      const jobs = wrap<Jobs>(it.worker)
-      const ctx = withCancel(background())
-      return { call: () => jobs.nothing(ctx), close: () => it.close() }
-    }),
-    roundTrips(
-      'with a context of its own for each call',
-      'ours',
-      () => {
-        const it = far('ctxbridge')
-        const jobs = wrap<Jobs>(it.worker)
-        return {
-          async call() {
-            using ctx = withTimeout(background(), 60_000)
-            return await jobs.nothing(ctx)
-          },
-          close: () => it.close(),
-        }
-      },
-      'made, exported, imported, released and ended each time',
-    ),
-    roundTrips('Comlink, without a context', 'peer', () => {
-      const it = far('comlink')
-      const jobs = Comlink.wrap<ComlinkJobs>(nodeEndpoint(it.worker))
-      return { call: () => jobs.nothing(), close: () => it.close() }
-    }),
-    roundTrips(
-      'Comlink, with a signal of its own for each call',
-      'peer',
-      () => {
-        installSignalHandler()
-        const it = far('comlink')
-        const jobs = Comlink.wrap<{ nothing(signal: AbortSignal): number }>(nodeEndpoint(it.worker))
-        return { call: () => jobs.nothing(new AbortController().signal), close: () => it.close() }
-      },
-      'through the handler by hand',
-    ),
-  ],
-}
-
-const next: Suite = {
-  id: 'pool/next',
-  title: 'The next job after a cancelled one',
-  about:
-    'A worker is busy; its job is cancelled, and another one given to it at once. From the cancel until that one has answered.',
-  unit: 'ns',
-  sample: 'event',
-  contenders: () => [
-    {
-      name: 'ctxbridge/worker',
-      kind: 'ours',
-      note: 'the same thread goes on, with all that it has loaded',
-      start() {
-        const it = far('ctxbridge')
-        const jobs = wrap<Jobs>(it.worker)
-        const one = async (): Promise<number> => {
-          const ctx = withCancel(background())
-          const busy = jobs.watch(ctx, 'err').catch(() => {})
-          await it.reports.ready()
-          pause()
-          const before = now()
-          ctx.cancel()
-          const result = await jobs.nothing(background())
-          const time = now() - before
-          must(result === 1, 'the next job was done')
-          await it.reports.seen()
-          await busy
-          return time
-        }
-        return {
-          async prove() {
-            await one()
-            return 'the busy job was stopped, and the next one done'
-          },
-          async round(record) {
-            for (let i = 0; i < 100; i++) record(await one())
-          },
-          close: () => it.close(),
-        }
-      },
-    },
-  ],
-}
-
-export const workerSuites: readonly Suite[] = [busy, idle, blocked, call, next]
-
-export async function workerClock(): Promise<ClockResult> {
-  const { worker, words, reports, close } = far('clock')
-  const readings = new BigInt64Array(words.buffer)
-  worker.postMessage({})
-  await reports.ready()
-  let question = 0
-  const ask = (): number => {
-    Atomics.store(words, 0, ++question)
-    while (Atomics.load(words, 1) !== question);
-    return Number(Atomics.load(readings, 1))
-  }
-  const result = await compareClocks('this thread and a worker', ask, clockSamples)
-  await close()
-  return result
-}
+export const workerSuites: readonly Suite[] = [busy, idle, blocked]

@@ -1,0 +1,184 @@
+/** What it costs to make a context and to end it, while nobody observes it. */
+import { type Context, withCancel, withTimeout, withValue } from 'ctxbridge'
+import type { Suite } from '../harness/model.ts'
+import { key, minute, never, parent, seenBy, seenBySignal } from './core-common.ts'
+import { cost, must } from './cost.ts'
+import { go } from './go.ts'
+
+const cancel: Suite = {
+  id: 'core/cancel',
+  title: 'Make and end: cancel',
+  about: 'One context under a cancellable parent, made and cancelled.',
+  unit: 'ns',
+  sample: 'mean',
+  contenders: () => [
+    cost({
+      name: 'withCancel(p), disposed in finally',
+      kind: 'ours',
+      note: 'what `using` means, without the helper that the compiler writes for engines that have none',
+      prove: () => seenBy(() => withCancel(parent)),
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const ctx = withCancel(parent)
+          try {
+            if (ctx.err() === undefined) live++
+          } finally {
+            ctx[Symbol.dispose]()
+          }
+        }
+        return live
+      },
+    }),
+    cost({
+      name: 'using ctx = withCancel(p), compiled for Node 20',
+      kind: 'ours',
+      note: "with TypeScript's helper for `using`, which takes longer than the context",
+      prove: () => seenBy(() => withCancel(parent)),
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          using ctx = withCancel(parent)
+          if (ctx.err() === undefined) live++
+        }
+        return live
+      },
+    }),
+    cost({
+      name: 'const [ctx, cancel] = withCancel(p)',
+      kind: 'ours',
+      prove: () => seenBy(() => withCancel(parent)),
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const [ctx, cancel] = withCancel(parent)
+          if (ctx.err() === undefined) live++
+          cancel()
+        }
+        return live
+      },
+    }),
+    cost({
+      name: 'new AbortController(), abort()',
+      kind: 'platform',
+      note: 'no parent: nothing is linked',
+      prove: () => {
+        const controller = new AbortController()
+        return seenBySignal(controller, controller.signal)
+      },
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const controller = new AbortController()
+          if (!controller.signal.aborted) live++
+          controller.abort()
+        }
+        return live
+      },
+    }),
+    cost({
+      name: 'AbortController under AbortSignal.any([p])',
+      kind: 'platform',
+      prove: () => {
+        const own = new AbortController()
+        return seenBySignal(own, AbortSignal.any([never, own.signal]))
+      },
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const own = new AbortController()
+          if (!AbortSignal.any([never, own.signal]).aborted) live++
+          own.abort()
+        }
+        return live
+      },
+    }),
+    go("Go's WithCancel", 'cancel'),
+  ],
+}
+
+const timeout: Suite = {
+  id: 'core/timeout',
+  title: 'Make and end: timeout',
+  about: 'One context with a timeout of a minute under a cancellable parent, made and cancelled.',
+  unit: 'ns',
+  sample: 'mean',
+  contenders: () => [
+    cost({
+      name: 'withTimeout(p, ms), disposed in finally',
+      kind: 'ours',
+      note: 'two readings of the clock; no timer, since nobody observes',
+      prove: () => seenBy(() => withTimeout(parent, minute)),
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const ctx = withTimeout(parent, minute)
+          try {
+            live++
+          } finally {
+            ctx[Symbol.dispose]()
+          }
+        }
+        return live
+      },
+    }),
+    cost({
+      name: 'const [ctx, cancel] = withTimeout(p, ms)',
+      kind: 'ours',
+      prove: () => seenBy(() => withTimeout(parent, minute)),
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const [, cancel] = withTimeout(parent, minute)
+          live++
+          cancel()
+        }
+        return live
+      },
+    }),
+    cost({
+      name: 'AbortController with setTimeout, cleared',
+      kind: 'platform',
+      prove: () => {
+        const controller = new AbortController()
+        return seenBySignal(controller, controller.signal)
+      },
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const controller = new AbortController()
+          const timer = setTimeout(() => controller.abort(), minute)
+          live++
+          clearTimeout(timer)
+          controller.abort()
+        }
+        return live
+      },
+    }),
+    go("Go's WithTimeout", 'timeout'),
+  ],
+}
+const value: Suite = {
+  id: 'core/value',
+  title: 'Make: value',
+  about: 'A context with one more value.',
+  unit: 'ns',
+  sample: 'mean',
+  contenders: () => [
+    cost({
+      name: 'withValue(p, key, value)',
+      kind: 'ours',
+      prove: () => {
+        must(withValue(parent, key, 'v').value(key) === 'v', 'the value was found')
+        return 'the value was found'
+      },
+      loop(n) {
+        let ctx: Context = parent
+        for (let i = 0; i < n; i++) ctx = withValue(parent, key, 'v')
+        return ctx
+      },
+    }),
+    go("Go's WithValue", 'value'),
+  ],
+}
+export const coreMakeSuites: readonly Suite[] = [cancel, timeout, value]

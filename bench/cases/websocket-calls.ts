@@ -1,0 +1,220 @@
+/** What calls to another process cost: one at a time, ten thousand ended at once, and the memory of those that are open. */
+import { once } from 'node:events'
+import { afterFunc, background, type CancelableContext, type Context, withCancel } from 'ctxbridge'
+import { connect, serve, wrap } from 'ctxbridge/websocket'
+import { pack, unpack } from 'msgpackr'
+import { WebSocketServer } from 'ws'
+import type { Served } from '../far/service-types.ts'
+import { now } from '../harness/clock.ts'
+import type { Contender, Started, Suite } from '../harness/model.ts'
+import { must } from './cost.ts'
+import { bareSocket, cancelSize, far, urlOf } from './websocket-far.ts'
+
+const call: Suite = {
+  id: 'websocket/call',
+  title: 'A call to another process and back',
+  about: 'From the call until its promise has resolved; no arguments, a number as the result, one call at a time.',
+  unit: 'ns',
+  sample: 'event',
+  contenders: () => [
+    {
+      name: 'ctxbridge/websocket',
+      kind: 'ours',
+      note: 'with a context',
+      async start() {
+        const it = await far()
+        const connection = await connect(urlOf(it.ports.link))
+        const remote = wrap<Served>(connection)
+        const ctx = withCancel(background())
+        return trips(
+          () => remote.nothing(ctx),
+          async () => {
+            connection.close()
+            await it.close()
+          },
+        )
+      },
+    },
+    {
+      name: 'bare ws with msgpackr, echo',
+      kind: 'limit',
+      async start() {
+        const it = await far()
+        const socket = await bareSocket(it.ports.ws)
+        const waiting = new Map<number, (value: number) => void>()
+        let id = 0
+        socket.on('message', (data: Buffer) => {
+          const [id, value] = unpack(data) as [number, number]
+          waiting.get(id)?.(value)
+          waiting.delete(id)
+        })
+        return trips(
+          () =>
+            new Promise((resolve) => {
+              waiting.set(++id, resolve)
+              socket.send(pack([1, id, 'nothing']))
+            }),
+          async () => {
+            socket.close()
+            await it.close()
+          },
+        )
+      },
+    },
+  ],
+}
+
+function trips(once: () => Promise<number>, close: () => Promise<void>): Started {
+  return {
+    async prove() {
+      must((await once()) === 1, 'the call returned what the method returns')
+      return 'the result came back'
+    },
+    async round(record) {
+      for (let i = 0; i < 250; i++) {
+        const before = now()
+        await once()
+        record(now() - before)
+      }
+    },
+    close,
+  }
+}
+
+const manyCalls = 10_000
+
+/** So many calls are opened, then ended at once. A sample is the time until the far side has seen the last of them. */
+function storm(name: string, kind: 'ours' | 'limit', note: string, act: 'parent' | 'each' | 'frames'): Contender {
+  return {
+    name,
+    kind,
+    note,
+    async start() {
+      const it = await far()
+      const frame = Buffer.alloc(act === 'frames' ? await cancelSize(it) : 0, 1)
+      await it.expect(manyCalls)
+      const connection = await connect(urlOf(it.ports.link), { limits: { maxCalls: 2 * manyCalls } })
+      const remote = wrap<Served>(connection)
+      const socket = await bareSocket(it.ports.ws)
+      const strike = async (): Promise<number> => {
+        const family = withCancel(background())
+        const contexts: CancelableContext[] = []
+        const calls: Promise<unknown>[] = []
+        if (act !== 'frames') {
+          for (let i = 0; i < manyCalls; i++) {
+            const ctx = act === 'parent' ? family : withCancel(background())
+            contexts.push(ctx)
+            calls.push(remote.one(ctx).catch(() => {}))
+          }
+          await it.reports.ready()
+        }
+        const before = now()
+        if (act === 'parent') family.cancel()
+        else if (act === 'each') for (const ctx of contexts) ctx.cancel()
+        else for (let i = 0; i < manyCalls; i++) socket.send(frame)
+        const { at } = await it.reports.seen()
+        await Promise.all(calls)
+        // A call that has nothing to do with those: it lives on the same connection.
+        must((await remote.nothing(background())) === 1, 'the connection lived on')
+        return at - before
+      }
+      return {
+        async prove() {
+          await strike()
+          return `all ${manyCalls.toLocaleString('en')} were seen, and a call on the same connection was answered after`
+        },
+        round: async (record) => record(await strike()),
+        async close() {
+          socket.close()
+          connection.close()
+          await it.close()
+        },
+      }
+    },
+  }
+}
+
+const storms: Suite = {
+  id: 'websocket/storm',
+  title: `End ${manyCalls.toLocaleString('en')} calls of one connection at once`,
+  about: 'From the first cancel() until the far process has seen the last end.',
+  unit: 'ns',
+  sample: 'event',
+  rounds: 7,
+  warmUp: 1,
+  contenders: () => [
+    storm('all under one parent', 'ours', 'one cancel', 'parent'),
+    storm('all unrelated', 'ours', 'a cancel for each, in one turn of the event loop', 'each'),
+    storm('as many bare ws frames', 'limit', 'nothing is ended: only received and counted', 'frames'),
+  ],
+}
+
+const openCalls = 5_000
+
+const memory: Suite = {
+  id: 'websocket/memory',
+  title: 'Memory of an open call',
+  about:
+    'Heap bytes of caller and handler together, both in this process; the promise of the caller, that of the handler, and the afterFunc of the handler are in it.',
+  unit: 'bytes',
+  sample: 'mean',
+  rounds: 4,
+  warmUp: 1,
+  contenders: () => [
+    {
+      name: 'an open call, both sides',
+      kind: 'ours',
+      async start() {
+        const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false, maxPayload: 1_048_576 })
+        let running = 0
+        let all = (): void => {}
+        const methods = {
+          // It ends with its context: a cancelled call counts until its handler has finished.
+          hold(ctx: Context) {
+            if (++running === openCalls) all()
+            return new Promise<void>((resolve) => afterFunc(ctx, resolve))
+          },
+        }
+        const service = serve(server, methods, { limits: { maxCalls: 3 * openCalls } })
+        await once(server, 'listening')
+        const connection = await connect(urlOf((server.address() as { port: number }).port))
+        const remote = wrap<typeof methods>(connection)
+        const one = async (): Promise<number> => {
+          running = 0
+          const ctx = withCancel(background())
+          const arrived = new Promise<void>((resolve) => (all = resolve))
+          const calls = Array.from<Promise<unknown> | undefined>({ length: openCalls }).fill(undefined)
+          globalThis.gc?.()
+          const before = process.memoryUsage().heapUsed
+          for (let i = 0; i < openCalls; i++) calls[i] = remote.hold(ctx)
+          await arrived
+          globalThis.gc?.()
+          const used = process.memoryUsage().heapUsed - before
+          const settled = Promise.allSettled(calls)
+          ctx.cancel()
+          must(
+            (await settled).every(({ status }) => status === 'rejected'),
+            'every call ended',
+          )
+          while (service.stats().handlers > 0) await new Promise((resolve) => setImmediate(resolve))
+          return used / openCalls
+        }
+        return {
+          async prove() {
+            must(globalThis.gc !== undefined, 'the process was started with --expose-gc')
+            await one()
+            return `${openCalls.toLocaleString('en')} open at once, then all ended`
+          },
+          round: async (record) => record(await one()),
+          async close() {
+            connection.close()
+            service.close()
+            server.close()
+            await once(server, 'close')
+          },
+        }
+      },
+    },
+  ],
+}
+export const websocketCallSuites: readonly Suite[] = [call, storms, memory]

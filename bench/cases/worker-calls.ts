@@ -1,0 +1,136 @@
+/** What a call to a worker costs, and how soon it does the next one after a cancel. */
+import * as Comlink from 'comlink'
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
+import { background, withCancel, withTimeout } from 'ctxbridge'
+import { wrap } from 'ctxbridge/worker'
+import { installSignalHandler } from '../far/signal-handler.ts'
+import type { ComlinkJobs, Jobs } from '../far/worker-jobs.ts'
+import { now } from '../harness/clock.ts'
+import type { Contender, Suite } from '../harness/model.ts'
+import { must } from './cost.ts'
+import { pause } from './latency.ts'
+import { far } from './worker-far.ts'
+
+/** Round trips, one after the other. */
+function roundTrips(
+  name: string,
+  kind: 'ours' | 'peer' | 'limit',
+  start: () => { call: () => Promise<unknown>; close: () => Promise<void> },
+  note?: string,
+): Contender {
+  return {
+    name,
+    kind,
+    ...(note !== undefined && { note }),
+    start() {
+      const { call, close } = start()
+      return {
+        async prove() {
+          must((await call()) === 1, 'the call returned what the method returns')
+          return 'the result came back'
+        },
+        async round(record) {
+          for (let i = 0; i < 150; i++) {
+            const before = now()
+            await call()
+            record(now() - before)
+          }
+        },
+        close,
+      }
+    },
+  }
+}
+
+const call: Suite = {
+  id: 'worker/call',
+  title: 'A call to a worker and back',
+  about: 'From the call until its promise has resolved; no other argument, a number as the result, one call at a time.',
+  unit: 'ns',
+  sample: 'event',
+  contenders: () => [
+    roundTrips('with a context', 'ours', () => {
+      const it = far('ctxbridge')
+      const jobs = wrap<Jobs>(it.worker)
+      const ctx = withCancel(background())
+      return { call: () => jobs.nothing(ctx), close: () => it.close() }
+    }),
+    roundTrips(
+      'with a context of its own for each call',
+      'ours',
+      () => {
+        const it = far('ctxbridge')
+        const jobs = wrap<Jobs>(it.worker)
+        return {
+          async call() {
+            using ctx = withTimeout(background(), 60_000)
+            return await jobs.nothing(ctx)
+          },
+          close: () => it.close(),
+        }
+      },
+      'made, exported, imported, released and ended each time',
+    ),
+    roundTrips('Comlink, without a context', 'peer', () => {
+      const it = far('comlink')
+      const jobs = Comlink.wrap<ComlinkJobs>(nodeEndpoint(it.worker))
+      return { call: () => jobs.nothing(), close: () => it.close() }
+    }),
+    roundTrips(
+      'Comlink, with a signal of its own for each call',
+      'peer',
+      () => {
+        installSignalHandler()
+        const it = far('comlink')
+        const jobs = Comlink.wrap<{ nothing(signal: AbortSignal): number }>(nodeEndpoint(it.worker))
+        return { call: () => jobs.nothing(new AbortController().signal), close: () => it.close() }
+      },
+      'through the handler by hand',
+    ),
+  ],
+}
+
+const next: Suite = {
+  id: 'pool/next',
+  title: 'The next job after a cancelled one',
+  about:
+    'A worker is busy; its job is cancelled, and another one given to it at once. From the cancel until that one has answered.',
+  unit: 'ns',
+  sample: 'event',
+  contenders: () => [
+    {
+      name: 'ctxbridge/worker',
+      kind: 'ours',
+      note: 'the same thread goes on, with all that it has loaded',
+      start() {
+        const it = far('ctxbridge')
+        const jobs = wrap<Jobs>(it.worker)
+        const one = async (): Promise<number> => {
+          const ctx = withCancel(background())
+          const busy = jobs.watch(ctx, 'err').catch(() => {})
+          await it.reports.ready()
+          pause()
+          const before = now()
+          ctx.cancel()
+          const result = await jobs.nothing(background())
+          const time = now() - before
+          must(result === 1, 'the next job was done')
+          await it.reports.seen()
+          await busy
+          return time
+        }
+        return {
+          async prove() {
+            await one()
+            return 'the busy job was stopped, and the next one done'
+          },
+          async round(record) {
+            for (let i = 0; i < 100; i++) record(await one())
+          },
+          close: () => it.close(),
+        }
+      },
+    },
+  ],
+}
+export const workerCallSuites: readonly Suite[] = [call, next]
