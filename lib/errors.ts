@@ -122,7 +122,7 @@ export class LinkLostError extends BridgeError {
 
 /**
  * An error that came over a boundary and is none of this package's own. It has the `name`, `message`, `code` and `cause`
- * that the sender's error had, as data: its name never chooses a class, and no stack crosses.
+ * that the sender's error had, as data: its name never chooses a class. Its `stack` is the sender's where that side sends stacks, and has no frames otherwise.
  */
 export class RemoteError extends Error {
   declare readonly code?: string | number

@@ -7,7 +7,6 @@ import { type ContextError, CanceledError, DeadlineExceededError, type Kind, wit
 import { scopeOf } from '../foreign.ts'
 import { type Binding, ContextNode, type Scope } from '../tree.ts'
 import { reviveCause, type WireCause } from '../wire/cause.ts'
-import { describeCause } from '../wire/cause-describe.ts'
 import type { WireContext, WirePair } from '../wire/frame.ts'
 import { countElements } from '../wire/sendable.ts'
 import { decodeValues, encodeValues } from '../wire/values.ts'
@@ -37,7 +36,7 @@ function bindingsNodeOf(ctx: Context): Binding | undefined {
 export function describeContext<M>(core: LinkCore<M>, ctx: Context, known: Known | undefined): DescribedContext {
   const due = scopeOf(ctx, 'call').due
   const deadline = due === undefined || due === known?.scope.due ? undefined : deadlineOf(ctx)
-  const why = deadline?.cause === undefined ? undefined : describeCause(deadline.cause, core.causeLimits)
+  const why = deadline?.cause === undefined ? undefined : core.describe(deadline.cause)
   const values = valuesOf(core, ctx, known)
   if (deadline === undefined && values.length === 0) {
     // Most contexts: without an object of its own with a getter.

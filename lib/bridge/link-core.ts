@@ -32,7 +32,7 @@ export class LinkCore<M> {
   readonly options: LinkOptions<M>
   readonly limits: LinkLimits
   peer: Peer = { name: '', link: '', limits: { ...linkLimits, maxCalls: Infinity, maxContexts: Infinity, lease: 0 } }
-  causeLimits: CauseLimits = causeLimits
+  #causeLimits: CauseLimits = causeLimits
   /** Why the link is over; undefined while it is not. */
   lost: LinkLostError | undefined
   /** Frames about what was over already. */
@@ -60,7 +60,7 @@ export class LinkCore<M> {
     this.peer = { name, link, limits }
     // Any cause fits into half a message: an end must not fail because its reason is long. A value of size 8 takes 9 bytes at most.
     const maxSize = Math.min(causeLimits.maxSize, Math.floor((limits.maxMessage * 4) / 9))
-    this.causeLimits = { ...causeLimits, maxSize }
+    this.#causeLimits = { ...causeLimits, maxSize }
   }
 
   /** The parent of all contexts that come in. */
@@ -85,10 +85,15 @@ export class LinkCore<M> {
     return undefined
   }
 
+  /** Why something ended or failed, for the peer. */
+  describe(cause: unknown): WireCause {
+    return describeCause(cause, this.#causeLimits, this.options.stacks)
+  }
+
   /** The cause of an end on the wire: made once in a turn, though it may end thousands of calls. */
   describeEnd(error: ContextError): Described {
     if (this.#described?.error !== error) {
-      const cause = Object.hasOwn(error, 'cause') ? describeCause(error.cause, this.causeLimits) : undefined
+      const cause = Object.hasOwn(error, 'cause') ? this.describe(error.cause) : undefined
       this.#described = { error, cause, elements: countElements(cause ?? null), bytes: bytesOf(cause ?? null) }
     }
     return this.#described

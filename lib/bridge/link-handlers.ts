@@ -5,7 +5,6 @@ import type { CancelableContext } from '../context.ts'
 import { BridgeError, type ContextError } from '../errors.ts'
 import { named } from '../key.ts'
 import { race } from '../wait.ts'
-import { describeCause } from '../wire/cause-describe.ts'
 import type { CallFrame, CancelFrame, CreditFrame } from '../wire/frame.ts'
 import { checkSendable, countElements } from '../wire/sendable.ts'
 import { endBy, importContext } from './link-contexts.ts'
@@ -178,7 +177,7 @@ export class Handlers<M> {
   }
 
   #answerError(id: number, error: unknown): void {
-    const wire = describeCause(error, this.#core.causeLimits)
+    const wire = this.#core.describe(error)
     this.#core.push({ type: 'error', id, error: wire }, 8 + countElements(wire), 32 + bytesOf(wire))
   }
 

@@ -120,6 +120,8 @@ export interface LinkOptions<M = Uint8Array> {
   readonly serve?: object | undefined
   /** The longest time in milliseconds that a context of the peer's may have; default: as long as it says. */
   readonly maxTimeout?: number | undefined
+  /** Whether errors go to the peer with their stacks, which name files of this side: default false. */
+  readonly stacks?: boolean | undefined
   /** The portable keys whose values are taken from the peer. */
   readonly keys?: readonly Key<unknown>[] | undefined
   /** Who this is, for the peer's logs. */

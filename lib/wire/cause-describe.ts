@@ -15,6 +15,7 @@ import {
   LINK_LOST,
   maxBigintBits,
   SPECIAL,
+  TRACED,
   valueSize,
   type WireCause,
   type WireData,
@@ -33,7 +34,7 @@ const kindBrand: unique symbol = Symbol.for('ctxbridge.kind') as never
  * `cause` as data, whatever it is. Never throws, also where a getter or a proxy does, and takes time that `limits` bound.
  *
  * - A primitive stays what it is. A symbol cannot, and is described; so are a text and a bigint over the limits.
- * - An error keeps kind or name, message, code and chain of causes, but no stack. What is wrong with one of these is left out.
+ * - An error keeps kind or name, message, code and chain of causes, and its stack only with `stacks`. What is wrong with one of these is left out.
  *   An `AggregateError` names the first of its errors in its message. A chain that is too long or cyclic ends with `…`.
  * - Arrays and plain objects are copied: members that are undefined are left out, array elements that are become null, `-0`
  *   becomes 0, and what is not plain in them is described.
@@ -42,13 +43,13 @@ const kindBrand: unique symbol = Symbol.for('ctxbridge.kind') as never
  *
  * Lone surrogates become U+FFFD.
  */
-export function describeCause(cause: unknown, limits: CauseLimits = causeLimits): WireCause {
+export function describeCause(cause: unknown, limits: CauseLimits = causeLimits, stacks = false): WireCause {
   try {
     const errors: WireError[] = []
     const seen: object[] = []
     let tail: WireCause | null = null
     for (let at = cause; ; ) {
-      const error = describeError(at, limits)
+      const error = describeError(at, limits, stacks)
       if (error === undefined) {
         tail = describeLeaf(at, limits)
         break
@@ -72,7 +73,7 @@ export function describeCause(cause: unknown, limits: CauseLimits = causeLimits)
 }
 
 /** The error that `value` is, without its cause; undefined if it is none. */
-function describeError(value: unknown, limits: CauseLimits): WireError | undefined {
+function describeError(value: unknown, limits: CauseLimits, stacks: boolean): WireError | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const kind = read(value, kindBrand) as Kind | undefined
   if (kind === 'canceled') return [CANCELED, null]
@@ -80,8 +81,13 @@ function describeError(value: unknown, limits: CauseLimits): WireError | undefin
   if (!isErrorObject(value)) return undefined
   const message = cutText(messageOf(value), limits.maxText)
   if (isInstance(value, LinkLostError)) return [LINK_LOST, message, null]
-  const code = read(value, 'code')
-  return [ERROR, cutText(nameOf(value), limits.maxName), message, isCode(code, limits) ? normal(code) : null, null]
+  const name = cutText(nameOf(value), limits.maxName)
+  const given = read(value, 'code')
+  const code = isCode(given, limits) ? normal(given) : null
+  const stack = stacks ? read(value, 'stack') : undefined
+  // One of a single line has no frames, and tells nothing new.
+  if (typeof stack !== 'string' || !stack.includes('\n')) return [ERROR, name, message, code, null]
+  return [TRACED, name, message, code, cutText(stack, limits.maxStack), null]
 }
 
 function isCode(code: unknown, limits: CauseLimits): code is string | number {

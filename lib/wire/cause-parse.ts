@@ -12,6 +12,7 @@ import {
   LINK_LOST,
   maxBigintBits,
   SPECIAL,
+  TRACED,
   valueSize,
   type WireCause,
   type WireData,
@@ -47,7 +48,7 @@ class CauseParser {
 
   cause(data: unknown, errors: number): WireCause {
     if (!Array.isArray(data)) no('is no array')
-    const [tag, first, second, third, last] = data as unknown[]
+    const [tag, first, second, third, fourth, fifth] = data as unknown[]
     this.#spend(2 * valueSize) // the array and its tag
     if (tag === CANCELED || tag === DEADLINE) {
       exactly(data, 2)
@@ -57,11 +58,13 @@ class CauseParser {
       exactly(data, 3)
       return [LINK_LOST, this.#text(first, this.#limits.maxText), this.#inner(second, errors)]
     }
-    if (tag === ERROR) {
-      exactly(data, 5)
+    if (tag === ERROR || tag === TRACED) {
+      exactly(data, tag === ERROR ? 5 : 6)
       const name = this.#text(first, this.#limits.maxName)
       const message = this.#text(second, this.#limits.maxText)
-      return [ERROR, name, message, this.#code(third), this.#inner(last, errors)]
+      const code = this.#code(third)
+      if (tag === ERROR) return [ERROR, name, message, code, this.#inner(fourth, errors)]
+      return [TRACED, name, message, code, this.#text(fourth, this.#limits.maxStack), this.#inner(fifth, errors)]
     }
     exactly(data, 2)
     switch (tag) {

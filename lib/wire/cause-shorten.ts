@@ -11,6 +11,7 @@ import {
   isError,
   LINK_LOST,
   SPECIAL,
+  TRACED,
   type WireCause,
   type WireError,
   withCause,
@@ -18,14 +19,27 @@ import {
 import { cutText, utf8Length } from './text.ts'
 
 /**
- * `cause` if it fits, else as much of it as does. The deepest causes go first, and `…` marks where they were; then the message
- * of the error that remains is cut, then its code goes, then its name is cut. Its kind always stays. Of a cause that is no error,
- * a text is cut, and data gives way to a description.
+ * `cause` if it fits, else as much of it as does. All stacks go first, then the deepest causes, and `…` marks where they were; then the
+ * message of the error that remains is cut, then its code goes, then its name is cut. Its kind always stays. Of a cause that is no
+ * error, a text is cut, and data gives way to a description.
  *
  * @param fits whether a cause is small enough; one that is smaller than a cause that fits must fit, too
  */
 export function shortenCause(cause: WireCause, fits: (shorter: WireCause) => boolean): WireCause {
   if (fits(cause)) return cause
+  const plain = withoutStacks(cause)
+  return plain === cause ? shorten(cause, fits) : shortenCause(plain, fits)
+}
+
+function withoutStacks(cause: WireCause): WireCause {
+  if (!isError(cause)) return cause
+  const inner = causeOf(cause)
+  const plain = inner === null ? null : withoutStacks(inner)
+  if (cause[0] === TRACED) return [ERROR, cause[1], cause[2], cause[3], plain]
+  return plain === inner ? cause : withCause(cause, plain)
+}
+
+function shorten(cause: WireCause, fits: (shorter: WireCause) => boolean): WireCause {
   const errors: WireError[] = []
   let tail: WireCause | null = cause
   for (; tail !== null && isError(tail); tail = causeOf(tail)) errors.push(tail)
@@ -48,8 +62,10 @@ function shortenError(error: WireError, fits: (shorter: WireCause) => boolean): 
       const [, message, inner] = error
       return longest(message, (cut) => [LINK_LOST, cut, inner], fits) ?? [LINK_LOST, '', inner]
     }
+    case TRACED: // without its stack by now
     case ERROR: {
-      const [, name, message, code, inner] = error
+      const [, name, message, code] = error
+      const inner = causeOf(error)
       return (
         longest(message, (cut) => [ERROR, name, cut, code, inner], fits) ??
         longest(message, (cut) => [ERROR, name, cut, null, inner], fits) ??

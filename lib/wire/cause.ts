@@ -12,9 +12,10 @@
  * | 4 | cause or nil | a context's deadline passed |
  * | 5 | message, cause or nil | the link to the other side was lost |
  * | 6 | name, message, code, cause or nil | any other error; code is a text, a finite number, or nil without one |
+ * | 7 | name, message, code, stack, cause or nil | the same, of a sender who has been told to send stacks |
  *
- * The cause in the last place of 3 to 6 is that error's own; nil says that it has none. The tag alone says what an error is:
- * no name chooses a class, and no stack is sent.
+ * The cause in the last place of 3 to 7 is that error's own; nil says that it has none. The tag alone says what an error is:
+ * no name chooses a class.
  *
  * {@link CauseLimits} hold on both sides. What is over them is made to fit by the sender, and refused by the receiver. The size of
  * a cause is the sum over all values in it, arrays, maps, keys and tags included: 8 each, and for a text its UTF-8 bytes more.
@@ -30,6 +31,7 @@ export const CANCELED = 3
 export const DEADLINE = 4
 export const LINK_LOST = 5
 export const ERROR = 6
+export const TRACED = 7
 
 /** A cause as data. Made by {@link describeCause} and {@link parseCause} alone: what is in it is frozen, or nobody else's. */
 export type WireCause = WireLeaf | WireError
@@ -46,6 +48,14 @@ export type WireError =
   | readonly [tag: typeof DEADLINE, cause: WireCause | null]
   | readonly [tag: typeof LINK_LOST, message: string, cause: WireCause | null]
   | readonly [tag: typeof ERROR, name: string, message: string, code: string | number | null, cause: WireCause | null]
+  | readonly [
+      tag: typeof TRACED,
+      name: string,
+      message: string,
+      code: string | number | null,
+      stack: string,
+      cause: WireCause | null,
+    ]
 
 export type WireData = null | boolean | number | string | readonly WireData[] | { readonly [key: string]: WireData }
 
@@ -59,13 +69,22 @@ export interface CauseLimits {
   readonly maxText: number
   /** The name of an error, and its code where that is a text, in bytes of UTF-8. */
   readonly maxName: number
+  /** A stack, in bytes of UTF-8. */
+  readonly maxStack: number
   /** How many arrays and maps of data may be inside each other. With a chain before them they fit into a message's nesting. */
   readonly maxDepth: number
   /** The size of the whole. */
   readonly maxSize: number
 }
 
-export const causeLimits: CauseLimits = Object.freeze({ maxChain: 8, maxText: 1_024, maxName: 256, maxDepth: 4, maxSize: 4_096 })
+export const causeLimits: CauseLimits = Object.freeze({
+  maxChain: 8,
+  maxText: 1_024,
+  maxName: 256,
+  maxStack: 2_048,
+  maxDepth: 4,
+  maxSize: 4_096,
+})
 
 /** The bits that a bigint may have. To print one takes quadratic time, so there is a limit. */
 export const maxBigintBits = 1_024
@@ -88,9 +107,9 @@ export function isSpecial(name: unknown): name is WireSpecial {
 /**
  * The value that a cause is on this side: the very primitive; data, frozen; `CanceledError`, `DeadlineExceededError` and
  * `LinkLostError`; and a `RemoteError` for every other error. Each has the property `cause` exactly where the sender's had it,
- * and no stack frames, since none of this side's would tell anything.
+ * and the sender's stack or none, since frames of this side's would not tell anything.
  *
- * What describes the result again makes the same cause of it.
+ * What describes the result again makes the same cause of it, with the stack where that is wanted again.
  */
 export function reviveCause(cause: WireCause): unknown {
   switch (cause[0]) {
@@ -104,6 +123,7 @@ export function reviveCause(cause: WireCause): unknown {
     case DEADLINE:
     case LINK_LOST:
     case ERROR:
+    case TRACED:
       return withoutStack(() => reviveError(cause))
   }
 }
@@ -120,6 +140,11 @@ function reviveError(error: WireError): Error {
       return new LinkLostError(error[1], options)
     case ERROR:
       return new RemoteError(error[1], error[2], error[3] ?? undefined, options)
+    case TRACED: {
+      const remote = new RemoteError(error[1], error[2], error[3] ?? undefined, options)
+      // As the platform has it: what prints an error prints this.
+      return Object.defineProperty(remote, 'stack', { value: error[4], writable: true, configurable: true })
+    }
   }
 }
 

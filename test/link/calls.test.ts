@@ -1,6 +1,8 @@
 import { describe, expect, it, test, vi } from 'vitest'
 import { background, type Context, withCancel } from '../../lib/context.ts'
 import { BridgeError, CanceledError, RemoteError } from '../../lib/errors.ts'
+import { causeLimits, causeSize } from '../../lib/wire/cause.ts'
+import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { turn } from '../support/gc.ts'
 import { Held, joined, Pair, rejection, Side } from './support.ts'
 
@@ -178,6 +180,33 @@ describe('an error', () => {
     expect(Buffer.from(bytes as Uint8Array).toString('latin1')).not.toMatch(/calls\.test|\.ts/)
     await pair.settle()
     await result
+  })
+
+  it('crosses with the stack of each error where the side that throws is told to send them', async () => {
+    const throws = (): never => {
+      throw new TypeError('outer', { cause: new RangeError('inner') })
+    }
+    const pair = await joined({ server: { stacks: true, serve: { throws } } })
+    const error = rejection(pair.client.link.call(background(), 'throws', []))
+    await pair.settle()
+    const outer = (await error) as Error
+    const inner = outer.cause as Error
+    expect(outer.stack).toMatch(/^TypeError: outer\n {4}at .*throws .*calls\.test\.ts/)
+    expect(inner.stack).toMatch(/^RangeError: inner\n {4}at .*throws /)
+    expect(Object.keys(outer)).not.toContain('stack')
+    // Passed on to others: as that side is told.
+    expect(JSON.stringify(describeCause(outer))).not.toContain('.ts')
+    expect(JSON.stringify(describeCause(outer, causeLimits, true))).toContain('calls.test.ts')
+  })
+
+  it('loses its stacks first where it is too large', () => {
+    const error = Object.assign(new Error('m', { cause: new Error('inner') }), { stack: `Error: m\n${'    at x\n'.repeat(500)}` })
+    const whole = describeCause(error, causeLimits, true)
+    expect(whole.slice(0, 4)).toEqual([7, 'Error', 'm', null])
+    expect(causeSize(whole)).toBeLessThanOrEqual(4_096)
+    expect(Buffer.byteLength(String(whole[4]))).toBeLessThanOrEqual(2_048)
+    const inner = [6, 'Error', 'inner', null, null]
+    expect(describeCause(error, { ...causeLimits, maxSize: 200 }, true)).toEqual([6, 'Error', 'm', null, inner])
   })
 
   it.each([['text'], [null], [undefined], [0], [Number.NaN]])('%j that is none crosses as it is', async (value) => {

@@ -190,6 +190,22 @@ describe('serve', () => {
     expect(await connection.closed).toMatchObject({ message: expect.stringContaining('code 1000') as string })
   })
 
+  it.each([
+    [undefined, /^TypeError: no$/],
+    [false, /^TypeError: no$/],
+    [true, /^TypeError: no\n {4}at .*connect\.test\.ts/],
+  ])('sends the stacks of errors where its option says so: %s', async (stacks, expected) => {
+    const fail = (): never => {
+      throw new TypeError('no')
+    }
+    const { url } = await local({ fail }, stacks === undefined ? {} : { stacks })
+    const connection = await connect(url)
+    const error = await rejection(wrap<{ fail(ctx: Context): void }>(connection).fail(background()))
+    expect((error as Error).stack).toMatch(expected)
+    connection.close()
+    await expect(local({ fail }, { stacks: 1 as never })).rejects.toThrow(TypeError)
+  })
+
   it('lets what a handler answered in the turn of the close arrive', async () => {
     const { url, service } = await local({ echo: (_ctx: Context, x: unknown) => x, hold: () => new Promise(() => {}) })
     const connection = await connect(url)

@@ -81,10 +81,15 @@ export const wireCause: fc.Arbitrary<WireCause> = fc
       ),
     ),
     fc.boolean(),
+    fc.option(wellFormedText(100), { nil: undefined }),
   )
-  .map(([errors, leaf, ends]) => {
+  .map(([errors, leaf, ends, frame]) => {
     const tail = ends || errors.length === 0 ? leaf : null
-    return errors.reduceRight<unknown>((inner, error) => [...error.slice(0, -1), inner], tail) as WireCause
+    return errors.reduceRight<unknown>((inner, error) => {
+      const [tag, ...fields] = error.slice(0, -1)
+      // A sender tells the stack of all of its errors, or of none.
+      return tag === 6 && frame !== undefined ? [7, ...fields, `E\n    at ${frame}`, inner] : [tag, ...fields, inner]
+    }, tail) as WireCause
   })
 
 /** Objects as `{}` makes them: fast-check's own have no prototype now and then. */

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { causeSize, reviveCause } from '../../lib/wire/cause.ts'
+import { causeLimits, causeSize, reviveCause } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { chain, wireCause } from './arbitrary.ts'
@@ -9,6 +9,11 @@ import { expectSame } from './support.ts'
 const reasonOf = (data: unknown) => {
   const result = parseCause(data)
   return result.ok ? 'accepted' : result.reason
+}
+
+/** Whether a cause has stacks. */
+function isTraced(cause: unknown): boolean {
+  return Array.isArray(cause) && (cause[0] === 7 || (cause[0] > 2 && isTraced(cause.at(-1))))
 }
 
 describe('parseCause', () => {
@@ -21,7 +26,7 @@ describe('parseCause', () => {
           return
         }
         expectSame(parsed.value, cause)
-        expectSame(describeCause(reviveCause(parsed.value)), cause)
+        expectSame(describeCause(reviveCause(parsed.value), causeLimits, isTraced(cause)), cause)
       }),
       { numRuns: 2_000 },
     )
@@ -49,7 +54,10 @@ describe('parseCause', () => {
     ['cause: too few or too many elements', [5, 'm', null, null]],
     ['cause: too few or too many elements', [6, 'E', 'm', null]],
     ['cause: too few or too many elements', [6, 'E', 'm', null, null, 'stack']],
-    ['cause: an unknown tag', [7, 'x']],
+    ['cause: too few or too many elements', [7, 'E', 'm', null, null]],
+    ['cause: a text is missing', [7, 'E', 'm', null, null, null]],
+    ['cause: a text longer than the limit', [7, 'E', 'm', null, 'x'.repeat(2_049), null]],
+    ['cause: an unknown tag', [8, 'x']],
     ['cause: an unknown tag', [-1, 'x']],
     ['cause: an unknown tag', ['0', 'x']],
     ['cause: an unknown tag', [null, 'x']],

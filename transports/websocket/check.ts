@@ -29,7 +29,10 @@ export function checkSettings(caller: string, settings: LinkSettings): void {
       `${caller}() needs its option 'name' to be well-formed text of at most 256 characters, but got ${named(name)}.`,
     )
   }
-  const { lease = {}, maxTimeout = 0 } = settings
+  const { lease = {}, maxTimeout = 0, stacks = false } = settings
+  if (typeof stacks !== 'boolean') {
+    throw new TypeError(`${caller}() needs its option 'stacks' to be true or false, but got ${named(stacks)}.`)
+  }
   if (typeof maxTimeout !== 'number' || !(maxTimeout >= 0)) {
     throw new TypeError(`${caller}() needs its option 'maxTimeout' to be a number of milliseconds, but got ${named(maxTimeout)}.`)
   }

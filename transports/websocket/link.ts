@@ -16,6 +16,11 @@ export interface LinkSettings {
   readonly lease?: Partial<LinkLease>
   /** The longest time in milliseconds that a context of the peer's may have: one that has more, or no deadline, has this much. */
   readonly maxTimeout?: number
+  /**
+   * Whether errors go to the peer with their stacks, up to 2,048 bytes of each: there `error.stack` is this side's. They name files of this side, so only
+   * where the peer may know them. Default: false.
+   */
+  readonly stacks?: boolean
 }
 
 /** Contexts that were imported: what is to be done when one is collected. */
@@ -51,6 +56,7 @@ export function makeLink(
     limits: settings.limits,
     lease: settings.lease ?? {},
     maxTimeout: settings.maxTimeout,
+    stacks: settings.stacks,
     session,
     report: warnOnce(),
     ...events,
