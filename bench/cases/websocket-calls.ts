@@ -104,7 +104,11 @@ function storm(name: string, kind: 'ours' | 'limit', note: string, act: 'parent'
           for (let i = 0; i < manyCalls; i++) {
             const ctx = act === 'parent' ? family : withCancel(background())
             contexts.push(ctx)
-            calls.push(remote.one(ctx).catch(() => {}))
+            calls.push(
+              remote.one(ctx).catch((error: unknown) => {
+                if (error !== ctx.err()) it.reports.fail(error as Error)
+              }),
+            )
           }
           await it.reports.ready()
         }

@@ -2,7 +2,7 @@
 
 import type { Clock } from '../clock.ts'
 
-/** Full at first; holds `most` at most, and gains `perSecond`. */
+/** Full at first; holds `most` at most, and gains `perSecond`. It can be overdrawn by as much again. */
 export class Budget {
   readonly #clock: Clock
   readonly #most: number
@@ -18,12 +18,17 @@ export class Budget {
     this.#at = clock.now()
   }
 
-  /** Returns whether there was one to take. */
+  /** Takes one. Returns false, and takes nothing, where it is overdrawn as far as it can be. */
   take(): boolean {
     if (this.#left < 1) this.#refill()
-    if (this.#left < 1) return false
+    if (this.#left < 1 - this.#most) return false
     this.#left--
     return true
+  }
+
+  /** Whether more was taken than there was. */
+  get overdrawn(): boolean {
+    return this.#left < 0
   }
 
   /** One that was taken was not used up. */

@@ -10,7 +10,7 @@ import { scanLimits } from '../wire/scan.ts'
 import { countElements } from '../wire/sendable.ts'
 import { utf8Length } from '../wire/text.ts'
 import { Budget } from './link-budget.ts'
-import { type LinkLimits, linkLimits, type LinkOptions, type Peer } from './link-types.ts'
+import { type LinkLimits, limitsOf, linkLimits, type LinkOptions, type Peer } from './link-types.ts'
 
 /** A cause, and what it costs in a message at most. */
 export interface Described {
@@ -50,7 +50,7 @@ export class LinkCore<M> {
   /** @param beforeFlush may push what goes out with what waits */
   constructor(options: LinkOptions<M>, transmit: (frames: readonly Frame[]) => void, beforeFlush: () => void) {
     this.options = options
-    this.limits = { ...linkLimits, ...options.limits }
+    this.limits = limitsOf(options.limits)
     this.#transmit = transmit
     this.#beforeFlush = beforeFlush
   }

@@ -55,6 +55,11 @@ export class Handlers<M> {
       this.#answerError(id, new BridgeError('ERR_GOING_AWAY', 'The peer takes no new calls.'))
     } else if (this.#handlers.size >= maxCalls) {
       this.#answerError(id, new BridgeError('ERR_LIMIT', `The peer takes no more than ${maxCalls} calls at once.`))
+    } else if (this.#core.budget.overdrawn) {
+      this.#answerError(
+        id,
+        new BridgeError('ERR_LIMIT', 'Too many calls were opened and abandoned: the peer takes no more for now.'),
+      )
     } else {
       void this.#run(id, f, frame, under)
     }

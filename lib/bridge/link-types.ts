@@ -75,11 +75,12 @@ export interface LinkLimits {
   /** How many handlers may run at once for the peer. A cancelled call counts until its handler has finished. */
   readonly maxCalls: number
   /**
-   * How many calls and exports may be opened and abandoned at once: each costs one when it is opened, and gives it back when its answer goes out, or when the
-   * export is retracted. Cancels cost nothing.
+   * How many calls and exports may be opened and abandoned at once: each costs one when it is opened, and gives it back when its handler has answered, or when the
+   * export is retracted. Cancels cost nothing. Calls beyond it are refused; who opens as many again in spite of that is closed.
+   * Default: 50 for each of `maxCalls`, and 50,000 at least.
    */
   readonly maxAbandoned: number
-  /** How many of these come back in a second. */
+  /** How many of these come back in a second. Default: a tenth of `maxAbandoned`. */
   readonly abandonedPerSecond: number
   /** How many contexts the peer may have exported to here at once. */
   readonly maxContexts: number
@@ -98,6 +99,13 @@ export const linkLimits: LinkLimits = Object.freeze({
   window: 16,
   maxBacklog: 16 * 1_048_576,
 })
+
+/** With the defaults for what is not given: who may have many calls open may end as many, again and again. */
+export function limitsOf(given: Partial<LinkLimits> = {}): LinkLimits {
+  const { maxCalls = linkLimits.maxCalls } = given
+  const { maxAbandoned = Math.max(linkLimits.maxAbandoned, 50 * maxCalls) } = given
+  return { ...linkLimits, abandonedPerSecond: maxAbandoned / 10, ...given, maxAbandoned }
+}
 
 /** A served method: gets the context of the call, then the caller's arguments. */
 export type Method = (ctx: Context, ...args: never[]) => unknown

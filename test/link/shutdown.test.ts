@@ -1,6 +1,6 @@
 /** The end of a link in peace; and what a peer may open and abandon. */
 import { describe, expect, it } from 'vitest'
-import { background, cause, withCancel, withTimeout } from '../../lib/context.ts'
+import { background, cause, type Context, withCancel, withTimeout } from '../../lib/context.ts'
 import { turn } from '../support/gc.ts'
 import { callFrame, Held, hello, joined, noContext, rejection, Side } from './support.ts'
 
@@ -94,21 +94,53 @@ describe('an end with grace', () => {
 })
 
 describe('what is opened and abandoned', () => {
-  it('costs, and comes back with time; over the limit the link ends', () => {
+  it('costs, and comes back with time; calls over the limit are refused, and after as many again the link ends', async () => {
     const limits = { maxAbandoned: 10, abandonedPerSecond: 5 }
-    const side = new Side({ serve: { hold: () => new Promise(() => {}) }, limits })
+    let started = 0
+    const side = new Side({ serve: { f: () => started++, hold: () => new Promise(() => {}) }, limits })
     side.raw(hello)
     let id = 0
     const flood = (count: number): void => {
       for (let i = 0; i < count; i++) side.raw(callFrame(++id, 'hold'), [3, id, 0, null])
     }
-    flood(10)
-    expect(side.open).toBe(true)
-    side.clock.advance(1_000)
-    flood(5)
+    const ask = async (): Promise<unknown> => {
+      await turn()
+      side.channel.waiting.length = 0
+      side.raw(callFrame(++id, 'f'))
+      await turn()
+      return side.channel.frames().flat().at(-1)
+    }
+    flood(9)
+    expect(await ask()).toMatchObject({ type: 'result', value: 0 })
+    flood(1)
+    expect(await ask()).toMatchObject({ type: 'error', error: [6, 'BridgeError', expect.any(String), 'ERR_LIMIT', null] })
+    side.clock.advance(400)
+    expect(await ask()).toMatchObject({ type: 'result', value: 1 })
+    flood(1)
+    expect(await ask()).toMatchObject({ type: 'error' })
+    expect(started).toBe(2)
+    flood(9)
     expect(side.open).toBe(true)
     flood(1)
     expect(side.channel.closed).toEqual({ code: 4429, reason: 'call: too many were opened and abandoned' })
+  })
+
+  it('may be many times the calls that may be open: six times 10,000 that are ended at once cost nobody the connection', async () => {
+    const many = 10_000
+    const ended = (ctx: Context): Promise<unknown> => ctx.done
+    const pair = await joined({ server: { serve: { ended, f: () => 1 }, limits: { maxCalls: 2 * many } } })
+    for (let strike = 0; strike < 6; strike++) {
+      const contexts = Array.from({ length: many }, () => withCancel(pair.client.root))
+      const results = contexts.map((ctx) => rejection(pair.client.link.call(ctx, 'ended', [])))
+      await pair.settle()
+      expect(pair.server.link.stats().handlers).toBe(many)
+      for (const ctx of contexts) ctx.cancel()
+      await pair.settle()
+      for (const error of await Promise.all(results)) expect(error).toHaveProperty('code', 'ABORT_ERR')
+    }
+    const after = pair.client.link.call(background(), 'f', [])
+    await pair.settle()
+    expect(await after).toBe(1)
   })
 
   it('is no call that was answered, and no export that was retracted', async () => {
