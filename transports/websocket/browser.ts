@@ -1,12 +1,12 @@
 /** As `index.ts`, for browsers: without what serves, and over the page's own WebSocket. Imports no Node code. */
 import { type ConnectOptions, connectBy } from './connect.ts'
-import type { Connection } from './connection.ts'
+import type { Connection } from '../../lib/bridge/link-connection.ts'
 import { pageSockets } from './page.ts'
 
 export type { LinkHandle, LinkLease, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
 export type { ConnectOptions } from './connect.ts'
-export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from './connection.ts'
-export type { LinkSettings } from './link.ts'
+export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from '../../lib/bridge/link-connection.ts'
+export type { LinkSettings } from '../../lib/bridge/link-host.ts'
 
 /**
  * Connects to a server and waits until it has greeted.

@@ -1,11 +1,12 @@
 /** What `connect` is on every platform. */
+import { checkMethods, checkSettings } from '../../lib/bridge/link-check.ts'
+import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
+import { dial, type Sockets } from '../../lib/bridge/link-dial.ts'
+import type { LinkSettings } from '../../lib/bridge/link-host.ts'
 import { background, type Context } from '../../lib/context.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { named } from '../../lib/key.ts'
-import { checkMethods, checkSettings } from './check.ts'
-import { type Connection, LinkConnection } from './connection.ts'
-import { dial, type Sockets } from './dial.ts'
-import type { LinkSettings } from './link.ts'
+import { platform } from './platform.ts'
 
 export interface ConnectOptions extends LinkSettings {
   /** Bounds the connecting, until the peer has greeted; its later end does nothing. Default: no bound. */
@@ -26,7 +27,7 @@ export function connectBy<S>(sockets: Sockets<S>, url: string | URL, options: Co
   if (methods !== undefined) checkMethods('connect', methods)
   if (typeof reconnect !== 'boolean')
     throw new TypeError(`connect() needs its option 'reconnect' to be true or false, but got ${named(reconnect)}.`)
-  return dial(sockets, new URL(url), context, options, methods, reconnect).then(
+  return dial(platform, sockets, new URL(url), context, options, methods, reconnect).then(
     ({ link, closed }) => new LinkConnection(link, closed),
   )
 }

@@ -3,13 +3,13 @@
  * caller's ends, with the same kind and cause, and when the link is lost.
  */
 import { type ConnectOptions, connectBy } from './connect.ts'
-import type { Connection } from './connection.ts'
+import type { Connection } from '../../lib/bridge/link-connection.ts'
 import { nodeSockets } from './ws.ts'
 
 export type { LinkHandle, LinkLease, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
 export type { ConnectOptions } from './connect.ts'
-export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from './connection.ts'
-export type { LinkSettings } from './link.ts'
+export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from '../../lib/bridge/link-connection.ts'
+export type { LinkSettings } from '../../lib/bridge/link-host.ts'
 export { serve, type Service, type ServeSettings } from './serve.ts'
 
 /**

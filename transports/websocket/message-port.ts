@@ -8,13 +8,14 @@ import { LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { named } from '../../lib/key.ts'
 import { race } from '../../lib/wait.ts'
-import { checkMethods, checkSettings } from './check.ts'
-import { type Connection, LinkConnection } from './connection.ts'
-import { type LinkSettings, makeLink, maxMessageOf } from './link.ts'
+import { platform } from './platform.ts'
+import { checkMethods, checkSettings } from '../../lib/bridge/link-check.ts'
+import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
+import { type LinkSettings, makeLink, maxMessageOf } from '../../lib/bridge/link-host.ts'
 
 export type { LinkHandle, LinkLease, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
-export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from './connection.ts'
-export type { LinkSettings } from './link.ts'
+export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from '../../lib/bridge/link-connection.ts'
+export type { LinkSettings } from '../../lib/bridge/link-host.ts'
 
 /** A `MessagePort`, a `Worker`, or what is like them, of Node or of the web. It may carry other messages as well. */
 export interface PostMessageEndpoint {
@@ -83,7 +84,7 @@ async function open(
     },
     terminate: () => leave('This side has dropped the connection.'),
   }
-  const link: Link = makeLink(channel, options, methods, undefined, { onOpen: greeted, onClose: over })
+  const link: Link = makeLink(platform, channel, options, methods, undefined, { onOpen: greeted, onClose: over })
   const longest = maxMessageOf(options)
   const stop = listenTo(
     endpoint,

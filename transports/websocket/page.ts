@@ -1,8 +1,7 @@
 /** The WebSocket of a page, or of a worker of one, as a channel. */
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
+import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { LinkLostError } from '../../lib/errors.ts'
-import type { Sockets } from './dial.ts'
-import type { Receiver } from './receiver.ts'
 
 /** How long a peer has to answer a close before its connection counts as gone. */
 const closeGrace = 1_000

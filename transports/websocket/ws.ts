@@ -2,9 +2,8 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import { type ServerOptions, type VerifyClientCallbackSync, WebSocket, type WebSocketServer } from 'ws'
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
+import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { LinkLostError } from '../../lib/errors.ts'
-import type { Sockets } from './dial.ts'
-import type { Receiver } from './receiver.ts'
 
 export type { WebSocketServer } from 'ws'
 

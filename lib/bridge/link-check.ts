@@ -1,9 +1,9 @@
 /** Options, as users may get them wrong. */
-import { linkLease } from '../../lib/bridge/link-liveness.ts'
-import { linkLimits } from '../../lib/bridge/link-types.ts'
-import { isKey, named } from '../../lib/key.ts'
-import { isText } from '../../lib/wire/text.ts'
-import type { LinkSettings } from './link.ts'
+import { isKey, named } from '../key.ts'
+import { isText } from '../wire/text.ts'
+import type { LinkSettings } from './link-host.ts'
+import { linkLease } from './link-liveness.ts'
+import { linkLimits } from './link-types.ts'
 
 export function checkMethods(caller: string, methods: object): void {
   const own = typeof methods === 'object' && methods !== null ? Object.values(Object.getOwnPropertyDescriptors(methods)) : []

@@ -1,8 +1,8 @@
 /** Connections as users hold them, and the methods of the other side. */
-import type { Link, LinkHandle, LinkStats } from '../../lib/bridge/link.ts'
-import type { CancelableContext, Context } from '../../lib/context.ts'
-import type { LinkLostError } from '../../lib/errors.ts'
-import { named } from '../../lib/key.ts'
+import type { CancelableContext, Context } from '../context.ts'
+import type { LinkLostError } from '../errors.ts'
+import { named } from '../key.ts'
+import type { Link, LinkHandle, LinkStats } from './link.ts'
 
 /** What can be called over a link: methods that take a context first. */
 export type Remote<T> = {
@@ -58,13 +58,16 @@ export interface Connection extends Disposable {
   stats(): LinkStats
 }
 
-const links = new WeakMap<Connection, Link>()
+/** As much of a link as its users use, whatever its messages are. */
+type UsedLink = Pick<Link, 'call' | 'export' | 'import' | 'close' | 'shutdown' | 'stats' | 'peerName'>
+
+const links = new WeakMap<Connection, UsedLink>()
 
 export class LinkConnection implements Connection {
   readonly closed: Promise<LinkLostError>
-  readonly #link: Link
+  readonly #link: UsedLink
 
-  constructor(link: Link, closed: Promise<LinkLostError>) {
+  constructor(link: UsedLink, closed: Promise<LinkLostError>) {
     this.#link = link
     this.closed = closed
     links.set(this, link)

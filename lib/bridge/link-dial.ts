@@ -1,10 +1,11 @@
-/** The side that connects: opens a socket, and another one when that breaks. */
-import type { Channel, Link } from '../../lib/bridge/link.ts'
-import type { Context } from '../../lib/context.ts'
-import type { LinkLostError } from '../../lib/errors.ts'
-import { race } from '../../lib/wait.ts'
-import { type LinkSettings, makeLink, maxMessageOf } from './link.ts'
-import type { Receiver } from './receiver.ts'
+/** The side that connects: opens a socket, and another one when that breaks. What a socket is, and what time is, it is given. */
+import { type Clock, delayUntil } from '../clock.ts'
+import type { Context } from '../context.ts'
+import type { LinkLostError } from '../errors.ts'
+import { race } from '../wait.ts'
+import type { Link } from './link.ts'
+import { type LinkHost, type LinkSettings, makeLink, maxMessageOf } from './link-host.ts'
+import type { Channel } from './link-types.ts'
 
 /** The waits between attempts to connect again, in milliseconds: a random part of the first one, which doubles up to the last one. */
 const firstWait = 100
@@ -12,47 +13,65 @@ const longestWait = 5_000
 /** How long one attempt may take, the greeting included. */
 const attemptTimeout = 5_000
 
-/** The WebSockets of a platform. */
-export interface Sockets<S> {
+/** What a socket tells the link that it carries. */
+export interface Receiver<M = Uint8Array> {
+  receive(message: M): void
+  /** The connection is gone. `final`: it was closed on purpose, by whichever side; otherwise it broke. */
+  lost(reason: LinkLostError, final: boolean): void
+}
+
+/** The sockets of a platform. */
+export interface Sockets<S, M = Uint8Array> {
   /** Opens a socket; rejects where that fails, and when `signal` gives up. Whoever takes it gives it to `channel` before anything else happens. */
   open(url: URL, maxMessage: number, signal: AbortSignal): Promise<S>
   /** The channel over a socket, which belongs to it from here on. `connect` is given the channel and gives whoever takes what comes. */
-  channel<R extends Receiver>(socket: S, connect: (channel: Channel) => R): R
+  channel<R extends Receiver<M>>(socket: S, connect: (channel: Channel<M>) => R): R
   /** Whether a failure to open says that nobody is there who could know a session. */
   refused(error: unknown): boolean
 }
 
-export interface Dialed {
-  readonly link: Link
+export interface Dialed<M = Uint8Array> {
+  readonly link: Link<M>
   readonly closed: Promise<LinkLostError>
 }
 
 /** Connects, and waits until the server has greeted. */
-export async function dial<S>(
-  sockets: Sockets<S>,
+export async function dial<S, M>(
+  host: LinkHost<M>,
+  sockets: Sockets<S, M>,
   url: URL,
   context: Context,
   settings: LinkSettings,
   methods: object | undefined,
   reconnect: boolean,
-): Promise<Dialed> {
+): Promise<Dialed<M>> {
   context.throwIfDone()
-  const dialer = new Dialer(sockets, url, settings, methods, reconnect)
+  const dialer = new Dialer(host, sockets, url, settings, methods, reconnect)
   return dialer.open(context)
 }
 
-class Dialer<S> {
-  readonly #sockets: Sockets<S>
+class Dialer<S, M> {
+  readonly #host: LinkHost<M>
+  readonly #sockets: Sockets<S, M>
   readonly #url: URL
   readonly #settings: LinkSettings
   readonly #methods: object | undefined
   readonly #reconnect: boolean
-  #link: Link | undefined
+  #link: Link<M> | undefined
   /** The channel that the link is on: what others tell is nothing to it. */
-  #channel: Channel | undefined
+  #channel: Channel<M> | undefined
   #wake: (() => void) | undefined
+  #looping = false
 
-  constructor(sockets: Sockets<S>, url: URL, settings: LinkSettings, methods: object | undefined, reconnect: boolean) {
+  constructor(
+    host: LinkHost<M>,
+    sockets: Sockets<S, M>,
+    url: URL,
+    settings: LinkSettings,
+    methods: object | undefined,
+    reconnect: boolean,
+  ) {
+    this.#host = host
     this.#sockets = sockets
     this.#url = url
     this.#settings = settings
@@ -60,7 +79,7 @@ class Dialer<S> {
     this.#reconnect = reconnect
   }
 
-  async open(context: Context): Promise<Dialed> {
+  async open(context: Context): Promise<Dialed<M>> {
     const giveUp = new AbortController()
     const socket = await race(context, this.#sockets.open(this.#url, maxMessageOf(this.#settings), giveUp.signal)).catch(
       (error: unknown) => {
@@ -74,7 +93,7 @@ class Dialer<S> {
     const closed = new Promise<LinkLostError>((resolve) => (over = resolve))
     this.#sockets.channel(socket, (channel) => {
       this.#channel = channel
-      this.#link = makeLink(channel, this.#settings, this.#methods, this.#reconnect ? 'connect' : undefined, {
+      this.#link = makeLink(this.#host, channel, this.#settings, this.#methods, this.#reconnect ? 'connect' : undefined, {
         onOpen: greeted,
         onClose: (reason) => {
           this.#wake?.()
@@ -84,7 +103,7 @@ class Dialer<S> {
       })
       return this.#receiver(channel)
     })
-    const link = this.#link as unknown as Link
+    const link = this.#link as unknown as Link<M>
     try {
       await race(context, Promise.race([opened, closed.then((reason) => Promise.reject(reason))]))
     } catch (error) {
@@ -94,11 +113,11 @@ class Dialer<S> {
     return { link, closed }
   }
 
-  #receiver(channel: Channel): Receiver {
+  #receiver(channel: Channel<M>): Receiver<M> {
     const isCurrent = (): boolean => this.#channel === channel
     return {
-      receive: (bytes) => {
-        if (isCurrent()) this.#link?.receive(bytes)
+      receive: (message) => {
+        if (isCurrent()) this.#link?.receive(message)
         this.#wake?.()
       },
       lost: (reason, final) => {
@@ -113,13 +132,13 @@ class Dialer<S> {
 
   /** Connects again, until that succeeds, or makes no sense, or the link is over. Never rejects. */
   async #again(reason: LinkLostError): Promise<void> {
-    const link = this.#link as Link
+    const link = this.#link as Link<M>
     // One loop at a time: what breaks while it waits is seen by it.
     if (this.#looping) return
     this.#looping = true
     for (let wait = firstWait; link.stats().state === 'suspended'; wait = Math.min(2 * wait, longestWait)) {
       // oxlint-disable-next-line no-await-in-loop -- attempt after attempt
-      await this.#pause(Math.random() * wait)
+      await this.#pause(this.#host.random() * wait)
       if (link.stats().state !== 'suspended') break
       // oxlint-disable-next-line no-await-in-loop -- attempt after attempt
       const verdict = await this.#attempt(link)
@@ -128,12 +147,10 @@ class Dialer<S> {
     this.#looping = false
   }
 
-  #looping = false
-
   /** One attempt: whether nobody is there any more who could know the session. */
-  async #attempt(link: Link): Promise<'nobody' | undefined> {
+  async #attempt(link: Link<M>): Promise<'nobody' | undefined> {
     const giveUp = new AbortController()
-    const timer = setTimeout(() => giveUp.abort(), attemptTimeout)
+    const stop = after(this.#host.clock, attemptTimeout, () => giveUp.abort())
     try {
       const socket = await this.#sockets.open(this.#url, maxMessageOf(this.#settings), giveUp.signal)
       const channel = this.#sockets.channel(socket, (opened) => {
@@ -154,17 +171,23 @@ class Dialer<S> {
       return this.#sockets.refused(error) ? 'nobody' : undefined
     } finally {
       this.#wake = undefined
-      clearTimeout(timer)
+      stop()
     }
   }
 
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
+      const stop = after(this.#host.clock, ms, resolve)
       this.#wake = () => {
-        clearTimeout(timer)
+        stop()
         resolve()
       }
     })
   }
+}
+
+/** Calls `f` about so many milliseconds from now, and keeps the process alive for it. Returns what takes it back. */
+function after(clock: Clock, ms: number, f: () => void): () => void {
+  const timer = clock.setTimer(f, delayUntil(ms, 0), true)
+  return () => clock.clearTimer(timer)
 }

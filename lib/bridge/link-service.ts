@@ -1,0 +1,131 @@
+/** The side that is connected to: its links, and what it does with connections that come. How they come, a transport knows. */
+
+import type { LinkLostError } from '../errors.ts'
+import type { Link } from './link.ts'
+import { Acceptor } from './link-acceptor.ts'
+import { type CloseOptions, type Connection, graceOf, LinkConnection } from './link-connection.ts'
+import type { Receiver } from './link-dial.ts'
+import { type LinkHost, type LinkSettings, makeLink, maxMessageOf } from './link-host.ts'
+import { type Channel, closeCode, type LinkOptions } from './link-types.ts'
+
+export interface ServiceSettings extends LinkSettings {
+  /** How long a peer may take to greet, in milliseconds. Default: 10,000. */
+  readonly helloTimeout?: number
+  /** How many connections may be open at once. More are closed with 1013. Default: 10,000. */
+  readonly maxConnections?: number
+}
+
+/** A server's links. */
+export interface Service extends Disposable {
+  /** The connections whose peer has greeted, from before the first of its calls until the end. `wrap` works on them. */
+  readonly connections: ReadonlySet<Connection>
+  /** Turns new connections away and closes those that are open. What they came through stays the caller's. */
+  close(): void
+  /** As `close` of each connection with a grace. */
+  close(options: CloseOptions): Promise<void>
+  /** The sums over all connections, those included whose peer has not greeted yet. */
+  stats(): { readonly connections: number; readonly calls: number; readonly handlers: number; readonly contexts: number }
+}
+
+export class LinkService<M = Uint8Array> implements Service {
+  readonly connections: Set<Connection> = new Set()
+  readonly #host: LinkHost<M>
+  readonly #links = new Set<Link<M>>()
+  readonly #acceptor: Acceptor<M>
+  readonly #helloTimeout: number
+  readonly #maxConnections: number
+  readonly #stop: () => void
+  /** Connections whose peer has not greeted. */
+  #waiting = 0
+  readonly #early = new Set<() => void>()
+
+  /** @param stop lets no connections come any more */
+  constructor(host: LinkHost<M>, methods: object, settings: ServiceSettings, stop: () => void) {
+    const { helloTimeout = 10_000, maxConnections = 10_000 } = settings
+    this.#host = host
+    this.#stop = stop
+    this.#helloTimeout = helloTimeout
+    this.#maxConnections = maxConnections
+    this.#acceptor = new Acceptor({
+      codec: host.codec(settings.limits?.maxMessage),
+      maxMessage: maxMessageOf(settings),
+      token: () => host.id(),
+      link: (channel, session) => this.#make(channel, settings, methods, session),
+    })
+  }
+
+  #make(channel: Channel<M>, settings: LinkSettings, methods: object, session: LinkOptions<M>['session']): Link<M> {
+    let over!: (reason: LinkLostError) => void
+    const closed = new Promise<LinkLostError>((resolve) => (over = resolve))
+    const link: Link<M> = makeLink(this.#host, channel, settings, methods, session, {
+      onOpen: () => this.connections.add(connection),
+      onClose: (reason) => {
+        this.#links.delete(link)
+        this.#acceptor.forget(link)
+        this.connections.delete(connection)
+        over(reason)
+      },
+    })
+    const connection = new LinkConnection(link, closed)
+    this.#links.add(link)
+    return link
+  }
+
+  /**
+   * A connection has come.
+   * @param identity who it is, by a value that `Object.is` can compare: a session goes on only for the one who opened it
+   */
+  accept(channel: Channel<M>, identity: unknown): Receiver<M> {
+    if (this.#waiting + this.#links.size >= this.#maxConnections) {
+      channel.close(closeCode.tooSlow, 'connections: no more are taken')
+      return { receive: () => undefined, lost: () => undefined }
+    }
+    const { clock } = this.#host
+    const connected = this.#acceptor.connect(channel, identity)
+    this.#waiting++
+    const timer = clock.setTimer(() => connected.overdue(), this.#helloTimeout, false)
+    const turnAway = (): void => channel.close(closeCode.goingAway, 'going away')
+    this.#early.add(turnAway)
+    const greeted = (): void => {
+      if (!this.#early.delete(turnAway)) return
+      this.#waiting--
+      clock.clearTimer(timer)
+    }
+    return {
+      receive: (message) => {
+        connected.receive(message)
+        if (connected.link !== undefined) greeted()
+      },
+      lost: (reason, final) => {
+        greeted()
+        connected.lost(reason, final)
+      },
+    }
+  }
+
+  close(): void
+  close(options: CloseOptions): Promise<void>
+  close(options?: CloseOptions): Promise<void> | undefined {
+    const grace = options === undefined ? undefined : graceOf(options)
+    this.#stop()
+    for (const turnAway of this.#early) turnAway()
+    if (grace !== undefined) return Promise.all([...this.#links].map((link) => link.shutdown(grace))).then(() => undefined)
+    for (const link of this.#links) link.close()
+    return undefined
+  }
+
+  stats(): { readonly connections: number; readonly calls: number; readonly handlers: number; readonly contexts: number } {
+    let [calls, handlers, contexts] = [0, 0, 0]
+    for (const link of this.#links) {
+      const stats = link.stats()
+      calls += stats.calls
+      handlers += stats.handlers
+      contexts += stats.exports + stats.imports
+    }
+    return { connections: this.#waiting + this.#links.size, calls, handlers, contexts }
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}

@@ -1,0 +1,52 @@
+/** The platform of this realm, for links: its clock, its chance, and messages as bytes. */
+import type { LinkHost } from '../../lib/bridge/link-host.ts'
+import { hostClock } from '../../lib/clock.ts'
+import { named } from '../../lib/key.ts'
+import { byteCodec } from './msgpackr.ts'
+
+/** Contexts that were imported: what is to be done when one is collected. */
+const dropped = new FinalizationRegistry<() => void>((f) => f())
+
+export const platform: LinkHost = {
+  clock: hostClock,
+  random: () => Math.random(),
+  id: () => crypto.randomUUID(),
+  codec: byteCodec,
+  // Browsers refuse it as a method of something else.
+  defer: (f) => queueMicrotask(f),
+  afterReading,
+  onDropped: (target, f) => dropped.register(target, f),
+  reporter: warnOnce,
+}
+
+/** Calls `f` after what has arrived: in Node timers come before that, and what follows `setImmediate` behind it. */
+function afterReading(f: () => void): void {
+  const { setImmediate: immediately } = globalThis as { setImmediate?: (f: () => void) => unknown }
+  if (immediately === undefined) setTimeout(() => setTimeout(f, 1), 1)
+  else immediately(() => immediately(f))
+}
+
+/**
+ * Reports by a warning of the process that a context's value was left out: once for each key and connection, since it may be the peer that
+ * causes it; on one line; and never with a throw.
+ */
+function warnOnce(): (error: unknown, name: string) => void {
+  const warned = new Set<string>()
+  return (error, name) => {
+    if (warned.has(name)) return
+    warned.add(name)
+    const text = `The value of the context key ${named(name)} was left out: ${shown(error)}`
+    const { process } = globalThis as { process?: { emitWarning?: (text: string, options: object) => void } }
+    if (process?.emitWarning !== undefined) process.emitWarning(text, { type: 'CtxbridgeWarning' })
+    // oxlint-disable-next-line no-console -- where else would a browser say it?
+    else console.warn(text)
+  }
+}
+
+function shown(error: unknown): string {
+  try {
+    return JSON.stringify(String(error instanceof Error ? error.message : error).slice(0, 100))
+  } catch {
+    return 'what was thrown cannot be shown'
+  }
+}
