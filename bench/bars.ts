@@ -76,6 +76,7 @@ export const bars: readonly Bar[] = [
     against: [
       ['websocket/cancel', 'fetch abort'],
       ['websocket/cancel', 'grpc-js, call.cancel()'],
+      ['websocket/cancel', 'connect, an AbortSignal'],
       ['websocket/cancel', 'tRPC over WebSocket, unsubscribe()'],
       ['websocket/cancel', 'socket.io, an event by hand'],
       ['websocket/cancel', 'vscode-jsonrpc over a socket'],

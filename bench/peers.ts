@@ -28,6 +28,7 @@ const parts: readonly (readonly [suite: string, file: string, name: string])[] =
   ['core/cancel', 'worker.mjs', 'create'],
   ['pool/next', 'pools.mjs', 'next'],
   ['websocket/cancel', 'service.mjs', 'cancel'],
+  ['websocket/storm', 'service.mjs', 'storm'],
 ]
 
 /** Installs what is missing, and says so. */

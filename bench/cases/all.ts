@@ -1,5 +1,6 @@
 /** All that there is to measure, in the order of the report. */
 import type { ClockResult, Contender, CurveSuite, Suite } from '../harness/model.ts'
+import { browserSuites } from './browser.ts'
 import { coreMakeSuites } from './core-make.ts'
 import { coreObserveSuites } from './core-observe.ts'
 import { coreUseSuites } from './core-use.ts'
@@ -23,6 +24,7 @@ const own: readonly Suite[] = [
   ...workerSuites,
   ...workerCallSuites,
   ...websocketSuites,
+  ...browserSuites,
   ...websocketCallSuites,
   ...coreMakeSuites,
   ...coreObserveSuites,

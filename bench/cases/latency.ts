@@ -28,18 +28,20 @@ interface Latency {
   /** What the proof must find: the error's name and its cause, or undefined where the way carries none. */
   readonly carries?: { readonly name?: string; readonly cause?: string }
   readonly samples?: number
+  /** ns, by the clock of the far side. Default: the machine's, which both sides read. */
+  readonly clock?: () => number
   readonly start: () => Promise<Near> | Near
 }
 
 /** us between ready and act, at least and at most: random, so that no period of either side is met in step. */
 const [leastPause, mostPause] = [60, 260]
 
-export function pause(least = leastPause, most = mostPause): void {
-  const until = now() + 1_000 * (least + Math.random() * (most - least))
-  while (now() < until);
+export function pause(clock: () => number = now): void {
+  const until = clock() + 1_000 * (leastPause + Math.random() * (mostPause - leastPause))
+  while (clock() < until);
 }
 
-export function latency({ name, kind, note, carries = {}, samples = 250, start }: Latency): Contender {
+export function latency({ name, kind, note, carries = {}, samples = 250, clock = now, start }: Latency): Contender {
   return {
     name,
     kind,
@@ -49,8 +51,8 @@ export function latency({ name, kind, note, carries = {}, samples = 250, start }
       const one = async (cause: string): Promise<[latency: number, seen: Seen]> => {
         const act = await near.arm()
         await near.reports.ready()
-        pause()
-        const before = now()
+        pause(clock)
+        const before = clock()
         const outcome = act(cause)
         const seen = await near.reports.seen()
         await outcome

@@ -1,12 +1,16 @@
 /** From `cancel()` to a listener in the same thread, and how late deadlines are. */
 import { once } from 'node:events'
-import { afterFunc, background, withCancel, withTimeout } from 'ctxbridge'
-import { wrap } from 'ctxbridge/worker'
+import { afterFunc, background, type Context, withCancel, withTimeout } from 'ctxbridge'
+import { connect, wrap } from 'ctxbridge/websocket'
+import { wrap as wrapWorker } from 'ctxbridge/worker'
+import type { Served } from '../far/service-types.ts'
 import type { How, Jobs } from '../far/worker-jobs.ts'
 import { now } from '../harness/clock.ts'
 import type { Contender, Kind, Suite } from '../harness/model.ts'
+import type { Reports } from '../harness/reports.ts'
 import { must } from './cost.ts'
-import { far } from './worker-far.ts'
+import { far as farProcess, urlOf } from './websocket-far.ts'
+import { far as farWorker } from './worker-far.ts'
 
 /** Samples that begin and end here. */
 function local(name: string, kind: Kind, one: () => number, note?: string): Contender {
@@ -73,59 +77,81 @@ function delay(): number {
   return 15 + Math.random() * 3
 }
 
+interface Clockwork {
+  /** How late one was, in ns. */
+  readonly one: () => Promise<number>
+  readonly close?: () => Promise<void>
+}
+
 /** Latenesses; one that is early is an error, since no deadline may be. */
-function late(name: string, kind: Kind, one: () => Promise<number>, close?: () => Promise<void>, mayBeEarly = false): Contender {
-  let early = 0
+function late(name: string, kind: Kind, start: () => Promise<Clockwork> | Clockwork, mayBeEarly = false): Contender {
   return {
     name,
     kind,
-    start: () => ({
-      async prove() {
-        const lateness = await one()
-        must(mayBeEarly || lateness >= 0, `it was never early, but it was, by ${-lateness} ns`)
-        return mayBeEarly ? 'it fired' : 'it fired, and not early; each sample is checked'
-      },
-      async round(record) {
-        for (let i = 0; i < 12; i++) {
+    async start() {
+      const { one, close } = await start()
+      let early = 0
+      return {
+        async prove() {
           const lateness = await one()
-          if (lateness < 0) early++
           must(mayBeEarly || lateness >= 0, `it was never early, but it was, by ${-lateness} ns`)
-          record(Math.max(0, lateness))
-        }
-      },
-      async close() {
-        if (early > 0) process.emitWarning(`${name} was early ${early} times; those count as 0.`)
-        await close?.()
-      },
-    }),
+          return mayBeEarly ? 'it fired' : 'it fired, and not early; each sample is checked'
+        },
+        async round(record) {
+          for (let i = 0; i < 12; i++) {
+            const lateness = await one()
+            if (lateness < 0) early++
+            must(mayBeEarly || lateness >= 0, `it was never early, but it was, by ${-lateness} ns`)
+            record(Math.max(0, lateness))
+          }
+        },
+        async close() {
+          if (early > 0) process.emitWarning(`${name} was early ${early} times; those count as 0.`)
+          await close?.()
+        },
+      }
+    },
   }
 }
 
+/** A deadline that another side sees: `watch` calls it with the context, `reports` are what it says. */
+async function afar(reports: Reports, watch: (ctx: Context) => Promise<unknown>): Promise<number> {
+  const ms = delay()
+  const start = now()
+  const ctx = withTimeout(background(), ms)
+  const call = watch(ctx).catch(() => {})
+  // On a busy machine the deadline may be there before the other side is: then the job never starts, and nothing is told.
+  const tooLate = call.then(() => new Promise<boolean>((resolve) => setTimeout(resolve, 100, false)))
+  if (!(await Promise.race([reports.ready().then(() => true), tooLate]))) return afar(reports, watch)
+  const { at, name } = await reports.seen()
+  must(name === 'TimeoutError', 'the other side saw a deadline')
+  await call
+  return at - start - ms * 1e6
+}
+
 function lateWorker(name: string, how: How): Contender {
-  const it = far('ctxbridge')
-  const jobs = wrap<Jobs>(it.worker)
-  const one = async (): Promise<number> => {
-    const ms = delay()
-    const start = now()
-    const ctx = withTimeout(background(), ms)
-    const call = jobs.watch(ctx, how).catch(() => {})
-    // On a busy machine the deadline may be there before the worker is: then the job never starts, and nothing is told.
-    const tooLate = call.then(() => new Promise<boolean>((resolve) => setTimeout(resolve, 100, false)))
-    if (!(await Promise.race([it.reports.ready().then(() => true), tooLate]))) return one()
-    const { at, name } = await it.reports.seen()
-    must(name === 'TimeoutError', 'the worker saw a deadline')
-    await call
-    return at - start - ms * 1e6
-  }
-  return late(
-    name,
-    'ours',
-    async () => {
-      await jobs.nothing(background())
-      return one()
-    },
-    () => it.close(),
-  )
+  return late(name, 'ours', async () => {
+    const it = farWorker('ctxbridge')
+    const jobs = wrapWorker<Jobs>(it.worker)
+    await jobs.nothing(background())
+    return { one: () => afar(it.reports, (ctx) => jobs.watch(ctx, how)), close: () => it.close() }
+  })
+}
+
+function lateProcess(name: string): Contender {
+  return late(name, 'ours', async () => {
+    const it = await farProcess()
+    const connection = await connect(urlOf(it.ports.link))
+    const remote = wrap<Served>(connection)
+    await remote.nothing(background())
+    return {
+      one: () => afar(it.reports, (ctx) => remote.func(ctx)),
+      async close() {
+        connection.close()
+        await it.close()
+      },
+    }
+  })
 }
 
 const deadline: Suite = {
@@ -138,33 +164,39 @@ const deadline: Suite = {
   rounds: 6,
   warmUp: 1,
   contenders: () => [
-    late('afterFunc, same thread', 'ours', async () => {
-      const ms = delay()
-      const start = now()
-      const ctx = withTimeout(background(), ms)
-      const at = await new Promise<number>((resolve) => afterFunc(ctx, () => resolve(now())))
-      return at - start - ms * 1e6
-    }),
+    late('afterFunc, same thread', 'ours', () => ({
+      async one() {
+        const ms = delay()
+        const start = now()
+        const ctx = withTimeout(background(), ms)
+        const at = await new Promise<number>((resolve) => afterFunc(ctx, () => resolve(now())))
+        return at - start - ms * 1e6
+      },
+    })),
     lateWorker('ctx.err() in a busy worker', 'err'),
     lateWorker("'abort' listener in an idle worker", 'signal'),
     lateWorker('sleepSync in a blocked worker', 'sleepSync'),
-    late('bare setTimeout', 'limit', async () => {
-      const ms = delay()
-      const start = now()
-      const at = await new Promise<number>((resolve) => setTimeout(() => resolve(now()), Math.ceil(ms)))
-      return Math.max(0, at - start - ms * 1e6)
-    }),
+    lateProcess('afterFunc in another process, over a WebSocket'),
+    late('bare setTimeout', 'limit', () => ({
+      async one() {
+        const ms = delay()
+        const start = now()
+        const at = await new Promise<number>((resolve) => setTimeout(() => resolve(now()), Math.ceil(ms)))
+        return Math.max(0, at - start - ms * 1e6)
+      },
+    })),
     late(
       'AbortSignal.timeout',
       'platform',
-      async () => {
-        const ms = Math.ceil(delay())
-        const start = now()
-        const signal = AbortSignal.timeout(ms)
-        await once(signal, 'abort')
-        return now() - start - ms * 1e6
-      },
-      undefined,
+      () => ({
+        async one() {
+          const ms = Math.ceil(delay())
+          const start = now()
+          const signal = AbortSignal.timeout(ms)
+          await once(signal, 'abort')
+          return now() - start - ms * 1e6
+        },
+      }),
       true,
     ),
   ],

@@ -19,14 +19,22 @@ function bare(role: Role, arm: (far: Far) => Act): () => Near {
   }
 }
 
-function ours(how: How, name: string, timeout = false): Contender {
+interface Choice {
+  /** With a deadline, an hour away. */
+  readonly timeout?: boolean
+  readonly sharedMemory?: boolean
+  readonly note?: string
+}
+
+function ours(how: How, name: string, { timeout = false, sharedMemory = true, note }: Choice = {}): Contender {
   return latency({
     name,
     kind: 'ours',
+    ...(note !== undefined && { note }),
     carries: { name: 'AbortError', cause: 'proof' },
     start() {
       const it = far('ctxbridge')
-      const jobs = wrap<Jobs>(it.worker)
+      const jobs = wrap<Jobs>(it.worker, { sharedMemory })
       return {
         reports: it.reports,
         arm() {
@@ -69,7 +77,7 @@ const busy: Suite = {
   sample: 'event',
   contenders: () => [
     ours('err', 'ctx.err()'),
-    ours('err', 'ctx.err(), with a deadline', true),
+    ours('err', 'ctx.err(), with a deadline', { timeout: true }),
     ours('aborted', 'ctx.signal.aborted'),
     latency({ name: 'bare Atomics flag', kind: 'limit', start: bare('atomics-flag', store) }),
     { name: 'transferableAbortSignal', kind: 'platform', cannot: message },
@@ -105,6 +113,11 @@ const idle: Suite = {
   contenders: () => [
     ours('signal', "ctx.signal, 'abort' listener"),
     ours('afterFunc', 'afterFunc(ctx, f)'),
+    ours('done', 'await ctx.done'),
+    ours('signal', "ctx.signal, 'abort' listener, by messages alone", {
+      sharedMemory: false,
+      note: '`sharedMemory: false`: as in a page that is not cross-origin isolated',
+    }),
     latency({ name: 'bare Atomics.waitAsync', kind: 'limit', start: bare('wait-async', storeAndNotify) }),
     latency({ name: 'bare MessagePort, long-lived', kind: 'limit', start: messagePort }),
     latency({

@@ -9,7 +9,7 @@ export type FromProcess =
   | { readonly clock: number }
   | { readonly bytes: number }
 
-/** `clock`: a reading of it. `bytes`: what has come in on the link's sockets so far. `gone`: for how many calls to report as one. */
+/** `clock`: a reading of it. `bytes`: what has come in on the link's sockets so far. `expect`: how many calls to report as one. */
 export type ToProcess = { readonly ask: 'clock' | 'bytes' } | { readonly expect: number }
 
 export interface Served {
@@ -20,4 +20,7 @@ export interface Served {
   /** One of many: only the last end is reported. */
   one(ctx: Context): void
   nothing(ctx: Context): number
+  /** Answered after `go` was called: a call that is to live through what happens to others. */
+  hold(ctx: Context): void
+  go(ctx: Context): void
 }

@@ -43,6 +43,8 @@ async function portOf(server: Server | WebSocketServer): Promise<number> {
 const upstream = process.argv[2] === undefined ? undefined : (JSON.parse(process.argv[2]) as { link: number; ws: number })
 const next = upstream === undefined ? undefined : wrap<Served>(await connect(`ws://127.0.0.1:${upstream.link}`))
 
+const held = new Set<() => void>()
+
 const methods: Served =
   next === undefined
     ? {
@@ -69,12 +71,19 @@ const methods: Served =
           return ctx.done.then(() => undefined)
         },
         nothing: () => 1,
+        hold: () => new Promise<void>((resolve) => held.add(resolve)),
+        go() {
+          for (const answer of held) answer()
+          held.clear()
+        },
       }
     : {
         watch: (ctx: Context) => next.watch(ctx),
         func: (ctx: Context) => next.func(ctx),
         one: (ctx: Context) => next.one(ctx),
         nothing: (ctx: Context) => next.nothing(ctx) as unknown as number,
+        hold: (ctx: Context) => next.hold(ctx),
+        go: (ctx: Context) => next.go(ctx),
       }
 
 const linkServer = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false, maxPayload: 1_048_576 })

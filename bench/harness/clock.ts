@@ -15,13 +15,19 @@ export function now(): number {
  * `far - after` and `far - before`. Each exchange gives such a bracket, and the truth is in all of them: the offset is in their intersection.
  *
  * @param ask resolves with a reading of the far clock
+ * @param near our clock, in ns; that of a page is not `now`
  */
-export async function compareClocks(between: string, ask: () => Promise<number> | number, samples = 300): Promise<ClockResult> {
+export async function compareClocks(
+  between: string,
+  ask: () => Promise<number> | number,
+  samples = 300,
+  near: () => number = now,
+): Promise<ClockResult> {
   let [low, high] = [-Infinity, Infinity]
   for (let i = 0; i < samples; i++) {
-    const before = now()
+    const before = near()
     const far = await ask()
-    const after = now()
+    const after = near()
     low = Math.max(low, far - after)
     high = Math.min(high, far - before)
   }

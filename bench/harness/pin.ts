@@ -16,11 +16,11 @@ export function coresOf(): number[] {
   }
 }
 
-/** Keeps the thread that calls this, and not its process, on one core. False where the system has no `taskset`. */
-export function pinThread(core: number): boolean {
+/** Keeps the thread that calls this, and not its process, on one core, or on a list of them. False where the system has no `taskset`. */
+export function pinThread(cores: number | string): boolean {
   try {
     const thread = readlinkSync('/proc/thread-self').split('/').at(-1) as string
-    execFileSync('taskset', ['-cp', String(core), thread], { stdio: 'ignore' })
+    execFileSync('taskset', ['-cp', String(cores), thread], { stdio: 'ignore' })
     return true
   } catch {
     return false
@@ -49,6 +49,24 @@ export function pinFar(): void {
   // A child inherits the one core of who started it; its helper threads shall run anywhere.
   if (isMainThread) execFileSync('taskset', ['-acp', all, String(process.pid)], { stdio: 'ignore' })
   pinThread(Number(far))
+}
+
+/** For a process that shall run on all cores, though who started it runs on one. */
+export function unpin(): void {
+  const all = process.env[allVariable]
+  if (all !== undefined) execFileSync('taskset', ['-acp', all, String(process.pid)], { stdio: 'ignore' })
+}
+
+/** Whatever is started meanwhile runs on all cores. */
+export async function onAllCoresWhile<T>(f: () => Promise<T>): Promise<T> {
+  const all = process.env[allVariable]
+  if (all === undefined) return f()
+  pinThread(all)
+  try {
+    return await f()
+  } finally {
+    pinThread(Number.parseInt(all))
+  }
 }
 
 /** A command line for a program that shall run on all cores. */

@@ -1,14 +1,16 @@
 const same = (bytes) => bytes
 
-/** One method that never answers by itself. */
-export const definition = {
-  watch: {
-    path: '/Bench/Watch',
+function unary(name) {
+  return {
+    path: `/Bench/${name}`,
     requestStream: false,
     responseStream: false,
     requestSerialize: same,
     requestDeserialize: same,
     responseSerialize: same,
     responseDeserialize: same,
-  },
+  }
 }
+
+/** `watch` never answers by itself; `hold` does when `go` is called. */
+export const definition = { watch: unary('Watch'), hold: unary('Hold'), go: unary('Go') }

@@ -1,7 +1,7 @@
-// What other libraries do between processes.
+// What other libraries do between processes: one cancel, and ten thousand at once.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { versionOf } from './worker.mjs'
+import { ways } from './service-ways.mjs'
 
 async function far({ Reports, pinUrl }, role) {
   const child = fork(new URL('far-service.mjs', import.meta.url), [role, pinUrl], { execArgv: [] })
@@ -14,6 +14,11 @@ async function far({ Reports, pinUrl }, role) {
   return {
     port,
     reports,
+    /** From now on so many calls are reported as one. */
+    async expect(calls) {
+      child.send({ expect: calls })
+      await reports.ready()
+    },
     async close() {
       closing = true
       child.disconnect()
@@ -22,116 +27,84 @@ async function far({ Reports, pinUrl }, role) {
   }
 }
 
-export const cancel = (kit) => [
-  kit.latency({
-    name: 'grpc-js, call.cancel()',
+export const cancel = (kit) =>
+  ways.map(({ name, role, note, carries, perConnection = Infinity, connect }) =>
+    kit.latency({
+      name,
+      kind: 'peer',
+      note,
+      ...(carries !== undefined && { carries }),
+      async start() {
+        const it = await far(kit, role)
+        let connection = await connect(it.port)
+        let events = 0
+        return {
+          reports: it.reports,
+          async arm() {
+            if (++events % perConnection === 0) {
+              await connection.close()
+              connection = await connect(it.port)
+            }
+            return connection.watch()
+          },
+          async close() {
+            await connection.close()
+            await it.close()
+          },
+        }
+      },
+    }),
+  )
+
+const manyCalls = 10_000
+
+/** Opens so many calls and ends them at once, on a new connection. Rejects when another call on the same connection does not live through it. */
+async function strike(it, connect, now, calls) {
+  await it.expect(calls)
+  const connection = await connect(it.port)
+  try {
+    const lost = []
+    const other = connection.hold()
+    other.catch((error) => lost.push(error))
+    const cancels = Array.from({ length: calls }, () => connection.watch())
+    await it.reports.ready()
+    const before = now()
+    const settled = cancels.map((cancel) => cancel())
+    const { at } = await it.reports.seen()
+    await Promise.all(settled)
+    if (lost.length > 0) throw lost[0]
+    await Promise.race([connection.go().then(() => other), other])
+    return at - before
+  } finally {
+    await connection.close()
+  }
+}
+
+export const storm = (kit) =>
+  ways.map(({ name, role, note, connect }) => ({
+    name,
     kind: 'peer',
-    note: `@grpc/grpc-js ${versionOf('@grpc/grpc-js')}: carries no cause`,
+    note: note.split(':')[0],
     async start() {
-      const grpc = await import('@grpc/grpc-js')
-      const { definition } = await import('./grpc-definition.mjs')
-      const it = await far(kit, 'grpc')
-      const Client = grpc.makeGenericClientConstructor(definition, 'Bench')
-      const client = new Client(`127.0.0.1:${it.port}`, grpc.credentials.createInsecure())
+      const it = await far(kit, role)
       return {
-        reports: it.reports,
-        arm() {
-          let over
-          const settled = new Promise((resolve) => (over = resolve))
-          const call = client.watch(Buffer.of(1), () => over())
-          return () => {
-            call.cancel()
-            return settled
+        async prove() {
+          let lived = 0
+          for (let calls = 125; lived < manyCalls; calls = Math.min(manyCalls, 2 * calls)) {
+            try {
+              await strike(it, connect, kit.now, calls)
+            } catch (error) {
+              const [more, less] = [calls.toLocaleString('en'), lived.toLocaleString('en')]
+              throw new Error(
+                `${more} cancels at once end the connection, and with it a call that has nothing to do with them (${less} did not): ${error.message}`,
+              )
+            }
+            lived = calls
           }
+          return `all ${manyCalls.toLocaleString('en')} were seen, and another call on the same connection lived through it`
         },
-        async close() {
-          client.close()
-          await it.close()
-        },
+        round: async (record) => record(await strike(it, connect, kit.now, manyCalls)),
+        close: () => it.close(),
       }
     },
-  }),
-  kit.latency({
-    name: 'tRPC over WebSocket, unsubscribe()',
-    kind: 'peer',
-    note: `@trpc/server ${versionOf('@trpc/server')}, a subscription; what a query's signal aborts is not told to the server`,
-    async start() {
-      const { createTRPCClient, createWSClient, wsLink } = await import('@trpc/client')
-      const { WebSocket } = await import('ws')
-      const it = await far(kit, 'trpc')
-      const socket = createWSClient({ url: `ws://127.0.0.1:${it.port}`, WebSocket })
-      const client = createTRPCClient({ links: [wsLink({ client: socket })] })
-      return {
-        reports: it.reports,
-        arm() {
-          const subscription = client.watch.subscribe(undefined, { onData: () => {} })
-          return () => subscription.unsubscribe()
-        },
-        async close() {
-          await socket.close()
-          await it.close()
-        },
-      }
-    },
-  }),
-  kit.latency({
-    name: 'socket.io, an event by hand',
-    kind: 'peer',
-    note: `socket.io ${versionOf('socket.io')}: it has no calls, so the cancel is a message of one's own`,
-    carries: { cause: 'proof' },
-    async start() {
-      const { io } = await import('socket.io-client')
-      const it = await far(kit, 'socket.io')
-      const socket = io(`http://127.0.0.1:${it.port}`, { transports: ['websocket'] })
-      await new Promise((resolve) => socket.once('connect', resolve))
-      let id = 0
-      return {
-        reports: it.reports,
-        arm() {
-          const mine = ++id
-          socket.emit('watch', mine)
-          return (cause) => void socket.emit('cancel', mine, cause)
-        },
-        async close() {
-          socket.close()
-          await it.close()
-        },
-      }
-    },
-  }),
-  kit.latency({
-    name: 'vscode-jsonrpc over a socket',
-    kind: 'peer',
-    note: `vscode-jsonrpc ${versionOf('vscode-jsonrpc')}: $/cancelRequest over TCP; carries no cause`,
-    async start() {
-      const rpc = await import('vscode-jsonrpc/node')
-      const { connect } = await import('node:net')
-      const it = await far(kit, 'jsonrpc')
-      const socket = connect(it.port, '127.0.0.1').setNoDelay(true)
-      await once(socket, 'connect')
-      const connection = rpc.createMessageConnection(new rpc.StreamMessageReader(socket), new rpc.StreamMessageWriter(socket))
-      connection.listen()
-      return {
-        reports: it.reports,
-        arm() {
-          const source = new rpc.CancellationTokenSource()
-          const call = connection.sendRequest('watch', source.token).catch(() => {})
-          return () => {
-            source.cancel()
-            return call
-          }
-        },
-        async close() {
-          connection.dispose()
-          socket.destroy()
-          await it.close()
-        },
-      }
-    },
-  }),
-  {
-    name: 'connect',
-    kind: 'peer',
-    cannot: 'Its current version needs Node 22, and its cancel is one of HTTP/2 as that of grpc-js; not written yet.',
-  },
-]
+  }))

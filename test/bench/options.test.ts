@@ -92,3 +92,17 @@ test('a small run is measured, proven, written, and compared with itself', () =>
   const second = bench('--only', '^worker/busy$', '--rounds', '4', '--compare', json)
   expect(second.stdout).toMatch(/worker\/busy {2}ctx\.err\(\) .*p=.*(same|slower|faster)/)
 }, 60_000)
+
+test('a cancel in a page reaches the worker of the service behind it, with its cause, on clocks that were compared', () => {
+  const json = join(folder, 'browser.json')
+  const { status, stderr } = bench('--only', '^browser/', '--rounds', '1', '--json', json)
+  expect([status, stderr]).toEqual([0, ''])
+  const [suite] = (JSON.parse(readFileSync(json, 'utf8')) as Run).suites
+  expect(suite?.absent).toEqual([])
+  const proofs = suite?.results.map(({ proof, count }) => [proof.replace(/[\d.,]+/g, 'N'), count])
+  const [ours, bare] = ['seen as AbortError, cause: proof', 'seen; it carries no error'].map((seen) => [
+    `Chromium N: ${seen}; clocks compared by N brackets, to N us`,
+    100,
+  ])
+  expect(proofs).toEqual([ours, bare, ours, bare])
+}, 60_000)
