@@ -1,0 +1,102 @@
+/** Gives inputs to targets, and sees to what none of them may do to the rest of the process. */
+import { Random } from './random.ts'
+import type { Target } from './target.ts'
+
+export interface Failure {
+  readonly target: string
+  readonly input: unknown
+  readonly error: unknown
+}
+
+export interface Tally {
+  inputs: number
+  /** How many inputs came to what, by target. */
+  readonly outcomes: Map<string, Map<string, number>>
+  /** The longest time that one input took, in milliseconds, and of which target. */
+  slowest: { ms: number; target: string }
+}
+
+export interface FuzzOptions {
+  readonly targets: readonly Target[]
+  readonly seed: number
+  /** Asked after every thousand inputs. */
+  readonly goOn: (tally: Tally) => boolean
+}
+
+/** Returns the first failure, made as small as can be, and what came before it. */
+export async function fuzz({
+  targets,
+  seed,
+  goOn,
+}: FuzzOptions): Promise<{ readonly tally: Tally; readonly failure: Failure | undefined }> {
+  const tally: Tally = {
+    inputs: 0,
+    outcomes: new Map(targets.map(({ name }) => [name, new Map<string, number>()])),
+    slowest: { ms: 0, target: '' },
+  }
+  const turns = targets.flatMap((target) => Array.from({ length: target.weight }, () => target))
+  const order = new Random(seed)
+  do {
+    for (let i = 0; i < 1_000; i++) {
+      const target = order.of(turns)
+      const input = target.make(new Random(seed + Math.imul(tally.inputs + 1, 0x9e3779b1)))
+      const started = performance.now()
+      const result = tried(target, input)
+      const outcome = result instanceof Promise ? await result : result
+      const ms = performance.now() - started
+      tally.inputs++
+      if (ms > tally.slowest.ms) tally.slowest = { ms, target: target.name }
+      if (typeof outcome !== 'string') {
+        return { tally, failure: await shrink({ target: target.name, input, error: outcome.error }, target) }
+      }
+      const outcomes = tally.outcomes.get(target.name) as Map<string, number>
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
+    }
+  } while (goOn(tally))
+  return { tally, failure: undefined }
+}
+
+/** What was to come of inputs, and did not. */
+export function missing(targets: readonly Target[], tally: Tally): string[] {
+  return targets.flatMap(({ name, outcomes }) =>
+    outcomes.filter((outcome) => tally.outcomes.get(name)?.has(outcome) !== true).map((outcome) => `${name}: ${outcome}`),
+  )
+}
+
+const global = prototypes()
+
+/** What a peer would change for everybody, where it could. */
+function prototypes(): string {
+  return `${Reflect.ownKeys(Object.prototype).length} ${Reflect.ownKeys(Array.prototype).length}`
+}
+
+type Outcome = string | { readonly error: unknown }
+
+/** The outcome of one input, or what was thrown. */
+export function tried(target: Target, input: unknown): Outcome | Promise<Outcome> {
+  const clean = (outcome: string): Outcome =>
+    prototypes() === global ? outcome : { error: new Error('a prototype was changed for the whole process') }
+  try {
+    const outcome = target.check(input)
+    return typeof outcome === 'string' ? clean(outcome) : outcome.then(clean, (error: unknown) => ({ error }))
+  } catch (error) {
+    return { error }
+  }
+}
+
+async function shrink(failure: Failure, target: Target): Promise<Failure> {
+  const said = String(failure.error)
+  let best = failure
+  for (let tries = 0, again = true; again && tries < 2_000; ) {
+    again = false
+    for (const input of target.smaller(best.input)) {
+      if (++tries > 2_000) break
+      const outcome = await tried(target, input)
+      if (typeof outcome === 'string' || String(outcome.error) !== said) continue
+      best = { target: target.name, input, error: outcome.error }
+      again = true
+      break
+    }
+  }
+  return best
+}
