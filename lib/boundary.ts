@@ -5,7 +5,19 @@ import { type ContextError, type Kind, kindOf } from './errors.ts'
 import { nodeOf, scopeOf } from './foreign.ts'
 import type { Key } from './key.ts'
 import { type Source, SourceScope } from './source.ts'
-import { conclude, ContextNode, Deadline, endOf, keepTime, Listener, nodeKey, orNone, register, type Scope } from './tree.ts'
+import {
+  conclude,
+  ContextNode,
+  Deadline,
+  endOf,
+  keepTime,
+  Listener,
+  nodeKey,
+  orNone,
+  register,
+  type Scope,
+  timeOf,
+} from './tree.ts'
 
 /**
  * Calls `f` once, synchronously, right after the context and all its descendants are marked; at once when it has ended already.
@@ -29,6 +41,11 @@ export function endPlainly(ctx: CancelableContext, kind: Kind): void {
 export function deadlineOf(ctx: Context): { readonly at: number; readonly cause: unknown; readonly clock: Clock } | undefined {
   const { due, time } = scopeOf(ctx, 'deadlineOf')
   return due === undefined ? undefined : { at: due.at, cause: due.cause, clock: time.clock }
+}
+
+/** Ends all whose deadline has passed by a clock, and is still to be told by a timer: those of a page that was hidden, or frozen, are late. */
+export function catchUp(clock: Clock): void {
+  timeOf(clock).catchUp(clock.now())
 }
 
 /** The bindings that can be seen from a context, nearest first, each key once; what a foreign context holds cannot be listed. */

@@ -2,7 +2,7 @@
 import { isKey, named } from '../key.ts'
 import { isText } from '../wire/text.ts'
 import type { LinkSettings } from './link-host.ts'
-import { linkLease } from './link-liveness.ts'
+import { type LinkLease, linkLease } from './link-liveness.ts'
 import { linkLimits } from './link-types.ts'
 
 export function checkMethods(caller: string, methods: object): void {
@@ -17,7 +17,8 @@ export function checkMethods(caller: string, methods: object): void {
 /** The least that every peer must take, in bytes. */
 export const leastMessage = 1_024
 
-export function checkSettings(caller: string, settings: LinkSettings): void {
+/** @param defaults of leases, where they are not the usual ones */
+export function checkSettings(caller: string, settings: LinkSettings, defaults: Partial<LinkLease> = {}): void {
   if (typeof settings !== 'object' || settings === null)
     throw new TypeError(`${caller}() needs its options to be an object, but got ${named(settings)}.`)
   const { keys = [], name = '', limits = {} } = settings
@@ -36,11 +37,13 @@ export function checkSettings(caller: string, settings: LinkSettings): void {
   if (typeof maxTimeout !== 'number' || !(maxTimeout >= 0)) {
     throw new TypeError(`${caller}() needs its option 'maxTimeout' to be a number of milliseconds, but got ${named(maxTimeout)}.`)
   }
-  const leases = { ...linkLease, ...lease }
+  const leases = { ...linkLease, ...defaults, ...lease }
   for (const [name, value] of Object.entries(leases)) {
     if (!(name in linkLease)) throw new TypeError(`${caller}() knows no lease of the name ${named(name)}.`)
     if (!Number.isFinite(value) || value < 1) {
-      throw new TypeError(`${caller}() needs the lease ${name} to be a number of milliseconds from 1, but got ${named(value)}.`)
+      throw new TypeError(
+        `${caller}() needs the lease ${name} to be a number ${name === 'stretch' ? '' : 'of milliseconds '}from 1, but got ${named(value)}.`,
+      )
     }
   }
   if (!(leases.ping < leases.imports && leases.imports < leases.exports)) {

@@ -1,9 +1,10 @@
 /** The side that connects: opens a socket, and another one when that breaks. What a socket is, and what time is, it is given. */
+import { catchUp } from '../boundary.ts'
 import { type Clock, delayUntil } from '../clock.ts'
 import type { Context } from '../context.ts'
 import type { LinkLostError } from '../errors.ts'
 import { race } from '../wait.ts'
-import type { Link } from './link.ts'
+import type { Link, LinkLease } from './link.ts'
 import { type LinkHost, type LinkSettings, makeLink, maxMessageOf } from './link-host.ts'
 import type { Channel } from './link-types.ts'
 
@@ -12,6 +13,8 @@ const firstWait = 100
 const longestWait = 5_000
 /** How long one attempt may take, the greeting included. */
 const attemptTimeout = 5_000
+/** An attempt that is older is given up when the machine wakes: it may wait for a network that is gone. */
+const freshAttempt = 1_000
 
 /** What a socket tells the link that it carries. */
 export interface Receiver<M = Uint8Array> {
@@ -26,6 +29,10 @@ export interface Sockets<S, M = Uint8Array> {
   open(url: URL, maxMessage: number, signal: AbortSignal): Promise<S>
   /** The channel over a socket, which belongs to it from here on. `connect` is given the channel and gives whoever takes what comes. */
   channel<R extends Receiver<M>>(socket: S, connect: (channel: Channel<M>) => R): R
+  /** What the platform makes of leases, where that differs from the rest. */
+  readonly lease?: Partial<LinkLease>
+  /** Calls `f` whenever time or the network may have passed this side by: it woke, it can be seen again, it is online. Returns what stops that. */
+  onWake?(f: () => void): () => void
   /** Whether a failure to open says that nobody is there who could know a session. */
   refused(error: unknown): boolean
 }
@@ -61,7 +68,10 @@ class Dialer<S, M> {
   /** The channel that the link is on: what others tell is nothing to it. */
   #channel: Channel<M> | undefined
   #wake: (() => void) | undefined
+  /** Ends the wait between two attempts, and an attempt that is not of just now. */
+  #hurry: (() => void) | undefined
   #looping = false
+  #waits = firstWait
 
   constructor(
     host: LinkHost<M>,
@@ -104,6 +114,8 @@ class Dialer<S, M> {
       return this.#receiver(channel)
     })
     const link = this.#link as unknown as Link<M>
+    const stop = this.#sockets.onWake?.(() => this.#awake(link))
+    if (stop !== undefined) void closed.then(stop)
     try {
       await race(context, Promise.race([opened, closed.then((reason) => Promise.reject(reason))]))
     } catch (error) {
@@ -130,15 +142,23 @@ class Dialer<S, M> {
     }
   }
 
+  /** Time or the network has passed us by: connects again at once, or asks whether the connection is still good. */
+  #awake(link: Link<M>): void {
+    catchUp(this.#host.clock)
+    if (link.stats().state === 'open') return link.probe()
+    this.#waits = firstWait
+    this.#hurry?.()
+  }
+
   /** Connects again, until that succeeds, or makes no sense, or the link is over. Never rejects. */
   async #again(reason: LinkLostError): Promise<void> {
     const link = this.#link as Link<M>
     // One loop at a time: what breaks while it waits is seen by it.
     if (this.#looping) return
     this.#looping = true
-    for (let wait = firstWait; link.stats().state === 'suspended'; wait = Math.min(2 * wait, longestWait)) {
+    for (this.#waits = firstWait; link.stats().state === 'suspended'; this.#waits = Math.min(2 * this.#waits, longestWait)) {
       // oxlint-disable-next-line no-await-in-loop -- attempt after attempt
-      await this.#pause(this.#host.random() * wait)
+      await this.#pause(this.#host.random() * this.#waits)
       if (link.stats().state !== 'suspended') break
       // oxlint-disable-next-line no-await-in-loop -- attempt after attempt
       const verdict = await this.#attempt(link)
@@ -150,7 +170,12 @@ class Dialer<S, M> {
   /** One attempt: whether nobody is there any more who could know the session. */
   async #attempt(link: Link<M>): Promise<'nobody' | undefined> {
     const giveUp = new AbortController()
-    const stop = after(this.#host.clock, attemptTimeout, () => giveUp.abort())
+    const { clock } = this.#host
+    const stop = after(clock, attemptTimeout, () => giveUp.abort())
+    const since = clock.now()
+    this.#hurry = () => {
+      if (clock.now() - since > freshAttempt) giveUp.abort()
+    }
     try {
       const socket = await this.#sockets.open(this.#url, maxMessageOf(this.#settings), giveUp.signal)
       const channel = this.#sockets.channel(socket, (opened) => {
@@ -159,7 +184,11 @@ class Dialer<S, M> {
         return { ...this.#receiver(opened), channel: opened }
       }).channel
       giveUp.signal.addEventListener('abort', () => {
-        if (link.stats().state === 'suspended') channel.close(1000, 'no greeting')
+        if (link.stats().state !== 'suspended' || this.#channel !== channel) return
+        // Without a word, which would end the session where it arrives; and what the socket still tells is nothing.
+        this.#channel = undefined
+        channel.terminate()
+        this.#wake?.()
       })
       while (this.#channel === channel && link.stats().state === 'suspended') {
         // oxlint-disable-next-line no-await-in-loop -- until that is so
@@ -170,18 +199,20 @@ class Dialer<S, M> {
       // The process that knew the session is gone. Anything else may pass: a network that is down, a name that is not resolved now.
       return this.#sockets.refused(error) ? 'nobody' : undefined
     } finally {
-      this.#wake = undefined
+      this.#wake = this.#hurry = undefined
       stop()
     }
   }
 
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const stop = after(this.#host.clock, ms, resolve)
-      this.#wake = () => {
+      const done = (): void => {
+        this.#wake = this.#hurry = undefined
         stop()
         resolve()
       }
+      const stop = after(this.#host.clock, ms, done)
+      this.#wake = this.#hurry = done
     })
   }
 }

@@ -31,7 +31,7 @@ export interface LinkSettings {
   readonly name?: string
   /** What this side takes; each has a default. */
   readonly limits?: Partial<LinkLimits>
-  /** How long silence may last, in milliseconds; each has a default. */
+  /** How long silence may last, in milliseconds; each has a default, in a page a longer one. */
   readonly lease?: Partial<LinkLease>
   /** The longest time in milliseconds that a context of the peer's may have: one that has more, or no deadline, has this much. */
   readonly maxTimeout?: number

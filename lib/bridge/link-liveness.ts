@@ -8,7 +8,7 @@ import { delayUntil } from '../clock.ts'
 import { clockOf } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
 
-/** All in milliseconds. */
+/** In milliseconds, but for `stretch`. */
 export interface LinkLease {
   /** A ping goes out after so much silence, and again after as much more. */
   readonly ping: number
@@ -18,16 +18,31 @@ export interface LinkLease {
   readonly exports: number
   /** After the connection was seen to break, the side that accepts waits so long for another one: who is alive connects at once. */
   readonly resume: number
+  /**
+   * A peer that announces a longer lease than `exports` is waited for as long as it would wait, up to so many times what is said here, from 1: of a page
+   * that is hidden timers are late, and of a phone whole minutes are missing. `ping` stays.
+   */
+  readonly stretch: number
 }
 
-export const linkLease: LinkLease = Object.freeze({ ping: 10_000, imports: 25_000, exports: 30_000, resume: 1_000 })
+export const linkLease: LinkLease = Object.freeze({ ping: 10_000, imports: 25_000, exports: 30_000, resume: 1_000, stretch: 5 })
+
+/**
+ * Of a page, five times those of the rest: while it is hidden its timers come once a second, later once a minute, and phones sleep. The other side goes
+ * along, up to its lease's `stretch`.
+ */
+export const pageLease: Partial<LinkLease> = Object.freeze({ imports: 125_000, exports: 150_000, resume: 5_000 })
 
 export interface LivenessEvents {
   /** Whether anything is open in either direction, or the link waits for a connection. */
   shared(): boolean
   ping(n: number): void
-  /** Two pings have had no answer: another connection may be worth a try. */
+  /** Two pings have had no answer, or one that was sent to find out: another connection may be worth a try. */
   stale(): void
+  /** The instant since which bytes wait for the peer to read them; `Infinity` where none do. */
+  unreadSince(now: number): number
+  /** The peer has not read them for as long as it may be silent. */
+  slow(): void
   /** What the peer has here must end. It may come back, and the link goes on then. */
   expire(): void
   /** The peer is given up. */
@@ -48,6 +63,8 @@ export class Liveness<M> {
   #expired = false
   /** The instant at which the wait for another connection is over. */
   #until = Infinity
+  /** The instant by which a ping that was sent to find out must be answered. */
+  #probed = Infinity
   #timer: Timer = undefined
   #armed = false
   #judging = false
@@ -58,10 +75,20 @@ export class Liveness<M> {
     this.#events = events
   }
 
+  /** How much longer than usual this peer is waited for. What it announces is bounded: it may be anybody. */
+  get #stretch(): number {
+    return Math.min(Math.max(1, this.#core.peer.limits.lease / this.#lease.exports), this.#lease.stretch)
+  }
+
   /** The peer stops first: its own bound is the time that it was told, and ours has to be shorter than the peer's. */
   get #imports(): number {
     const { lease } = this.#core.peer.limits
-    return lease === 0 ? this.#lease.imports : Math.min(this.#lease.imports, (lease * 5) / 6)
+    const imports = this.#lease.imports * this.#stretch
+    return lease === 0 ? imports : Math.min(imports, (lease * 5) / 6)
+  }
+
+  get #exports(): number {
+    return this.#lease.exports * this.#stretch
   }
 
   /** A message has come. */
@@ -69,12 +96,12 @@ export class Liveness<M> {
     if (!this.#armed && !this.#judging) return
     this.#heard = clockOf(this.#core).now()
     this.#expired = this.#stale = this.#asked = false
-    this.#until = Infinity
+    this.#until = this.#probed = Infinity
   }
 
   /** The connection broke, and the other side is to connect. */
   hurry(): void {
-    this.#until = clockOf(this.#core).now() + this.#lease.resume
+    this.#until = clockOf(this.#core).now() + this.#lease.resume * this.#stretch
     if (this.#armed) {
       clockOf(this.#core).clearTimer(this.#timer)
       this.#arm()
@@ -89,17 +116,31 @@ export class Liveness<M> {
     this.#arm()
   }
 
+  /** The machine slept, or the network is another one: asks at once, and does not wait long for the answer. */
+  probe(): void {
+    if (this.#judging) return
+    const clock = clockOf(this.#core)
+    if (this.#armed) clock.clearTimer(this.#timer)
+    else this.#heard = clock.now()
+    this.#pinged = clock.now()
+    this.#probed = this.#pinged + this.#lease.ping / 5
+    this.#asked = true
+    this.#events.ping(++this.#pings)
+    this.#arm()
+  }
+
   get #needed(): boolean {
-    return this.#asked || this.#events.shared()
+    return this.#asked || this.#events.shared() || this.#events.unreadSince(clockOf(this.#core).now()) < Infinity
   }
 
   #arm(): void {
     const clock = clockOf(this.#core)
     const next = Math.min(
       Math.max(this.#heard, this.#pinged) + this.#lease.ping,
-      this.#heard + (this.#expired ? this.#lease.exports : this.#imports),
-      this.#heard + this.#lease.exports,
+      this.#heard + (this.#expired ? this.#exports : this.#imports),
+      this.#heard + this.#exports,
       this.#until,
+      this.#probed,
     )
     this.#armed = true
     this.#timer = clock.setTimer(() => this.#tick(), delayUntil(next, clock.now()), false)
@@ -110,7 +151,9 @@ export class Liveness<M> {
     if (!this.#needed) return
     const now = clockOf(this.#core).now()
     const silence = now - this.#heard
-    if (now >= this.#until || silence >= this.#lease.exports || (silence >= this.#imports && !this.#expired)) {
+    if (now - this.#events.unreadSince(now) >= this.#exports) return this.#events.slow()
+    const late = now >= Math.min(this.#until, this.#probed)
+    if (late || silence >= this.#exports || (silence >= this.#imports && !this.#expired)) {
       // The loop may have stalled: what has come meanwhile is read before anybody is judged.
       this.#judging = true
       const { afterReading } = this.#core.options
@@ -139,7 +182,12 @@ export class Liveness<M> {
       this.#expired = true
       this.#events.expire()
     }
-    if (now >= this.#until || silence >= this.#lease.exports) return this.#events.lost()
+    if (now >= this.#until || silence >= this.#exports) return this.#events.lost()
+    if (now >= this.#probed) {
+      this.#probed = Infinity
+      this.#stale = true
+      this.#events.stale()
+    }
     if (this.#core.lost === undefined && !this.#armed && this.#needed) this.#arm()
   }
 

@@ -20,6 +20,7 @@ import { Handlers } from './link-handlers.ts'
 import { Imports } from './link-imports.ts'
 import { linkLease, Liveness } from './link-liveness.ts'
 import { Replay } from './link-replay.ts'
+import { Unread } from './link-unread.ts'
 import { type Channel, closeCode, type Fault, type LinkOptions, type LinkStats } from './link-types.ts'
 
 export type { LinkHandle } from './link-handle.ts'
@@ -44,6 +45,7 @@ export class Link<M = Uint8Array> {
   /** Where there is a session, or may be one: until the peer has greeted without. */
   #replay: Replay<M> | undefined
   #channel: Channel<M> | undefined
+  readonly #unread = new Unread()
   #state: LinkStats['state'] = 'opening'
   /** Whether the channel is new, and our greeting, or the peer's, is still to come on it: then messages wait. */
   #greeting = false
@@ -74,6 +76,8 @@ export class Link<M = Uint8Array> {
           shared: () => this.#state === 'suspended' || (this.#state === 'open' && this.#shared),
           ping: (n) => this.#core.push({ type: 'ping', n }, 4, 16),
           stale: () => this.#leaveStale(),
+          unreadSince: (now) => this.#unreadSince(now),
+          slow: () => this.#fail(closeCode.tooSlow, 'backlog: the peer reads too slowly'),
           expire: () => this.#expire(),
           lost: () => this.#silent(),
         },
@@ -285,9 +289,19 @@ export class Link<M = Uint8Array> {
     }
     if (this.#channel !== undefined && !this.#greeting) {
       this.#channel.send(message)
+      this.#unread.sent(codec.size(message))
       if (this.#channel.queued() > maxBacklog) return this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')
     }
     this.#liveness?.watch()
+  }
+
+  #unreadSince(now: number): number {
+    return this.#channel === undefined ? Infinity : this.#unread.since(this.#channel.queued(), now)
+  }
+
+  /** Finds out at once whether the peer is still there, on this connection: a machine that slept, or has got another network, cannot know. */
+  probe(): void {
+    if (this.#state === 'open') this.#liveness?.probe()
   }
 
   // --- Another connection ----------------------------------------------------------------------------------------------
@@ -312,6 +326,7 @@ export class Link<M = Uint8Array> {
   /** The side that connects has a connection again: greets, and goes on when the peer has. */
   reconnected(channel: Channel<M>): void {
     this.#channel = channel
+    this.#unread.reset()
     this.#greeting = true
     channel.send(this.#core.options.codec.encode([this.#hello()]))
   }
@@ -327,6 +342,7 @@ export class Link<M = Uint8Array> {
     this.#replay.confirm(session.received)
     this.#channel?.close(closeCode.replaced, 'session: goes on over another connection')
     this.#channel = channel
+    this.#unread.reset()
     channel.send(this.#core.options.codec.encode([this.#hello()]))
     this.#continue()
     return true

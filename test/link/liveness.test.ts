@@ -186,3 +186,103 @@ describe('while something is shared', () => {
     await turn()
   })
 })
+
+describe('a peer that announces a longer lease than usual, as pages do', () => {
+  async function announced(lease: number): Promise<{ side: Side; held: Held }> {
+    const held = new Held()
+    const side = new Side({ serve: { held: held.method }, lease: {} })
+    side.raw([...hello.slice(0, 2), [1_048_576, 0, 0, 1, lease], 'page', 'x'])
+    side.raw(callFrame(1, 'held'))
+    await turn()
+    return { side, held }
+  }
+
+  it.each([
+    [60_000, 50_000, 60_000],
+    [150_000, 125_000, 150_000],
+    ['for years', 125_000, 150_000],
+  ])('of %s ms is waited for as long, but not for ever: it ends at %d ms, and is given up at %d', async (lease, ends, over) => {
+    const { side, held } = await announced(typeof lease === 'number' ? lease : 2 ** 53 - 1)
+    const pings = (): number => types(side).filter((type) => type === 'ping').length
+    side.clock.advance(ends - 1)
+    expect(held.ctx().err()).toBeUndefined()
+    await turn()
+    // It is asked as often as anybody.
+    expect(pings()).toBeGreaterThan(0)
+    side.clock.advance(2)
+    expect(cause(held.ctx())).toBeInstanceOf(LinkLostError)
+    held.finishAll()
+    await turn()
+    expect(side.link.stats().state).toBe('open')
+    side.clock.advance(over - ends)
+    expect(side.link.stats().state).toBe('closed')
+    expect(side.clock.timers).toBe(0)
+  })
+})
+
+describe('a probe', () => {
+  it('asks at once, also when nothing is shared; an answer in time is all', async () => {
+    const { pair } = await watched()
+    pair.client.link.probe()
+    await turn()
+    expect(types(pair.client)).toEqual(['ping'])
+    await pair.settle()
+    await silence(pair, 60_000)
+    expect(pair.client.link.stats().state).toBe('open')
+    expect(pair.client.clock.timers).toBe(0)
+  })
+
+  it('that nobody answers within 2 s makes the side that connects leave the connection; what has arrived is read before', async () => {
+    for (const arrived of [true, false]) {
+      let read: (() => void) | undefined
+      let suspended = 0
+      const side = new Side({ lease: {}, session: 'connect', onSuspend: () => suspended++, afterReading: (f) => (read = f) })
+      side.raw([...hello, ['token', 0]])
+      side.link.probe()
+      side.clock.advance(1_999)
+      expect(read).toBeUndefined()
+      side.clock.advance(2)
+      if (arrived) side.raw([9, 1])
+      read?.()
+      expect(suspended).toBe(arrived ? 0 : 1)
+      expect(side.channel.closed?.code).toBe(arrived ? undefined : 1006)
+      side.link.close()
+    }
+  })
+})
+
+describe('a peer that talks and does not read', () => {
+  /** Time passes, and the peer says something each second. */
+  function talk(side: Side, seconds: number): void {
+    for (let n = 0; n < seconds && side.open; n++) {
+      side.clock.advance(1_000)
+      if (side.open) side.raw([9, n])
+    }
+  }
+
+  it('is closed with 1013 when the same bytes wait for as long as it may be silent', async () => {
+    const side = new Side({ lease: {}, serve: { f: () => 'x' } })
+    side.raw(hello, callFrame(1, 'f'))
+    await turn()
+    side.channel.backlog = 60
+    talk(side, 100)
+    expect(side.channel.closed).toEqual({ code: 1013, reason: 'backlog: the peer reads too slowly' })
+    expect(side.link.stats().state).toBe('closed')
+    expect(side.clock.timers).toBe(0)
+  })
+
+  it('but reads, if slowly, is let be', async () => {
+    const side = new Side({ lease: {}, serve: { f: () => 'x'.repeat(1_000) } })
+    side.raw(hello)
+    // There is always something that waits, and never the same for long.
+    side.channel.backlog = 1_500
+    for (let id = 1; id <= 30 && side.open; id++) {
+      side.raw(callFrame(id, 'f'))
+      await turn()
+      talk(side, 10)
+    }
+    expect(side.open).toBe(true)
+    side.channel.backlog = 0
+    side.link.close()
+  })
+})

@@ -13,7 +13,7 @@ const timeout = 60_000
 const now = (): bigint => process.hrtime.bigint()
 
 /** Short, so that tests are; the relations are those of the defaults. */
-const lease: LinkLease = { ping: 300, imports: 1_500, exports: 2_500, resume: 2_000 }
+const lease: Partial<LinkLease> = { ping: 300, imports: 1_500, exports: 2_500, resume: 2_000 }
 
 async function throughProxy(): Promise<{
   process: Process

@@ -21,13 +21,14 @@ export interface ConnectOptions extends LinkSettings {
 }
 
 export function connectBy<S>(sockets: Sockets<S>, url: string | URL, options: ConnectOptions): Promise<Connection> {
-  checkSettings('connect', options)
+  checkSettings('connect', options, sockets.lease)
   const { context = background(), serve: methods, reconnect = true } = options
   if (!isContext(context)) throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
   if (methods !== undefined) checkMethods('connect', methods)
   if (typeof reconnect !== 'boolean')
     throw new TypeError(`connect() needs its option 'reconnect' to be true or false, but got ${named(reconnect)}.`)
-  return dial(platform, sockets, new URL(url), context, options, methods, reconnect).then(
+  const settings = { ...options, lease: { ...sockets.lease, ...options.lease } }
+  return dial(platform, sockets, new URL(url), context, settings, methods, reconnect).then(
     ({ link, closed }) => new LinkConnection(link, closed),
   )
 }

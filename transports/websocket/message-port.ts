@@ -12,6 +12,7 @@ import { platform } from './platform.ts'
 import { checkMethods, checkSettings } from '../../lib/bridge/link-check.ts'
 import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
 import { type LinkSettings, makeLink, maxMessageOf } from '../../lib/bridge/link-host.ts'
+import { pageLease } from '../../lib/bridge/link-liveness.ts'
 
 export type { LinkHandle, LinkLease, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
 export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from '../../lib/bridge/link-connection.ts'
@@ -51,11 +52,14 @@ export function connect(endpoint: PostMessageEndpoint, options: PortOptions = {}
   if (typeof emitter?.postMessage !== 'function' || !listens) {
     throw new TypeError(`connect() needs a MessagePort, a Worker or what is like them, but got ${named(endpoint)}.`)
   }
-  checkSettings('connect', options)
+  // Threads of a page have no word of the other's end, and timers that are late.
+  const lease = typeof emitter.on === 'function' ? {} : pageLease
+  checkSettings('connect', options, lease)
   const { context = background(), serve: methods } = options
   if (!isContext(context)) throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
   if (methods !== undefined) checkMethods('connect', methods)
-  return open(emitter as Emitter & PostMessageEndpoint, options, methods, context)
+  const settings = { ...options, lease: { ...lease, ...options.lease } }
+  return open(emitter as Emitter & PostMessageEndpoint, settings, methods, context)
 }
 
 async function open(

@@ -2,6 +2,7 @@
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { LinkLostError } from '../../lib/errors.ts'
+import { pageLease } from '../../lib/bridge/link-liveness.ts'
 
 /** How long a peer has to answer a close before its connection counts as gone. */
 const closeGrace = 1_000
@@ -75,5 +76,28 @@ function clip(reason: string): string {
   return new TextDecoder().decode(bytes).replace(/\ufffd+$/, '')
 }
 
+/** A page that was frozen, hidden, kept for its history, or offline. A worker of a page is told of the last alone. */
+function onWake(f: () => void): () => void {
+  const { document } = globalThis as Partial<typeof globalThis>
+  const listeners: [Pick<EventTarget, 'addEventListener' | 'removeEventListener'>, string, (event: Event) => void][] = []
+  if ('addEventListener' in globalThis) {
+    const shown = (event: Event): unknown => (event as PageTransitionEvent).persisted && f()
+    listeners.push([globalThis, 'online', f], [globalThis, 'pageshow', shown])
+  }
+  if (document !== undefined) {
+    listeners.push([document, 'resume', f], [document, 'visibilitychange', () => document.visibilityState === 'visible' && f()])
+  }
+  for (const [target, type, listener] of listeners) target.addEventListener(type, listener)
+  return () => {
+    for (const [target, type, listener] of listeners) target.removeEventListener(type, listener)
+  }
+}
+
 /** A page cannot tell who refuses from who cannot be reached: the lease decides. */
-export const pageSockets: Sockets<WebSocket> = { open: openSocket, channel: openChannel, refused: () => false }
+export const pageSockets: Sockets<WebSocket> = {
+  open: openSocket,
+  channel: openChannel,
+  lease: pageLease,
+  onWake,
+  refused: () => false,
+}
