@@ -110,6 +110,15 @@ export class RawClient {
     return payload === undefined ? undefined : packr.unpack(payload)
   }
 
+  /** The code of the server's close frame, or undefined once it has answered a ping. */
+  async verdict(): Promise<number | undefined> {
+    const ends = ({ op }: { op: number }): boolean => op === opcode.close || op === opcode.pong
+    await until(() => this.ended || this.frames().some(ends))
+    const end = this.frames().find(ends)
+    if (end === undefined) throw new Error('The connection went without a word.')
+    return end.op === opcode.close ? end.payload.readUInt16BE(0) : undefined
+  }
+
   /** The code and reason of the server's close frame; undefined when the connection went without one. */
   async closed(): Promise<{ code: number; reason: string } | undefined> {
     const isClose = ({ op }: { op: number }): boolean => op === opcode.close

@@ -38,8 +38,8 @@ export async function until(condition: () => boolean): Promise<void> {
 /** Nothing is left of anybody on a server. */
 export async function idle(service: Service): Promise<void> {
   await until(() => {
-    const { connections, calls, handlers } = service.stats()
-    return connections + calls + handlers === 0
+    const { connections, calls, handlers, contexts } = service.stats()
+    return connections + calls + handlers + contexts === 0
   })
 }
 
