@@ -219,6 +219,13 @@ export class Watch extends Observer {
   }
 }
 
+/** How many listeners and linked children there are, for tests. */
+export function observersOf({ first }: Watch): number {
+  let count = 0
+  for (let o = first; o !== undefined; o = o.next) count++
+  return count
+}
+
 /** Registers an observer with a live scope, and links the scope up to the root, where it is not yet. */
 function observe(scope: Scope, observer: Observer): void {
   const watch = (scope.watch ??= new Watch(scope))

@@ -167,15 +167,22 @@ export class Liveness<M> {
       if (silence < 2 * this.#lease.ping || this.#stale) this.#events.ping(++this.#pings)
       else {
         this.#stale = true
+        // Nothing was heard: whoever watches from now on does not begin anew.
+        this.#judging = true
         this.#events.stale()
+        this.#judging = false
       }
     }
-    this.#arm()
+    if (this.#core.lost === undefined) this.#arm()
   }
 
   #judge(): void {
+    if (this.#core.lost === undefined && this.#needed) this.#decide()
     this.#judging = false
-    if (this.#core.lost !== undefined || !this.#needed) return
+    if (this.#core.lost === undefined && this.#needed) this.#arm()
+  }
+
+  #decide(): void {
     const now = clockOf(this.#core).now()
     const silence = now - this.#heard
     if (silence >= this.#imports && !this.#expired) {
@@ -188,7 +195,6 @@ export class Liveness<M> {
       this.#stale = true
       this.#events.stale()
     }
-    if (this.#core.lost === undefined && !this.#armed && this.#needed) this.#arm()
   }
 
   /** The link is over. */

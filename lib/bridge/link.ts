@@ -314,12 +314,17 @@ export class Link<M = Uint8Array> {
     if (this.#replay === undefined || this.#token === '' || this.#state === 'opening' || this.#state === 'closed') {
       return this.lost(reason)
     }
+    if (this.#state === 'suspended' && this.#channel === undefined) return
+    this.#suspend(reason)
+    if (typeof this.#core.options.session === 'object') this.#liveness?.hurry()
+  }
+
+  #suspend(reason: LinkLostError): void {
     this.#channel = undefined
     this.#greeting = false
     this.#state = 'suspended'
     this.#broken = reason
-    if (typeof this.#core.options.session === 'object') this.#liveness?.hurry()
-    else this.#liveness?.watch()
+    this.#liveness?.watch()
     this.#core.options.onSuspend?.(reason)
   }
 
@@ -438,12 +443,15 @@ export class Link<M = Uint8Array> {
     this.#imports.expire(error)
   }
 
-  /** The side that connects does not wait for a connection that is silent, as long as there is time for another one. */
+  /**
+   * Neither side waits for a connection that is silent, as long as there is time for another one. The side that accepts drops it, too: the other one
+   * may hear all that comes, and not know that nothing of its own arrives.
+   */
   #leaveStale(): void {
-    if (this.#state !== 'open' || this.#core.options.session !== 'connect' || this.#replay === undefined) return
+    if (this.#state !== 'open' || this.#replay === undefined) return
     // Without a word, which would end the session where it arrives.
     this.#channel?.terminate()
-    this.detached(new LinkLostError('Nothing was heard of the other side.'))
+    this.#suspend(new LinkLostError('Nothing was heard of the other side.'))
   }
 
   #silent(): void {

@@ -15,8 +15,8 @@ import {
   withSignal,
   withTimeout,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
-import { FakeClock } from '../support/fake-clock.ts'
 import { collected, turn } from '../support/gc.ts'
 
 /** A signal, and how many listeners it has at present. */
@@ -142,12 +142,12 @@ describe('ctx.signal', () => {
   })
 
   it('C55: a deadline aborts what was made of it by AbortSignal.any, and by a listener with once', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const ctx = withTimeout(createRoot({ clock }), 10)
     const any = AbortSignal.any([ctx.signal, withCancel(background()).signal])
     let events = 0
     ctx.signal.addEventListener('abort', () => events++, { once: true })
-    clock.advance(10)
+    clock.advanceSync(10)
     expect([any.aborted, any.reason, events]).toEqual([true, ctx.err(), 1])
     expect(any.reason).toBeInstanceOf(DeadlineExceededError)
   })
@@ -163,7 +163,7 @@ describe('ctx.signal', () => {
   })
 
   it('C55: can be polled in a loop that never yields, and sees the deadline', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const { signal } = withTimeout(createRoot({ clock }), 10)
     clock.block(9)
     expect(signal.aborted).toBe(false)
@@ -207,7 +207,7 @@ describe('withSignal', () => {
   it('C56: its end removes the listener from the signal, whatever ended it, observed or not', () => {
     for (const observed of [false, true]) {
       for (const end of ['own cancel', 'parent', 'deadline', 'signal'] as const) {
-        const clock = new FakeClock()
+        const clock = createFakeClock()
         const { controller, listeners } = counted()
         const parent = withTimeout(createRoot({ clock }), 10)
         const ctx = withSignal(parent, controller.signal)
@@ -216,7 +216,7 @@ describe('withSignal', () => {
         expect(listeners()).toBe(1)
         if (end === 'own cancel') ctx.cancel()
         if (end === 'parent') parent.cancel()
-        if (end === 'deadline') clock.advance(10)
+        if (end === 'deadline') clock.advanceSync(10)
         if (end === 'signal') controller.abort()
         expect(child.err(), end).toBeDefined()
         expect(listeners(), end).toBe(0)
@@ -266,7 +266,7 @@ describe('withSignal', () => {
   })
 
   it('C56: the order of an abort and a deadline below it is exact, though nobody looks', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     for (const first of ['abort', 'deadline'] as const) {
       const { controller, listeners } = counted()
       const ctx = withSignal(createRoot({ clock }), controller.signal)

@@ -11,9 +11,9 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
 import { run } from '../support/child-process.ts'
-import { FakeClock } from '../support/fake-clock.ts'
 import { EndWrapper, Wrapper } from '../support/foreign.ts'
 import { turn } from '../support/gc.ts'
 
@@ -74,7 +74,7 @@ describe('afterFunc', () => {
   })
 
   it('C51: stop() after the end returns false, also before the function has run, and also when nobody saw the deadline pass', async () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const [canceled, cancel] = withCancel(createRoot({ clock }))
     let runs = 0
     const stopCanceled = afterFunc(canceled, () => runs++)
@@ -173,7 +173,7 @@ describe('afterFunc', () => {
   })
 
   it('C49: runs once and asynchronously whatever the kind of its context, and in the order of registration', async () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const controller = new AbortController()
     const root = createRoot({ clock })
     const top = withTimeout(root, 10)
@@ -191,7 +191,7 @@ describe('afterFunc', () => {
       for (const j of [0, 1]) afterFunc(ctx, () => seen.push(10 * i + j))
     })
     withSignal(root, controller.signal)
-    clock.advance(10)
+    clock.advanceSync(10)
     expect(seen).toEqual([])
     await turn()
     expect(seen.toSorted((a, b) => a - b)).toEqual(contexts.flatMap((_, i) => [10 * i, 10 * i + 1]))
@@ -218,15 +218,15 @@ describe('afterFunc', () => {
   })
 
   it('C54: runs when the deadline passes, and when a joined signal aborts', async () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const controller = new AbortController()
     const seen: string[] = []
     afterFunc(withTimeout(createRoot({ clock }), 10), () => seen.push('deadline'))
     afterFunc(withSignal(background(), controller.signal), () => seen.push('signal'))
-    clock.advance(9.999)
+    clock.advanceSync(9.999)
     await microtasks()
     expect(seen).toEqual([])
-    clock.advance(0.001)
+    clock.advanceSync(0.001)
     controller.abort()
     await microtasks()
     expect(seen).toEqual(['deadline', 'signal'])

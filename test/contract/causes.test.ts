@@ -13,8 +13,8 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
-import { FakeClock } from '../support/fake-clock.ts'
 
 describe('causes', () => {
   it('C35: undefined while live; afterwards the very value that was given, else err()', () => {
@@ -46,7 +46,7 @@ describe('causes', () => {
   })
 
   it('C37: the cause given with a deadline is used when the deadline ends it, and only then', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const root = createRoot({ clock })
     const derivations: ((parent: Context) => CancelableContext)[] = [
       (parent) => withTimeout(parent, 10, 'slow'),
@@ -58,7 +58,7 @@ describe('causes', () => {
         const [expired, canceled, plain] = [derive(root), derive(root), withTimeout(root, 10)]
         if (observed) for (const ctx of [expired, canceled]) expect(ctx.signal.aborted).toBe(false)
         canceled.cancel()
-        clock.advance(10)
+        clock.advanceSync(10)
         expect(expired.err()).toBeInstanceOf(DeadlineExceededError)
         expect([cause(expired), cause(plain) === plain.err()]).toEqual(['slow', true])
         expect(canceled.err()).toBeInstanceOf(CanceledError)

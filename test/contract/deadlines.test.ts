@@ -17,15 +17,15 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock, type FakeClock, type FakeClockOptions } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
-import { FakeClock, type FakeClockOptions } from '../support/fake-clock.ts'
 import { EndWrapper, Independent, ValueWrapper, Wrapper } from '../support/foreign.ts'
 import { turn } from '../support/gc.ts'
 
 const key = createKey<number>('number')
 
 function setting(options?: FakeClockOptions): { clock: FakeClock; root: Context } {
-  const clock = new FakeClock(options)
+  const clock = createFakeClock(options)
   return { clock, root: createRoot({ clock }) }
 }
 
@@ -60,7 +60,7 @@ describe('deadlines', () => {
     expect([a, b, c, d, e].map(at)).toEqual([1_000, 1_000, 400, 400, 300])
     expect([a, b, c, d, e].map((ctx) => ctx.remaining())).toEqual([1_000, 1_000, 400, 400, 300])
     const done = (): string[] => Object.entries({ a, b, c, d, e }).flatMap(([name, ctx]) => (ctx.err() === undefined ? [] : name))
-    const seen = [299.5, 0.5, 99.5, 0.5, 599.5, 0.5].map((ms) => (clock.advance(ms), done()))
+    const seen = [299.5, 0.5, 99.5, 0.5, 599.5, 0.5].map((ms) => (clock.advanceSync(ms), done()))
     expect(seen).toEqual([[], ['e'], ['e'], ['c', 'd', 'e'], ['c', 'd', 'e'], ['a', 'b', 'c', 'd', 'e']])
   })
 
@@ -109,7 +109,7 @@ describe('deadlines', () => {
       expect(String(ctx)).toBe(`${String(parent)}.WithCancel`)
       expect(String(dated)).toBe(`${String(parent)}.WithCancel`)
       expect(clock.timers).toBe(observed ? 1 : 0)
-      clock.advance(20)
+      clock.advanceSync(20)
       expect(ctx.err()).toBe(parent.err())
       expect(dated.err()).toBe(parent.err())
       expect(cause(ctx)).toBe('parent')
@@ -123,9 +123,9 @@ describe('deadlines', () => {
     const sooner = withTimeout(parent, 9, 'own')
     expect(String(same)).toMatch(/\.WithDeadline\(.*\)\.WithDeadline\(.*\)$/)
     expect(String(sooner)).toMatch(/\.WithDeadline\(.*\)\.WithDeadline\(.*\)$/)
-    clock.advance(9)
+    clock.advanceSync(9)
     expect([cause(sooner), same.err()]).toEqual(['own', undefined])
-    clock.advance(1)
+    clock.advanceSync(1)
     expect(same.err()).toBe(parent.err())
   })
 
@@ -142,7 +142,7 @@ describe('deadlines', () => {
     for (const step of [0.3, 0.9]) {
       const at = new Date(1_000_100)
       const parent = withDeadline(coarse, at)
-      clock.advance(step)
+      clock.advanceSync(step)
       const child = withDeadline(parent, at)
       expect(String(child)).toContain('.WithDeadline(1970-01-01T00:16:40.100Z')
       expect(String(child)).toMatch(/\)\.WithDeadline\(/)
@@ -204,7 +204,7 @@ describe('deadlines', () => {
       const ctx = withCancel(hang(top))
       const value = withValue(ctx, key, 1)
       if (how === 'cancel') top.cancel()
-      else clock.advance(1_000)
+      else clock.advanceSync(1_000)
       expect(value.err()).toBeDefined()
       for (const each of [top, ctx, value, withCancel(value)]) {
         expect(each.deadline).toEqual(new Date(at))
@@ -218,11 +218,11 @@ describe('deadlines', () => {
       const { clock, root } = setting()
       const [expired, canceled] = [withTimeout(root, 10, 'why'), withTimeout(root, 10, 'why')]
       if (observed) for (const ctx of [expired, canceled]) void ctx.signal
-      clock.advance(9)
+      clock.advanceSync(9)
       canceled.cancel()
-      clock.advance(1)
+      clock.advanceSync(1)
       expired.cancel('late')
-      clock.advance(100)
+      clock.advanceSync(100)
       canceled.cancel('late')
       expect(expired.err()).toBeInstanceOf(DeadlineExceededError)
       expect(canceled.err()).toBeInstanceOf(CanceledError)
@@ -246,7 +246,7 @@ describe('deadlines', () => {
           expect(ctx.err()).toBeInstanceOf(DeadlineExceededError)
           expect(cause(ctx)).toBe('why')
           if (observed) expect(ctx.signal.reason).toBe(ctx.err())
-          clock.advance(100)
+          clock.advanceSync(100)
           expect(cause(ctx)).toBe('why')
           expect(cause(top)).toBe(what === 'top' ? 'late' : undefined)
         }
@@ -431,7 +431,7 @@ describe('deadlines', () => {
         ),
       )
     clock.block(100)
-    clock.advance(0)
+    clock.advanceSync(0)
     expect(heard).toEqual([10, true, 20, true, 30, true])
   })
 
@@ -441,7 +441,7 @@ describe('deadlines', () => {
       const parent = withTimeout(root, 10, 'why')
       const children = [withCancel(hang(parent)), withTimeout(hang(parent), 10, 'own'), withTimeout(hang(parent), 20, 'own')]
       if (observed) for (const ctx of children) void ctx.signal
-      clock.advance(10)
+      clock.advanceSync(10)
       const error = children[2]?.err()
       expect(error).toBe(parent.err())
       for (const ctx of [...children, withCancel(hang(parent))]) expect(ctx.err()).toBe(error)
@@ -495,7 +495,7 @@ describe('deadlines', () => {
         const due = clock.now() + ms
         ctx.signal.addEventListener('abort', () => heard.push([clock.now(), due]))
       }
-      clock.advance(25)
+      clock.advanceSync(25)
       expect(heard).toHaveLength(26)
       expect(heard.filter(([now, due]) => now < due)).toEqual([])
       expect(clock.timers).toBe(0)
@@ -508,9 +508,9 @@ describe('deadlines', () => {
     let heard: number | undefined
     ctx.signal.addEventListener('abort', () => (heard = clock.now()))
     const start = clock.now()
-    clock.advance(16)
+    clock.advanceSync(16)
     expect(heard).toBeUndefined()
-    clock.advance(1)
+    clock.advanceSync(1)
     expect((heard ?? 0) - start).toBe(17)
     expect(ctx.err()).toBeInstanceOf(DeadlineExceededError)
   })
@@ -527,14 +527,14 @@ describe('deadlines', () => {
       let heard = 0
       observed.signal.addEventListener('abort', () => heard++)
       const shown = contexts.map((ctx) => ctx.deadline)
-      clock.advance(500)
+      clock.advanceSync(500)
       clock.setWall(clock.wall() + day)
       for (const ctx of contexts) expect([ctx.err(), ctx.remaining()]).toEqual([undefined, 500])
       expect(contexts.map((ctx) => ctx.deadline)).toEqual(shown)
       expect(withTimeout(contexts[0] as Context, 400).remaining()).toBe(400)
-      clock.advance(499)
+      clock.advanceSync(499)
       expect([heard, contexts.some((ctx) => ctx.err() !== undefined)]).toEqual([0, false])
-      clock.advance(1)
+      clock.advanceSync(1)
       expect([heard, contexts.every((ctx) => ctx.err() instanceof DeadlineExceededError)]).toEqual([1, true])
     }
   })
@@ -546,9 +546,9 @@ describe('deadlines', () => {
       let heard: number | undefined
       const start = clock.now()
       observed.signal.addEventListener('abort', () => (heard = clock.now() - start))
-      clock.advance(ms - 0.25)
+      clock.advanceSync(ms - 0.25)
       expect([heard, polled.err()]).toEqual([undefined, undefined])
-      clock.advance(0.25)
+      clock.advanceSync(0.25)
       expect(heard).toBe(ms)
       expect(polled.err()).toBeInstanceOf(DeadlineExceededError)
       expect(clock.timers).toBe(0)
@@ -640,9 +640,9 @@ describe('deadlines', () => {
     const { clock, root } = setting()
     const ctx = withTimeout(root, 10)
     ctx.cancel()
-    clock.advance(4)
+    clock.advanceSync(4)
     expect(ctx.remaining()).toBe(6)
-    clock.advance(6)
+    clock.advanceSync(6)
     expect(ctx.remaining()).toBe(0)
     expect(ctx.err()).toBeInstanceOf(CanceledError)
     expect(withCancel(root).remaining()).toBe(Infinity)

@@ -17,8 +17,8 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
-import { FakeClock } from '../support/fake-clock.ts'
 import { Wrapper } from '../support/foreign.ts'
 import { turn } from '../support/gc.ts'
 
@@ -125,7 +125,7 @@ describe('done and err', () => {
 
   for (const how of ['a cancel', 'a deadline', 'a foreign signal'] as const) {
     it(`C5: no abort listener, afterFunc or done of a tree ended by ${how} ever sees one half of it ended`, async () => {
-      const clock = new FakeClock()
+      const clock = createFakeClock()
       const root = createRoot({ clock })
       const controller = new AbortController()
       const [top, cancel] =
@@ -159,7 +159,7 @@ describe('done and err', () => {
         void ctx.done.then(guarded)
       }
 
-      if (how === 'a deadline') clock.advance(10)
+      if (how === 'a deadline') clock.advanceSync(10)
       else if (how === 'a cancel') cancel()
       else controller.abort()
       expect(failures).toEqual([])
@@ -198,7 +198,7 @@ describe('done and err', () => {
 
   it('C5: a signal tells of a passed deadline in the same moment as err(), though no timer could fire', () => {
     for (const first of ['signal', 'err'] as const) {
-      const clock = new FakeClock()
+      const clock = createFakeClock()
       const ctx = withTimeout(createRoot({ clock }), 10)
       const child = withValue(withCancel(ctx), key, 1)
       const { signal } = child
@@ -236,13 +236,13 @@ describe('done and err', () => {
   })
 
   it('C6: a later cancel, a later deadline and a later end above do not change it', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const [parent, cancelParent] = withCancel(createRoot({ clock }))
     const [ctx, cancel] = withTimeout(parent, 10, 'late')
     cancel('first')
     const error = ctx.err()
     cancel('second')
-    clock.advance(20)
+    clock.advanceSync(20)
     cancelParent('third')
     expect(ctx.err()).toBe(error)
     expect(cause(ctx)).toBe('first')

@@ -23,8 +23,8 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { FakeClock } from '../support/fake-clock.ts'
 import { EndWrapper, Independent, ValueWrapper, Wrapper } from '../support/foreign.ts'
 import { collected, turn } from '../support/gc.ts'
 
@@ -144,7 +144,7 @@ describe('an object with the members of a Context', () => {
   })
 
   it('C63: a wrapper that adds nothing costs nothing: what it wraps is observed only while a descendant is', async () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const parent = withCancel(createRoot({ clock }))
     void parent.signal
     const refs = [0, 1, 2].map((use) => {
@@ -215,7 +215,7 @@ describe('an object with the members of a Context', () => {
   })
 
   it('C63: its values, deadline and clock are inherited', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const inner = withTimeout(withValue(createRoot({ clock }), key, 'inner'), 100)
     const wrapper = new ValueWrapper(inner, createKey<number>('own'), 7)
     const child = withCancel(wrapper)
@@ -233,7 +233,7 @@ describe('an object with the members of a Context', () => {
   })
 
   it('C63: the order of its end and of a deadline below it is exact, though nobody looks', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     for (const first of ['end', 'deadline'] as const) {
       const inner = withCancel(createRoot({ clock }))
       const child = withTimeout(new Wrapper(inner), 10)

@@ -17,9 +17,9 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
 import { run } from '../support/child-process.ts'
-import { FakeClock } from '../support/fake-clock.ts'
 import { collected, heapInUse, turn } from '../support/gc.ts'
 
 const key = createKey<string>('key')
@@ -50,7 +50,7 @@ describe('merge', () => {
   })
 
   it('C58: the first to be done counts, also when nobody looked until all were', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const root = createRoot({ clock })
     const a = withTimeout(root, 30)
     const b = withTimeout(root, 10)
@@ -66,7 +66,7 @@ describe('merge', () => {
   })
 
   it('C58: of two that end at one instant, the one that ended first counts, though nobody looked', () => {
-    const root = createRoot({ clock: new FakeClock() })
+    const root = createRoot({ clock: createFakeClock() })
     for (const observed of [false, true]) {
       const [a, b] = [withCancel(root), withCancel(root)]
       const merged = [merge(a, b), merge(b, a), merge(withCancel(root), withCancel(b), withCancel(a))]
@@ -79,7 +79,7 @@ describe('merge', () => {
 
   it('C58: of two deadlines at one instant, and of a deadline and a cancel at it, each way round, the same one counts', () => {
     for (const observed of [false, true]) {
-      const clock = new FakeClock()
+      const clock = createFakeClock()
       const root = createRoot({ clock })
       const [a, b] = [withTimeout(root, 10, 'a'), withTimeout(root, 10, 'b')]
       const canceled = withCancel(root)
@@ -92,7 +92,7 @@ describe('merge', () => {
   })
 
   it('C58: of several that have ended already, the first one named counts, however they ended', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const root = createRoot({ clock })
     const [canceled, timed, live] = [withCancel(root), withTimeout(root, 10, 'deadline'), withCancel(root)]
     const joined = withSignal(root, AbortSignal.abort('signal'))
@@ -115,7 +115,7 @@ describe('merge', () => {
   })
 
   it('C58: has the earliest deadline, and the values of the first parent alone', () => {
-    const root = createRoot({ clock: new FakeClock() })
+    const root = createRoot({ clock: createFakeClock() })
     const a = withValue(withTimeout(root, 30), key, 'a')
     const b = withValue(withTimeout(root, 10), key, 'b')
     expect(merge(a, b, root).deadline).toEqual(b.deadline)
@@ -165,7 +165,7 @@ describe('merge', () => {
   })
 
   it('C58: refuses contexts of two clocks', () => {
-    const a = withCancel(createRoot({ clock: new FakeClock() }))
+    const a = withCancel(createRoot({ clock: createFakeClock() }))
     expect(() => merge(a, withCancel(background()))).toThrow(/^merge\(\) needs contexts that share a clock/)
     expect(() => merge(background(), 7 as never)).toThrow(/^merge\(\) needs a context to derive from, but got 7/)
   })
@@ -251,7 +251,7 @@ describe('race, and what it leaves', () => {
   })
 
   it('C59: whatever the outcome, nothing stays on a context with a fake clock: no timer and no linked parent', async () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const parent = withCancel(createRoot({ clock }))
     void parent.signal
     const refs = await Promise.all(
@@ -271,13 +271,13 @@ describe('race, and what it leaves', () => {
 
 describe('sleep', () => {
   it.each([0, 1])('C60: resolves no sooner than its time, by a clock whose timers fire %i ms early', async (early) => {
-    const clock = new FakeClock({ early })
+    const clock = createFakeClock({ early })
     let awake = false
     const sleeping = sleep(createRoot({ clock }), 10).then(() => (awake = true))
-    clock.advance(9.99)
+    clock.advanceSync(9.99)
     await turn()
     expect(awake).toBe(false)
-    clock.advance(0.01 + early)
+    clock.advanceSync(0.01 + early)
     await sleeping
     expect(clock.timers).toBe(0)
   })
@@ -291,11 +291,11 @@ describe('sleep', () => {
   })
 
   it('C60: rejects with err() on the end, and clears its timer', async () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const ctx = withTimeout(createRoot({ clock }), 10, 'why')
     const sleeping = sleep(ctx, 1_000)
     expect(clock.timers).toBe(2)
-    clock.advance(10)
+    clock.advanceSync(10)
     await expect(sleeping).rejects.toBe(ctx.err())
     expect(clock.timers).toBe(0)
     await expect(sleep(ctx, 1)).rejects.toBe(ctx.err())
@@ -303,11 +303,11 @@ describe('sleep', () => {
   })
 
   it('C60: that ends with the deadline of its context rejects: a deadline comes before what is due later', async () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const ctx = withTimeout(createRoot({ clock }), 10)
     const sleeping = sleep(ctx, 20)
     clock.block(30)
-    clock.advance(0)
+    clock.advanceSync(0)
     await expect(sleeping).rejects.toBeInstanceOf(DeadlineExceededError)
   })
 
@@ -318,14 +318,14 @@ describe('sleep', () => {
       console.log('slept')
     `)
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'slept\n' })
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     let awake = false
     void sleep(createRoot({ clock }), 2 ** 33).then(() => (awake = true))
     expect(clock.armed.map(({ keepAlive }) => keepAlive)).toEqual([true])
-    clock.advance(2 ** 33 - 1)
+    clock.advanceSync(2 ** 33 - 1)
     await turn()
     expect(awake).toBe(false)
-    clock.advance(1)
+    clock.advanceSync(1)
     await turn()
     expect(awake).toBe(true)
   })
@@ -437,7 +437,7 @@ describe('group', () => {
   })
 
   it('C61: the tasks are given the group’s context, which inherits values and deadline, and ends with the parent', async () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const parent = withTimeout(withValue(createRoot({ clock }), key, 'kept'), 10, 'slow')
     const tasks = group(parent)
     tasks.go(async (ctx) => {
@@ -447,7 +447,7 @@ describe('group', () => {
       return cause(ctx)
     })
     const waiting = tasks.wait()
-    clock.advance(10)
+    clock.advanceSync(10)
     expect(await waiting).toEqual(['slow'])
     expect(parent.err()).toBeInstanceOf(DeadlineExceededError)
   })

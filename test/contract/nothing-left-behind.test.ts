@@ -17,9 +17,9 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock, type FakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
 import { run } from '../support/child-process.ts'
-import { FakeClock } from '../support/fake-clock.ts'
 import { Independent, Wrapper } from '../support/foreign.ts'
 import { collected, heapInUse, turn } from '../support/gc.ts'
 
@@ -39,7 +39,7 @@ const derived: [string, (parent: Context) => CancelableContext][] = [
 
 /** A cancelable parent under a clock of its own. */
 function family(): { clock: FakeClock; parent: CancelableContext } {
-  const clock = new FakeClock()
+  const clock = createFakeClock()
   const parent = withCancel(createRoot({ clock }))
   return { clock, parent }
 }
@@ -77,7 +77,7 @@ describe('nothing left behind', () => {
       return new WeakRef(payload)
     })
     expect(clock.timers).toBe(1)
-    clock.advance(10)
+    clock.advanceSync(10)
     expect(clock.timers).toBe(0)
     expect(await collected(...refs)).toBe(true)
     expect(parent.err()).toBeUndefined()
@@ -179,11 +179,11 @@ describe('nothing left behind', () => {
         expect(clock.timers).toBe(1)
         if (end === 'cancel') ctx.cancel()
         else if (end === 'above') parent.cancel()
-        else clock.advance(10)
+        else clock.advanceSync(10)
         expect(clock.timers).toBe(0)
         expect(child.err()).toBeDefined()
         // Nothing armed it again.
-        clock.advance(100)
+        clock.advanceSync(100)
         expect(clock.count).toBe(1)
       }
     },
@@ -200,7 +200,7 @@ describe('nothing left behind', () => {
     expect(clock.timers).toBe(0)
     const { signal } = ctx
     expect(clock.timers).toBe(1)
-    clock.advance(10)
+    clock.advanceSync(10)
     expect(signal.aborted).toBe(true)
     expect(clock.timers).toBe(0)
   })
@@ -236,10 +236,10 @@ describe('nothing left behind', () => {
     for (const ms of [50, 20, 40, 10, 30, 10]) withTimeout(parent, ms).signal.addEventListener('abort', () => heard.push(ms))
     expect(clock.timers).toBe(1)
     expect(clock.armed).toEqual([{ ms: 10, keepAlive: false }])
-    clock.advance(30)
+    clock.advanceSync(30)
     expect(heard).toEqual([10, 10, 20, 30])
     expect(clock.armed).toEqual([{ ms: 10, keepAlive: false }])
-    clock.advance(20)
+    clock.advanceSync(20)
     expect(heard).toEqual([10, 10, 20, 30, 40, 50])
     expect(clock.timers).toBe(0)
   })
@@ -342,7 +342,7 @@ describe('nothing left behind', () => {
       [race, (ctx: Context) => sleep(ctx, 10)].map(async (use) => {
         const ctx = withTimeout(parent, 1_000)
         const over = use(ctx, Promise.resolve())
-        clock.advance(10)
+        clock.advanceSync(10)
         await over
         return new WeakRef(ctx)
       }),

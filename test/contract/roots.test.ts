@@ -17,8 +17,8 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
-import { FakeClock } from '../support/fake-clock.ts'
 import { turn } from '../support/gc.ts'
 
 const key = createKey<number>('number')
@@ -155,7 +155,7 @@ describe('what is no context', () => {
   })
 
   it('C3: contexts of two clocks cannot be merged, and this is said at once', () => {
-    const [a, b] = [createRoot({ clock: new FakeClock() }), createRoot({ clock: new FakeClock() })]
+    const [a, b] = [createRoot({ clock: createFakeClock() }), createRoot({ clock: createFakeClock() })]
     expect(() => merge(withCancel(a), withCancel(b))).toThrow(TypeError)
   })
 })

@@ -12,8 +12,8 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
-import { FakeClock } from '../support/fake-clock.ts'
 import { Wrapper } from '../support/foreign.ts'
 
 const secret = createKey<string>('secret')
@@ -21,15 +21,15 @@ const user = createKey<unknown>('user', { show: true })
 
 describe('String(ctx)', () => {
   it('C65: tells the path', () => {
-    const clock = new FakeClock({ wall: Date.UTC(2030, 0, 1) })
+    const clock = createFakeClock({ wall: Date.UTC(2030, 0, 1) })
     const root = createRoot({ clock, name: 'root' })
     const ctx = withoutCancel(withCancel(withTimeout(withCancel(root), 90_500)))
     expect(String(ctx)).toBe('root.WithCancel.WithDeadline(2030-01-01T00:01:30.500Z [1m30.5s]).WithCancel.WithoutCancel')
-    clock.advance(90_000)
+    clock.advanceSync(90_000)
     expect(`${withCancel(ctx)}`).toBe(
       'root.WithCancel.WithDeadline(2030-01-01T00:01:30.500Z [500ms]).WithCancel.WithoutCancel.WithCancel',
     )
-    clock.advance(10_000)
+    clock.advanceSync(10_000)
     expect(String(ctx)).toContain('[0s]')
     expect(String(withSignal(background(), new AbortController().signal))).toBe('context.Background.WithSignal')
     expect(String(merge(withCancel(root), root, withCancel(root)))).toBe('root.WithCancel.Merge(root, root.WithCancel)')
@@ -47,13 +47,13 @@ describe('String(ctx)', () => {
     [90_061_001, '25h1m1.001s'],
     [-5, '0s'],
   ])('C65: shows %d ms that remain as %s', (ms, shown) => {
-    const ctx = withTimeout(createRoot({ clock: new FakeClock() }), ms)
+    const ctx = withTimeout(createRoot({ clock: createFakeClock() }), ms)
     const [, , remaining] = /WithDeadline\((\S+) \[(\S+)\]\)$/.exec(String(ctx)) ?? []
     expect(remaining).toBe(shown)
   })
 
   it('C65: shows the same instant for ever, also when the wall clock steps', () => {
-    const clock = new FakeClock({ wall: Date.UTC(2030, 0, 1) })
+    const clock = createFakeClock({ wall: Date.UTC(2030, 0, 1) })
     const ctx = withTimeout(createRoot({ clock, name: 'root' }), 1_000)
     expect(String(ctx)).toBe('root.WithDeadline(2030-01-01T00:00:01.000Z [1s])')
     clock.setWall(0)
@@ -61,7 +61,7 @@ describe('String(ctx)', () => {
   })
 
   it('C65: the parents of a merge are shown by their last parts, so that no path grows out of hand', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const root = createRoot({ clock, name: 'root' })
     const deep = withCancel(withCancel(withCancel(withCancel(withCancel(root)))))
     expect(String(merge(root, deep))).toBe('root.Merge(….WithCancel.WithCancel.WithCancel.WithCancel)')
@@ -82,7 +82,7 @@ describe('String(ctx)', () => {
   })
 
   it('C65: shows withCancel where the deadline given is not the nearest one', () => {
-    const root = createRoot({ clock: new FakeClock(), name: 'root' })
+    const root = createRoot({ clock: createFakeClock(), name: 'root' })
     const parent = withTimeout(root, 10)
     expect(String(withTimeout(parent, 20))).toBe(`${parent}.WithCancel`)
     expect(String(withTimeout(parent, Infinity))).toBe(`${parent}.WithCancel`)
@@ -112,12 +112,12 @@ describe('String(ctx)', () => {
 
 describe('util.inspect(ctx)', () => {
   it('C66: shows kind, state, remaining and cause on a line', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const root = createRoot({ clock, name: 'root' })
     expect(inspect(withCancel(root))).toBe('root.WithCancel { live }')
     const [timed] = withTimeout(root, 2_500, new Error('slow'))
     expect(inspect(timed)).toMatch(/^root\.WithDeadline\(.* \[2\.5s\]\) \{ live, 2\.5s left \}$/)
-    clock.advance(3_000)
+    clock.advanceSync(3_000)
     expect(inspect(timed)).toMatch(/ \{ deadline exceeded: Error: slow \}$/)
     const [canceled, cancel] = withCancel(root)
     cancel()
@@ -164,7 +164,7 @@ describe('util.inspect(ctx)', () => {
   })
 
   it('C66: asking does not observe: no timer is armed, and nothing ends that has not', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const ctx = withTimeout(createRoot({ clock, name: 'root' }), 10)
     for (let i = 0; i < 3; i++) inspect(ctx)
     expect([clock.count, ctx.err()]).toEqual([0, undefined])

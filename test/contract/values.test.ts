@@ -9,8 +9,8 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
-import { FakeClock } from '../support/fake-clock.ts'
 
 const name = createKey<string | null | undefined>('name')
 const count = createKey<number>('count')
@@ -63,7 +63,7 @@ describe('values', () => {
   })
 
   it('C46: a value context shares the end, the deadline and the signal of its parent', async () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const parent = withTimeout(createRoot({ clock }), 100)
     const ctx = withValue(withValue(parent, name, 'a'), count, 1)
     expect([ctx.remaining(), ctx.deadline]).toEqual([100, parent.deadline])

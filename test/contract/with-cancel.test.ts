@@ -17,8 +17,8 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
-import { FakeClock } from '../support/fake-clock.ts'
 import { Wrapper } from '../support/foreign.ts'
 import { collected, turn } from '../support/gc.ts'
 
@@ -258,7 +258,7 @@ describe('withCancel', () => {
   })
 
   it('C17: deriving from a root that can never be done registers nothing with it: observed children are collected', async () => {
-    const root = createRoot({ clock: new FakeClock() })
+    const root = createRoot({ clock: createFakeClock() })
     for (const parent of [background(), root, withoutCancel(withCancel(root)), withValue(root, key, 1)]) {
       const refs = [withCancel, (ctx: Context) => merge(ctx, ctx), (ctx: Context) => withCancel(withValue(ctx, key, 1))].map(
         (derive) => {
@@ -342,11 +342,11 @@ describe('deep and wide trees', { timeout: 60_000 }, () => {
 
   it('C18: a deadline that passes at the top of a deep chain ends it, observed or not', () => {
     for (const observed of [false, true]) {
-      const clock = new FakeClock()
+      const clock = createFakeClock()
       const top = withTimeout(createRoot({ clock }), 10)
       const bottom = chain(top, deep, 10, (parent) => withTimeout(parent, 1e9))
       const { signal } = observed ? bottom : { signal: undefined }
-      clock.advance(10)
+      clock.advanceSync(10)
       expect(signal?.aborted ?? true).toBe(true)
       expect(bottom.err()).toBeInstanceOf(DeadlineExceededError)
       expect(bottom.err()).toBe(top.err())

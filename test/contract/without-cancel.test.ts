@@ -10,8 +10,8 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
-import { FakeClock } from '../support/fake-clock.ts'
 import { turn } from '../support/gc.ts'
 
 const key = createKey<string>('key')
@@ -19,7 +19,7 @@ const key = createKey<string>('key')
 describe('withoutCancel', () => {
   it('C41: keeps the values, and nothing else, whether its parent is done before or after', async () => {
     for (const before of [true, false]) {
-      const clock = new FakeClock()
+      const clock = createFakeClock()
       const parent = withTimeout(withValue(createRoot({ clock }), key, 'kept'), 10)
       if (before) parent.cancel()
       const ctx = withoutCancel(parent)
@@ -27,7 +27,7 @@ describe('withoutCancel', () => {
       void ctx.done.then(() => (settled = true))
       ctx.signal.addEventListener('abort', () => expect.unreachable('it never ends'))
       parent.cancel()
-      clock.advance(20)
+      clock.advanceSync(20)
       await turn()
       expect([ctx.value(key), ctx.deadline, ctx.remaining(), ctx.err(), ctx.signal.aborted, settled]).toEqual([
         'kept',
@@ -44,7 +44,7 @@ describe('withoutCancel', () => {
   })
 
   it('C42: its own children can be cancelled, and nothing above reaches them', async () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const parent = withTimeout(createRoot({ clock }), 10)
     const detached = withoutCancel(parent)
     const [child, cancel] = withCancel(detached)
@@ -53,11 +53,11 @@ describe('withoutCancel', () => {
     for (const ctx of [child, timed]) afterFunc(ctx, () => ran++)
     expect(timed.remaining()).toBe(100)
     parent.cancel('parent')
-    clock.advance(99)
+    clock.advanceSync(99)
     await turn()
     expect([child.err(), timed.err(), ran]).toEqual([undefined, undefined, 0])
     cancel('own')
-    clock.advance(1)
+    clock.advanceSync(1)
     await turn()
     expect(child.err()).toBeInstanceOf(CanceledError)
     expect(timed.err()).toBeInstanceOf(DeadlineExceededError)
@@ -65,7 +65,7 @@ describe('withoutCancel', () => {
   })
 
   it('C42: cut the tree once, and the clock stays', () => {
-    const clock = new FakeClock()
+    const clock = createFakeClock()
     const root = createRoot({ clock })
     const detached = withoutCancel(withCancel(root))
     expect(merge(detached, withCancel(root)).err()).toBeUndefined()

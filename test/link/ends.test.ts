@@ -172,7 +172,7 @@ describe('a deadline', () => {
     const held = new Held()
     const pair = await joined({ server: { serve: { held: held.method } } })
     // Clocks agree on nothing but how long a millisecond is.
-    pair.server.clock.advance(123_456)
+    pair.server.clock.advanceSync(123_456)
     const ctx = withTimeout(pair.client.root, ms, why)
     const result = rejection(pair.client.link.call(ctx, 'held', []))
     return { held, pair, ctx, result }
@@ -215,7 +215,7 @@ describe('a deadline', () => {
   it("ends the handler with the caller's verdict, if that arrives first", async () => {
     const { held, pair, ctx, result } = await withDeadline(100, 'why')
     await pair.settle()
-    pair.client.clock.advance(100)
+    pair.client.clock.advanceSync(100)
     expect(await result).toBe(ctx.err())
     await pair.settle()
     expect(held.ctx().err()).toBeInstanceOf(DeadlineExceededError)
@@ -257,7 +257,7 @@ describe('a deadline', () => {
       await turn()
       const ctx = held.ctx()
       void ctx.signal
-      side.clock.advance(2 ** 31 - 2)
+      side.clock.advanceSync(2 ** 31 - 2)
       expect(ctx.err()).toBeUndefined()
       // Not even where it is beyond all dates.
       expect(() => String(ctx)).not.toThrow()

@@ -1,12 +1,12 @@
 /** A link that outlives its connections: nothing is lost, and nothing runs twice. */
 import fc from 'fast-check'
+import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it, test } from 'vitest'
 import { type Channel, closeCode, Link } from '../../lib/bridge/link.ts'
 import { Acceptor, type Connected } from '../../lib/bridge/link-acceptor.ts'
 import { cause, type Context, createRoot, withCancel } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { byteCodec } from '../../transports/websocket/msgpackr.ts'
-import { FakeClock } from '../support/fake-clock.ts'
 import { turn } from '../support/gc.ts'
 import { framesOf, Held, hello, pack, rejection, Side } from './support.ts'
 
@@ -32,7 +32,7 @@ class Wire {
 
 /** A client and a server, and the connections between them. */
 class World {
-  readonly clock = new FakeClock()
+  readonly clock = createFakeClock()
   readonly root: Context = createRoot({ clock: this.clock })
   readonly acceptor: Acceptor<Uint8Array>
   readonly servers: Link[] = []
@@ -168,14 +168,14 @@ describe('a connection that breaks', () => {
     const result = rejection(w.client.call(w.root, 'held', []))
     await w.settle()
     w.break()
-    w.clock.advance(999)
+    w.clock.advanceSync(999)
     expect(w.server.stats().state).toBe('suspended')
-    w.clock.advance(2)
+    w.clock.advanceSync(2)
     expect(w.server.stats()).toMatchObject({ state: 'closed' })
     expect(cause(held.ctx())).toMatchObject({ name: 'LinkLostError', message: 'broke' })
     expect(w.acceptor.tokens).toBe(0)
     expect(w.client.stats().state).toBe('suspended')
-    w.clock.advance(29_001)
+    w.clock.advanceSync(29_001)
     expect(await result).toBeInstanceOf(LinkLostError)
     held.finishAll()
     await turn()
@@ -415,18 +415,18 @@ describe('what is said to have come', () => {
   })
 })
 
-it('the side that connects leaves a connection that is silent, without a word, and goes on over another one', async () => {
+it('both sides leave a connection that is silent, without a word, and go on over another one', async () => {
   const held = new Held()
   const w = await world({ held: held.method })
   const result = w.client.call(w.root, 'held', [])
   await w.settle()
-  w.clock.advance(10_000)
+  w.clock.advanceSync(10_000)
   await turn()
   w.wire.up.length = w.wire.down.length = 0
-  w.clock.advance(9_999)
+  w.clock.advanceSync(9_999)
   expect(w.client.stats().state).toBe('open')
-  w.clock.advance(1)
-  expect([w.client.stats().state, w.suspended]).toEqual(['suspended', 1])
+  w.clock.advanceSync(1)
+  expect([w.client.stats().state, w.suspended]).toEqual(['suspended', 2])
   expect(w.wire.closed).toEqual({ by: 'client', code: 1006 })
   w.reconnect()
   await w.settle()

@@ -114,7 +114,7 @@ describe('what is opened and abandoned', () => {
     expect(await ask()).toMatchObject({ type: 'result', value: 0 })
     flood(1)
     expect(await ask()).toMatchObject({ type: 'error', error: [6, 'BridgeError', expect.any(String), 'ERR_LIMIT', null] })
-    side.clock.advance(400)
+    side.clock.advanceSync(400)
     expect(await ask()).toMatchObject({ type: 'result', value: 1 })
     flood(1)
     expect(await ask()).toMatchObject({ type: 'error' })

@@ -1,12 +1,12 @@
 /** Two links joined in memory. Nothing moves between them until a test says so. */
 import { Packr } from 'msgpackr'
+import { createFakeClock } from 'ctxbridge/testing'
 import { onTestFinished } from 'vitest'
 import { type Channel, Link, type LinkOptions } from '../../lib/bridge/link.ts'
 import { type Context, createRoot } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import type { Frame } from '../../lib/wire/frame.ts'
 import { byteCodec, decodeMessage } from '../../transports/websocket/msgpackr.ts'
-import { FakeClock } from '../support/fake-clock.ts'
 import { turn } from '../support/gc.ts'
 
 /** Holds the messages of one side until they are taken. */
@@ -54,7 +54,7 @@ export type SideOptions = Partial<Omit<LinkOptions, 'channel' | 'codec'>>
 /** One end. */
 export class Side {
   readonly channel = new ScriptedChannel()
-  readonly clock = new FakeClock()
+  readonly clock = createFakeClock()
   readonly root: Context = createRoot({ clock: this.clock })
   readonly reported: unknown[] = []
   readonly ends: LinkLostError[] = []
@@ -115,8 +115,8 @@ export class Pair {
 
   /** Both clocks move on together. */
   advance(ms: number): void {
-    this.client.clock.advance(ms)
-    this.server.clock.advance(ms)
+    this.client.clock.advanceSync(ms)
+    this.server.clock.advanceSync(ms)
   }
 
   /** The connection breaks: what was not delivered never will be. */

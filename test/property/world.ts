@@ -26,28 +26,13 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
-import { FakeClock } from '../support/fake-clock.ts'
+import { createFakeClock } from 'ctxbridge/testing'
 import { EndWrapper, Wrapper } from '../support/foreign.ts'
 import { Model, type ModelContext, type ModelEnd, ModelSignal } from './model.ts'
 import { type CauseName, type Look, type Operation, type Pick, show } from './operations.ts'
 
 const keys = [createKey<unknown>('a'), createKey<unknown>('b')]
 const lastDate = 8.64e15
-
-/** Time passes also while a timer's function runs. */
-class BusyClock extends FakeClock {
-  #latest = 0
-
-  override block(ms: number): void {
-    super.block(ms)
-    this.#latest = this.now()
-  }
-
-  override advance(ms: number): void {
-    super.advance(ms)
-    if (this.now() < this.#latest) super.block(this.#latest - this.now())
-  }
-}
 
 /** A context of the library and the model's of the same operation. */
 interface Pair {
@@ -94,7 +79,7 @@ interface Joined {
 }
 
 export class World {
-  readonly clock = new BusyClock()
+  readonly clock = createFakeClock()
   readonly pairs: Pair[] = []
   /** What was done, a line each, those of listeners indented. */
   readonly log: string[] = []
@@ -256,7 +241,7 @@ export class World {
         this.#waiting.at(-1 - (operation.which % (this.#waiting.length || 1)))?.settle()
         break
       case 'advance':
-        clock.advance(operation.ms)
+        clock.advanceSync(operation.ms)
         this.#sync()
         if (clock.now() >= this.#busyUntil + this.#slack) this.#heard = clock.now()
         break

@@ -13,10 +13,10 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { createFakeClock } from 'ctxbridge/testing'
 import { link } from 'ctxbridge/worker'
 import { describe, expect, test } from 'vitest'
 import { tenant } from '../fixtures/worker-keys.ts'
-import { FakeClock } from '../support/fake-clock.ts'
 import { collected, turn } from '../support/gc.ts'
 import { Independent } from '../support/foreign.ts'
 import { asker, type Asker, empty, flag, reached, start, startJobs } from './workers.ts'
@@ -174,10 +174,10 @@ test('a context that has ended, never ends, or is foreign can be sent, too', asy
 
 test('of a context with a clock of its own only the end is told, not the deadline', async () => {
   const { ask, mine } = begin()
-  const clock = new FakeClock()
+  const clock = createFakeClock()
   const ctx = withTimeout(createRoot({ clock }), 5, 'simulated')
   expect(await ask({ do: 'import', handle: mine.export(ctx) })).toMatchObject({ err: undefined, deadline: false })
-  clock.advance(5)
+  clock.advanceSync(5)
   expect(await ask({ do: 'state' })).toMatchObject([{ err: 'TimeoutError', cause: 'simulated' }])
 })
 
