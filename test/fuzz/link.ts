@@ -5,7 +5,7 @@ import { afterFunc } from '../../lib/context.ts'
 import type { LinkLostError } from '../../lib/errors.ts'
 import { createKey } from '../../lib/key.ts'
 import { byteCodec } from '../../transports/websocket/msgpackr.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { createFakeClock } from 'ctxbridge/testing'
 import { damage } from './bytes.ts'
 import { frame, hello, type Ids } from './frames.ts'
 import { writeValue } from './msgpack.ts'
@@ -169,7 +169,7 @@ class Served {
 }
 
 async function check({ session, steps }: Conversation): Promise<string> {
-  const clock = new FakeClock()
+  const clock = createFakeClock()
   const wire = new Wire()
   const served = new Served()
   const ends: LinkLostError[] = []
@@ -202,7 +202,7 @@ async function check({ session, steps }: Conversation): Promise<string> {
   const handles = [link.export(own)]
   const imported: CancelableContext[] = []
   for (const step of steps) {
-    if (typeof step === 'number') clock.advance(step)
+    if (typeof step === 'number') clock.advanceSync(step)
     else link.receive(step)
     await turn()
     if (own.err() !== undefined) throw new Error('the peer has ended a context of this side')
@@ -218,7 +218,7 @@ async function check({ session, steps }: Conversation): Promise<string> {
   await turn()
   await Promise.all(settled)
   // What waits until all that has come is read is over by then.
-  clock.advance(1)
+  clock.advanceSync(1)
   if (wire.fault !== undefined) throw wire.fault
   if (wire.closes.length !== 1 || ends.length !== 1)
     throw new Error(`closed ${wire.closes.length} times, over ${ends.length} times`)

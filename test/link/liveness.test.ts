@@ -204,17 +204,17 @@ describe('a peer that announces a longer lease than usual, as pages do', () => {
   ])('of %s ms is waited for as long, but not for ever: it ends at %d ms, and is given up at %d', async (lease, ends, over) => {
     const { side, held } = await announced(typeof lease === 'number' ? lease : 2 ** 53 - 1)
     const pings = (): number => types(side).filter((type) => type === 'ping').length
-    side.clock.advance(ends - 1)
+    side.clock.advanceSync(ends - 1)
     expect(held.ctx().err()).toBeUndefined()
     await turn()
     // It is asked as often as anybody.
     expect(pings()).toBeGreaterThan(0)
-    side.clock.advance(2)
+    side.clock.advanceSync(2)
     expect(cause(held.ctx())).toBeInstanceOf(LinkLostError)
     held.finishAll()
     await turn()
     expect(side.link.stats().state).toBe('open')
-    side.clock.advance(over - ends)
+    side.clock.advanceSync(over - ends)
     expect(side.link.stats().state).toBe('closed')
     expect(side.clock.timers).toBe(0)
   })
@@ -239,9 +239,9 @@ describe('a probe', () => {
       const side = new Side({ lease: {}, session: 'connect', onSuspend: () => suspended++, afterReading: (f) => (read = f) })
       side.raw([...hello, ['token', 0]])
       side.link.probe()
-      side.clock.advance(1_999)
+      side.clock.advanceSync(1_999)
       expect(read).toBeUndefined()
-      side.clock.advance(2)
+      side.clock.advanceSync(2)
       if (arrived) side.raw([9, 1])
       read?.()
       expect(suspended).toBe(arrived ? 0 : 1)
@@ -255,7 +255,7 @@ describe('a peer that talks and does not read', () => {
   /** Time passes, and the peer says something each second. */
   function talk(side: Side, seconds: number): void {
     for (let n = 0; n < seconds && side.open; n++) {
-      side.clock.advance(1_000)
+      side.clock.advanceSync(1_000)
       if (side.open) side.raw([9, n])
     }
   }
