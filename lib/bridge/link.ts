@@ -32,7 +32,6 @@ export {
   type LinkLimits,
   type LinkOptions,
   type LinkStats,
-  linkLimits,
   type Method,
 } from './link-types.ts'
 

@@ -78,7 +78,7 @@ export function timelineOf(clock: FakeClock): Timeline | undefined {
 /** The end of all time, in case somebody asks for more. */
 const longest = 1e300
 
-export class TimelineClock implements FakeClock {
+class TimelineClock implements FakeClock {
   early: Deviation
   late: Deviation
   count = 0
