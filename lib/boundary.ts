@@ -4,20 +4,11 @@ import { type CancelableContext, type Context, deriveDeadline } from './context.
 import { type ContextError, type Kind, kindOf } from './errors.ts'
 import { nodeOf, scopeOf } from './foreign.ts'
 import type { Key } from './key.ts'
-import { type Source, SourceScope } from './source.ts'
-import {
-  conclude,
-  ContextNode,
-  Deadline,
-  endOf,
-  keepTime,
-  Listener,
-  nodeKey,
-  orNone,
-  register,
-  type Scope,
-  timeOf,
-} from './tree.ts'
+import { Deadline } from './deadline.ts'
+import { Listener } from './observers.ts'
+import { ContextNode, nodeKey, orNone, type Scope } from './scope.ts'
+import { BySource, type Source, sourced } from './source.ts'
+import { conclude, endOf, keepTime, register, timeOf } from './tree.ts'
 
 /**
  * Calls `f` once, synchronously, right after the context and all its descendants are marked; at once when it has ended already.
@@ -98,8 +89,8 @@ function deriveSource(
   source: Source,
   deadline?: Deadline,
 ): CancelableContext {
-  const { time, due } = scope
-  const child = new SourceScope(label, parent, { up: orNone(scope), bindings, time, due }, source, deadline)
+  const rule = new BySource(label, source, deadline)
+  const child = sourced(parent, orNone(scope), bindings, scope.bounds, deadline ?? scope.due, rule)
   if (deadline !== undefined) keepTime(scope)
   // What is above may end, too, while nobody looks: then it matters which was first.
   if (endOf(child) === undefined && child.up !== undefined) keepTime(child)
@@ -114,9 +105,10 @@ export function sourcesOf(ctx: Context): Source[] {
   for (let scope = todo.pop(); scope !== undefined; scope = todo.pop()) {
     if (seen.has(scope)) continue
     seen.add(scope)
-    if (scope instanceof SourceScope) sources.add(scope.source)
-    if (scope.up !== undefined) todo.push(scope.up)
-    todo.push(...scope.others)
+    const { up, rule } = scope
+    if (rule instanceof BySource) sources.add(rule.source)
+    if (up !== undefined) todo.push(up)
+    todo.push(...rule.others)
   }
   return [...sources]
 }

@@ -1,32 +1,17 @@
 /**
  * Contexts, as users hold and derive them. Read it from top to bottom: the interface, the roots, then each `with...`. How an end is found and
- * spreads is in `tree.ts`.
+ * spreads is in `tree.ts`, what the tree is made of in `scope.ts`.
  */
-import { Alarm, type Clock, hostClock, isClock } from './clock.ts'
+import { type Clock, hostClock, isClock } from './clock.ts'
+import { Bounds, Deadline, lastDate } from './deadline.ts'
+import type { End } from './end.ts'
 import type { ContextError } from './errors.ts'
 import { isContext, nodeOf, scopeOf } from './foreign.ts'
 import { showDuration } from './inspect.ts'
 import { isKey, type Key, named } from './key.ts'
-import {
-  begin,
-  Binding,
-  CancelScope,
-  ContextNode,
-  Deadline,
-  type End,
-  EndlessScope,
-  endOf,
-  Follower,
-  isCurrent,
-  keepTime,
-  lastDate,
-  orNone,
-  register,
-  type Scope,
-  type Time,
-  timeOf,
-  type Watch,
-} from './tree.ts'
+import { Follower, type Watch } from './observers.ts'
+import { Binding, CancelScope, ContextNode, EndlessScope, isAbove, orNone, Rule, type Scope } from './scope.ts'
+import { begin, endOf, isCurrent, keepTime, register, timeOf } from './tree.ts'
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What users hold
@@ -74,9 +59,9 @@ export interface CancelableContext extends Context, Disposable {
 // Roots
 // ---------------------------------------------------------------------------------------------------------------------
 
-const hostTime = timeOf(hostClock)
-const theBackground = new EndlessScope('context.Background', hostTime)
-const theTodo = new EndlessScope('context.TODO', hostTime)
+const hostBounds = new Bounds(timeOf(hostClock))
+const theBackground = new EndlessScope('context.Background', hostBounds)
+const theTodo = new EndlessScope('context.TODO', hostBounds)
 
 /** The root of a program's contexts: never done, no deadline, no values. Go: `context.Background`. */
 export function background(): Context {
@@ -98,12 +83,21 @@ export function createRoot(options: { readonly clock?: Clock; readonly name?: st
   const { clock = hostClock, name = 'context.Root' } = options
   if (!isClock(clock)) throw new TypeError('createRoot() needs a clock with the methods now, wall, setTimer and clearTimer.')
   if (typeof name !== 'string') throw new TypeError(`createRoot() needs a name that is a string, but got ${named(name)}.`)
-  return new EndlessScope(name, timeOf(clock))
+  return new EndlessScope(name, new Bounds(timeOf(clock)))
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // withCancel
 // ---------------------------------------------------------------------------------------------------------------------
+
+/** Nothing else ends it. */
+class ByCancel extends Rule {
+  override label(): string {
+    return 'WithCancel'
+  }
+}
+
+const byCancel = new ByCancel()
 
 /**
  * A context that ends when its `cancel` is called, or its parent ends. Go: `context.WithCancel`, `WithCancelCause`.
@@ -112,40 +106,36 @@ export function createRoot(options: { readonly clock?: Clock; readonly name?: st
  */
 export function withCancel(parent: Context): CancelableContext {
   const { scope, bindings } = nodeOf(parent, 'withCancel')
-  return begin(new CancelScope(parent, orNone(scope), bindings, scope.time, scope.due, false))
+  return begin(new CancelScope(parent, orNone(scope), bindings, scope.bounds, byCancel))
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // withDeadline, withTimeout
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Ends by its deadline, too. The timer is armed only while somebody observes; who polls compares with the clock. */
-class DeadlineScope extends CancelScope {
-  declare readonly due: Deadline
-
-  /** Where the parent's deadline is the very same, the parent judges it, and both end with one error (C31). */
-  get #shared(): boolean {
-    return this.up?.due === this.due
+/** Its deadline ends it, too. The timer is armed only while somebody observes; who polls compares with the clock. */
+class ByDeadline extends Rule {
+  override judge(scope: Scope, above: End | undefined, now: number): End | undefined {
+    const due = ownDeadline(scope)
+    if (due === undefined || !(due.at <= now) || above?.cameBefore(due.at) === true) return above
+    return due.end()
   }
 
-  override judge(above: End | undefined, now: number): End | undefined {
-    const { at } = this.due
-    if (this.#shared || !(at <= now) || above?.cameBefore(at) === true) return above
-    return this.due.end()
+  override attach(scope: Scope, watch: Watch): void {
+    const due = ownDeadline(scope)
+    if (due !== undefined) watch.arm(due.at)
   }
 
-  override attach(watch: Watch): void {
-    if (!this.#shared) this.time.set((watch.alarm = new Alarm<Scope>(this.due.at, this)))
+  override label({ due }: Scope): string {
+    return `WithDeadline(${due?.date.toISOString()} [${showDuration(due?.remaining() ?? Infinity)}])`
   }
+}
 
-  override detach(watch: Watch): void {
-    if (watch.alarm !== undefined) this.time.unset(watch.alarm)
-    watch.alarm = undefined
-  }
+const byDeadline = new ByDeadline()
 
-  protected override label(): string {
-    return `WithDeadline(${this.due.date.toISOString()} [${showDuration(this.due.remaining())}])`
-  }
+/** Where the parent's deadline is the very same, the parent judges it, and both end with one error (C31). */
+function ownDeadline({ due, up }: Scope): Deadline | undefined {
+  return due === up?.due ? undefined : due
 }
 
 export function deriveDeadline(
@@ -157,15 +147,16 @@ export function deriveDeadline(
   date?: number,
 ): CancelableContext {
   const { scope, bindings } = node
-  const { time, due } = scope
+  const { time, due, live } = scope.bounds
   const same = due?.is(at, date) === true
   // The parent's is strictly before, or there is none to speak of: as withCancel (C26).
   if (at === Infinity || (due !== undefined && due.at < at && !same)) {
-    return begin(new CancelScope(parent, orNone(scope), bindings, time, due, false))
+    return begin(new CancelScope(parent, orNone(scope), bindings, scope.bounds, byCancel))
   }
   keepTime(scope)
   const own = same ? due : new Deadline(at, cause, time, date)
-  const child = begin(new DeadlineScope(parent, orNone(scope), bindings, time, own, false))
+  const bounds = same ? scope.bounds : new Bounds(time, own, live)
+  const child = begin(new CancelScope(parent, orNone(scope), bindings, bounds, byDeadline))
   if (child.end === undefined && own.at <= now) child.end = own.end()
   return child
 }
@@ -226,7 +217,7 @@ export function withTimeout(parent: Context, ms: number, cause?: unknown): Cance
  */
 export function withoutCancel(parent: Context): Context {
   const { scope, bindings } = nodeOf(parent, 'withoutCancel')
-  return new EndlessScope('WithoutCancel', scope.time, parent, bindings)
+  return new EndlessScope('WithoutCancel', new Bounds(scope.time), parent, bindings)
 }
 
 /** Shares its parent's end, deadline and signal. */
@@ -263,34 +254,20 @@ export function withValue<T>(parent: Context, key: Key<T>, value: NoInfer<T>): C
 // merge
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Hangs under several scopes, and ends with the first. Where one of the others may end without telling, it is asked at every look. */
-class MergeScope extends CancelScope {
-  readonly #others: readonly Scope[]
+/** The first of several parents ends it. Where one of them may end without telling, it is asked at every look. */
+class ByFirst extends Rule {
   readonly #names: readonly Context[]
   #pass: object | undefined
 
-  constructor(
-    parent: Context,
-    up: Scope | undefined,
-    bindings: Binding | undefined,
-    time: Time,
-    due: Deadline | undefined,
-    others: readonly Scope[],
-    names: readonly Context[],
-  ) {
-    const silent = others.some((other) => other.live !== undefined)
-    super(parent, up, bindings, time, due, silent)
-    this.#others = others
+  constructor(others: readonly Scope[], names: readonly Context[]) {
+    super()
+    this.others = others
     this.#names = names
-    for (const other of others) other.derived = true
-  }
-
-  override get others(): readonly Scope[] {
-    return this.#others
+    for (const other of others) isAbove(other)
   }
 
   override stirred(): boolean {
-    return this.#others.some((s) => s.end !== undefined || !isCurrent(s) || s.live !== undefined)
+    return this.others.some((s) => s.end !== undefined || !isCurrent(s) || s.live !== undefined)
   }
 
   override entered(pass: object): boolean {
@@ -300,7 +277,7 @@ class MergeScope extends CancelScope {
   }
 
   /** Each parent is shown by its last parts: a path is no place for a whole graph. */
-  protected override label(brief: boolean): string {
+  override label(_scope: Scope, brief: boolean): string {
     if (brief) return 'Merge(…)'
     const shown = this.#names.slice(0, 8).map((other) => ContextNode.path(other, true))
     return `Merge(${shown.join(', ')}${this.#names.length > shown.length ? ', …' : ''})`
@@ -319,7 +296,9 @@ export function merge(first: Context, ...others: readonly Context[]): Cancelable
   if (scopes.some((other) => other.time !== scope.time)) throw new TypeError('merge() needs contexts that share a clock.')
   let due = scope.due
   for (const other of scopes) if (other.due !== undefined && (due === undefined || other.due.at < due.at)) due = other.due
-  const merged = new MergeScope(first, orNone(scope), bindings, scope.time, due, scopes, others)
+  const merged = new CancelScope(first, orNone(scope), bindings, scope.bounds, new ByFirst(scopes, others))
+  const silent = scopes.some((other) => other.live !== undefined)
+  if (silent || due !== scope.due) merged.bounds = new Bounds(scope.time, due, silent ? merged : scope.live)
   for (const s of [scope, ...scopes]) {
     merged.end ??= endOf(s)
     keepTime(s)

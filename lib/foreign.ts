@@ -1,10 +1,14 @@
 /** Contexts that are not ours: an object with the members of a `Context` is a parent like any other (contract C63, C64). */
 import { hostClock } from './clock.ts'
 import type { Context } from './context.ts'
-import { type ContextError, kindOf } from './errors.ts'
+import { kindOf } from './errors.ts'
 import { named } from './key.ts'
-import { type Source, SourceScope } from './source.ts'
-import { Binding, ContextNode, Deadline, End, nodeKey, passesOn, type Scope, timeOf } from './tree.ts'
+import { Bounds, Deadline } from './deadline.ts'
+import { End } from './end.ts'
+import { passesOn } from './question.ts'
+import { Binding, ContextNode, nodeKey, type Scope } from './scope.ts'
+import { BySource, type Source, sourced } from './source.ts'
+import { takenEnd, timeOf } from './tree.ts'
 
 /** Whether a value has the members of a context, be it ours, of another copy of the package, or somebody's own. Reads no property that would observe it. */
 export function isContext(value: unknown): value is Context {
@@ -33,7 +37,7 @@ class ForeignSource implements Source {
   poll(): End | undefined {
     const error = this.#ctx.err()
     if (error === undefined) return undefined
-    const end = this.#native?.end
+    const end = this.#native === undefined ? undefined : takenEnd(this.#native)
     return end?.error === error ? end : new End(kindOf(error) ?? 'canceled', undefined, Number.NaN, error)
   }
 
@@ -62,27 +66,17 @@ class ForeignSource implements Source {
   }
 }
 
-/** Stands for a foreign context. A value context of that has its very `done` and `signal` (C46). */
-class ForeignScope extends SourceScope {
-  override promise(): Promise<ContextError> {
-    return (this.parent as Context).done
-  }
+const hostBounds = new Bounds(timeOf(hostClock))
 
-  override abortSignal(): AbortSignal {
-    return (this.parent as Context).signal
-  }
-}
+const foreignNodes = new WeakMap<Context, Scope>()
 
-const hostTime = timeOf(hostClock)
-
-const foreignNodes = new WeakMap<Context, ForeignScope>()
-
-/** The node that stands for a context of somebody else's; one for each, however often it is derived from. */
-function foreignNode(ctx: Context): ForeignScope {
+/** The node that stands for a context of somebody else's; one for each, however often it is derived from. A value context of that has its very `done` and `signal` (C46). */
+function foreignNode(ctx: Context): Scope {
   let node = foreignNodes.get(ctx)
   if (node !== undefined) return node
   const native = nativeOf(ctx)
-  const time = native?.scope.time ?? hostTime
+  const bounds = native?.scope.bounds ?? hostBounds
+  const { time } = bounds
   const date = ctx.deadline
   let due = native?.scope.due
   if (date?.getTime() !== due?.date.getTime()) {
@@ -90,7 +84,7 @@ function foreignNode(ctx: Context): ForeignScope {
     due = left === Infinity ? undefined : new Deadline(time.clock.now() + left, undefined, time, date?.getTime())
   }
   const bindings = new Binding(undefined, undefined, undefined, ctx)
-  node = new ForeignScope('', ctx, { up: undefined, bindings, time, due }, new ForeignSource(ctx, native?.scope))
+  node = sourced(ctx, undefined, bindings, bounds, due, new BySource('', new ForeignSource(ctx, native?.scope), undefined, ctx))
   foreignNodes.set(ctx, node)
   return node
 }

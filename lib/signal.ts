@@ -2,7 +2,8 @@
 import { withSource } from './boundary.ts'
 import type { CancelableContext, Context } from './context.ts'
 import type { Source } from './source.ts'
-import { End, type Scope } from './tree.ts'
+import { End } from './end.ts'
+import type { Scope } from './scope.ts'
 import { listenTo, listenWeakly } from './foreign.ts'
 import { named } from './key.ts'
 

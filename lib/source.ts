@@ -1,19 +1,10 @@
 /** Ends that come from outside of the tree: from a signal, from a context of somebody else's, from another thread. */
-import { Alarm } from './clock.ts'
 import type { Context } from './context.ts'
-import {
-  type Binding,
-  CancelScope,
-  type Deadline,
-  type End,
-  endOf,
-  finish,
-  keepTime,
-  none,
-  type Scope,
-  type Time,
-  type Watch,
-} from './tree.ts'
+import { Bounds, type Deadline } from './deadline.ts'
+import type { End } from './end.ts'
+import type { Watch } from './observers.ts'
+import { type Binding, CancelScope, isAbove, Rule, type Scope } from './scope.ts'
+import { endOf, finish, keepTime } from './tree.ts'
 
 /** Something outside of the tree that ends a context. It can be asked at any time, and it can be told to wake. */
 export interface Source {
@@ -33,85 +24,89 @@ export interface Source {
   inner?(): Scope | undefined
 }
 
-/** A context that ends when its source says so, too. */
-export class SourceScope extends CancelScope {
-  readonly #label: string
+/** A scope that a source may end, and so must be asked at every look. */
+export function sourced(
+  parent: Context,
+  up: Scope | undefined,
+  bindings: Binding | undefined,
+  bounds: Bounds,
+  due: Deadline | undefined,
+  rule: BySource,
+): CancelScope {
+  const scope = new CancelScope(parent, up, bindings, bounds, rule)
+  scope.bounds = new Bounds(bounds.time, due, scope)
+  return scope
+}
+
+/** A source ends it, too. */
+export class BySource extends Rule {
   readonly source: Source
-  /** A wrapper that adds nothing is linked where it points to. */
-  #inner: readonly Scope[] = none
-  /** One that is its own, beside its source's verdict. */
+  readonly #label: string
+  /** A deadline of its own, beside its source's verdict. */
   readonly #deadline: Deadline | undefined
+  override readonly original: Context | undefined
 
-  constructor(
-    label: string,
-    parent: Context,
-    base: { up: Scope | undefined; bindings: Binding | undefined; time: Time; due: Deadline | undefined },
-    source: Source,
-    deadline?: Deadline,
-  ) {
-    super(parent, base.up, base.bindings, base.time, deadline ?? base.due, true)
-    this.#deadline = deadline
-    this.#label = label
+  constructor(label: string, source: Source, deadline?: Deadline, original?: Context) {
+    super()
     this.source = source
-  }
-
-  override get others(): readonly Scope[] {
-    return this.#inner
+    this.#label = label
+    this.#deadline = deadline
+    this.original = original
   }
 
   /** Whoever is outside judges better than our clock, which may only be looked at long after: so the deadline comes last. */
-  override judge(above: End | undefined, now: number): End | undefined {
-    const end = above ?? this.#poll()
+  override judge(scope: Scope, above: End | undefined, now: number): End | undefined {
+    const end = above ?? this.#poll(scope)
     if (end !== undefined || this.#deadline === undefined || !(this.#deadline.at <= now)) return end
     return this.#deadline.end()
   }
 
-  #poll(): End | undefined {
+  #poll({ below, time, due }: Scope): End | undefined {
     const end = this.source.poll()
-    if (end === undefined || !this.timed || !Number.isNaN(end.at)) return end
+    if (end === undefined || below < 2 || !Number.isNaN(end.at)) return end
     // Who keeps the time is told at once. So what is found here, before that, has happened just now, or when it was due.
-    const now = this.time.clock.now()
-    return end.dated(end.kind === 'deadline' && this.due !== undefined ? Math.min(now, this.due.at) : now)
+    const now = time.clock.now()
+    return end.dated(end.kind === 'deadline' && due !== undefined ? Math.min(now, due.at) : now)
   }
 
   override stirred(): boolean {
     return this.source.poll() !== undefined
   }
 
-  override attach(watch: Watch): void {
+  override attach(scope: Scope, watch: Watch): void {
     const inner = this.source.inner?.()
-    if (inner === undefined) this.source.watch(() => this.#wake())
-    else this.#inner = inner.endless ? none : [inner]
-    if (this.#deadline !== undefined && this.end === undefined) {
-      this.time.set((watch.alarm = new Alarm<Scope>(this.#deadline.at, this)))
+    // A wrapper that adds nothing is linked where it points to.
+    if (inner === undefined) this.source.watch(() => this.#wake(scope))
+    else if (!inner.endless) {
+      isAbove(inner)
+      this.others = [inner]
     }
+    if (this.#deadline !== undefined && scope.end === undefined) watch.arm(this.#deadline.at)
   }
 
-  override detach(watch: Watch): void {
+  override detach(): void {
     this.source.unwatch()
-    if (watch.alarm !== undefined) this.time.unset(watch.alarm)
-    watch.alarm = undefined
   }
 
   override ended(): void {
     this.source.close?.()
   }
 
-  override keepTime(): void {
+  override keepTime(scope: Scope): void {
     const inner = this.source.inner?.()
     // What is only wrapped keeps the time itself.
     if (inner !== undefined) keepTime(inner)
-    else this.source.watchWeakly?.(new WeakRef(this), (scope) => (scope as SourceScope).#wake())
+    else this.source.watchWeakly?.(new WeakRef(scope), (live) => this.#wake(live))
   }
 
-  /** It has ended just now, unless something above it was first. */
-  #wake(): void {
-    if (this.end !== undefined || (this.up !== undefined && endOf(this.up) !== undefined && endOf(this) !== undefined)) return
+  /** The scope has ended just now, unless something above it was first. */
+  #wake(scope: Scope): void {
+    if (scope.end !== undefined || (scope.up !== undefined && endOf(scope.up) !== undefined && endOf(scope) !== undefined)) return
     const end = this.source.poll()
-    if (end !== undefined) finish(this, end.kind, end.cause, end.error)
+    if (end !== undefined) finish(scope, end.kind, end.cause, end.error)
   }
 
-  protected override label(): string {
+  override label(): string {
     return this.#label
   }
 }

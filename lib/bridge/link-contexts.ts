@@ -5,7 +5,7 @@ import { bindingsOf, deadlineOf, endPlainly, endWith, withInstant } from '../bou
 import { type CancelableContext, type Context, withCancel, withValue } from '../context.ts'
 import { type ContextError, CanceledError, DeadlineExceededError, type Kind, withoutStack } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
-import { type Binding, ContextNode, type Scope } from '../tree.ts'
+import { type Binding, ContextNode, type Scope } from '../scope.ts'
 import { reviveCause, type WireCause } from '../wire/cause.ts'
 import type { WireContext, WirePair } from '../wire/frame.ts'
 import { countElements } from '../wire/sendable.ts'

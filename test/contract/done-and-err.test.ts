@@ -349,6 +349,23 @@ describe('done and err', () => {
     expect(order.toSorted()).toEqual(['a', 'a again', 'b', 'top'])
   })
 
+  it('C6: each of two plain cancels has an error of its own, whoever asks first', () => {
+    for (const order of ['up', 'down'] as const) {
+      const families = [1, 2].map(() => {
+        const parent = withCancel(background())
+        return [parent, withCancel(parent), withCancel(withCancel(parent)), withTimeout(parent, 1_000_000)] as const
+      })
+      for (const [parent] of families) parent[Symbol.dispose]()
+      const errors = families.map((family) => {
+        const found = (order === 'up' ? family.toReversed() : family).map((ctx) => ctx.err())
+        expect(found[0]).toBeInstanceOf(CanceledError)
+        expect(new Set(found).size).toBe(1)
+        return found[0]
+      })
+      expect(errors[0]).not.toBe(errors[1])
+    }
+  })
+
   it('C9: cancel is for ever', async () => {
     const [ctx, cancel] = withTimeout(background(), 1_000_000)
     const { signal } = ctx

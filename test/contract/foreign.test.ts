@@ -31,6 +31,29 @@ import { collected, turn } from '../support/gc.ts'
 const key = createKey<string>('key')
 
 describe('an object with the members of a Context', () => {
+  it.each([1, 2, 3, 4])(
+    'C6: one that ends what is being looked at when it is asked for the %s. time, and itself after that, does not change the end',
+    (turn) => {
+      let [asked, seen] = [-Infinity, undefined as ContextError | undefined]
+      const parent = new (class extends Independent {
+        override err(): ContextError | undefined {
+          if (++asked === turn) {
+            child.cancel('own')
+            seen = child.err()
+            this.end('late')
+          }
+          return super.err()
+        }
+      })()
+      const child = withCancel(parent)
+      asked = 0
+      for (let i = 0; i < turn; i++) child.err()
+      expect(seen).toBeDefined()
+      expect(child.err()).toBe(seen)
+      expect(cause(child)).toBe('own')
+    },
+  )
+
   const kinds: [string, () => { ctx: Context; end: (cause: unknown) => void }][] = [
     [
       'a wrapper that adds nothing',

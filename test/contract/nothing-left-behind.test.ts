@@ -3,6 +3,8 @@ import {
   afterFunc,
   background,
   type CancelableContext,
+  cause,
+  type Clock,
   type Context,
   createKey,
   createRoot,
@@ -188,6 +190,28 @@ describe('nothing left behind', () => {
       }
     },
   )
+
+  it('C21: a context without a deadline that nobody observes costs no look at the clock, while the deadlines of others are armed', () => {
+    const clock = createFakeClock()
+    let reads = 0
+    const counted: Clock = {
+      now: () => (reads++, clock.now()),
+      wall: () => clock.wall(),
+      setTimer: (f, ms, keepAlive) => clock.setTimer(f, ms, keepAlive),
+      clearTimer: (timer) => clock.clearTimer(timer),
+    }
+    const root = createRoot({ clock: counted })
+    void withTimeout(root, 1_000_000).signal
+    const parent = withCancel(root)
+    expect(clock.timers).toBe(1)
+    reads = 0
+    const [ctx, cancel] = withCancel(parent)
+    const child = withCancel(ctx)
+    expect(child.err()).toBeUndefined()
+    cancel('why')
+    expect(cause(child)).toBe('why')
+    expect(reads).toBe(0)
+  })
 
   it('C21: a timer goes when the last observer goes, and comes back with the next', () => {
     const { clock, parent } = family()

@@ -12,7 +12,7 @@ import { background, type CancelableContext, type Context, withValue } from '../
 import { type Key, named } from '../../lib/key.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
 import type { Source } from '../../lib/source.ts'
-import { End } from '../../lib/tree.ts'
+import { End } from '../../lib/end.ts'
 import { BridgeError, ContextError, kindOf, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'

@@ -1,0 +1,58 @@
+/** How a context ended. */
+import { CanceledError, type ContextError, DeadlineExceededError, type Kind, withoutStack } from './errors.ts'
+
+/** Counts ends as they are found, and deadlines as they are set: of two at one instant, the lower is first. */
+let order = 0
+
+export function nextOrder(): number {
+  return ++order
+}
+
+/** An end as it happened: shared by every context that it ended. Its error is made when somebody first looks. */
+export class End {
+  readonly kind: Kind
+  readonly cause: unknown
+  /** The instant, by the tree's clock; NaN where nobody below could need it. */
+  readonly at: number
+  readonly #order: number
+  #error: ContextError | undefined
+
+  constructor(kind: Kind, cause: unknown, at: number, error?: ContextError, count: number = ++order) {
+    this.kind = kind
+    this.cause = cause
+    this.at = at
+    this.#order = count
+    this.#error = error
+  }
+
+  get error(): ContextError {
+    return (this.#error ??= withoutStack(() => {
+      const options = this.cause === undefined ? undefined : { cause: this.cause }
+      return this.kind === 'deadline' ? new DeadlineExceededError(options) : new CanceledError(options)
+    }))
+  }
+
+  /** The same, of which it is known only now when it happened. */
+  dated(at: number): End {
+    return new End(this.kind, this.cause, at, this.#error)
+  }
+
+  /** Whether this end came before another one, as far as the instants are known; at one instant a deadline comes first. */
+  before(other: End): boolean {
+    if (this.at < other.at) return true
+    if (this.at > other.at) return false
+    if (this.at === other.at && this.kind !== other.kind) return this.kind === 'deadline'
+    return this.#order < other.#order
+  }
+
+  /** Whether this end came before a deadline at `at` passed. One of unknown instant did not; of two deadlines at once the outer one counts. */
+  cameBefore(at: number): boolean {
+    return this.at < at || (this.at === at && this.kind === 'deadline')
+  }
+}
+
+/**
+ * What stands in for the end of a context that was cancelled, without a cause and at an instant that nobody needs, until somebody wants to know of it.
+ * Most ends are never asked for, and so cost nothing. Only told apart, never read: `takenEnd` puts a real one in its place.
+ */
+export const unread: End = new End('canceled', undefined, Number.NaN)
