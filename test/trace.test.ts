@@ -1,6 +1,7 @@
 /** The headers of W3C Trace Context and Baggage, as keys. */
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { runInNewContext } from 'node:vm'
 import { background, type Context, type Key, withValue } from 'ctxbridge'
 import { baggage, traceparent, tracestate } from 'ctxbridge/trace'
 import { connect, serve, wrap } from 'ctxbridge/websocket'
@@ -57,6 +58,17 @@ it.each<[keyof typeof keys, unknown]>([
   const { portable } = keys[name] as Key<unknown>
   expect(() => portable?.encode(text)).toThrow(TypeError)
   expect(() => portable?.decode(text)).toThrow(TypeError)
+})
+
+it.each<[keyof typeof keys, string]>([
+  ['tracestate', `a=b${' '.repeat(8_000)}=`],
+  ['tracestate', `${'a=b \t,'.repeat(1_000)}=`],
+  ['baggage', `a=1${`;b=${' '.repeat(20)}`.repeat(30)}\u0001`],
+  ['baggage', `a=1${`;b${' '.repeat(20)}`.repeat(30)}\u0001`],
+])('%s that is made to cost time is refused before long: %j', (name, text) => {
+  const decode = (): unknown => keys[name].portable?.decode(text)
+  // What takes exponential time is stopped here, and fails with another error.
+  expect(() => runInNewContext('decode()', { decode }, { timeout: 10_000 })).toThrow(/is not of the form/)
 })
 
 test('what is hostile takes no long time', () => {
