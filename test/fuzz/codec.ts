@@ -15,7 +15,7 @@ const codec = byteCodec()
 
 export const codecTarget: Target = {
   name: 'codec',
-  weight: 700,
+  weight: 740,
   outcomes: [
     'accepted',
     'message: empty',

@@ -19,7 +19,7 @@ export function anyIds(random: Random): Ids {
   return { fresh: id, own: id, theirs: id, method: () => text(random, 256) || 'f' }
 }
 
-function cause(random: Random, depth = 3): unknown[] {
+export function cause(random: Random, depth = 3): unknown[] {
   const inner = (): unknown => (depth > 0 && random.once(2) ? cause(random, depth - 1) : null)
   switch (random.below(8)) {
     case 0:

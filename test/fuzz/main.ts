@@ -4,7 +4,7 @@
  */
 import { inspect, parseArgs } from 'node:util'
 import { load, save } from './files.ts'
-import { fuzz, missing, type Tally, tried } from './runner.ts'
+import { catchStrays, fuzz, missing, type Tally, tried } from './runner.ts'
 import { targetOf, targets } from './targets.ts'
 
 /** An input that takes longer, in milliseconds, costs the peer nothing and this side too much. A busy machine is given its time. */
@@ -79,4 +79,6 @@ async function run(): Promise<void> {
   if (failure !== undefined || slowest.ms > longest) process.exitCode = 1
 }
 
+// To the end: what a failure leaves behind may go on failing.
+catchStrays()
 await (values.replay === undefined ? run() : replay(values.replay))

@@ -16,6 +16,11 @@ export interface Tally {
   slowest: { ms: number; target: string }
 }
 
+export interface Fuzzed {
+  readonly tally: Tally
+  readonly failure: Failure | undefined
+}
+
 export interface FuzzOptions {
   readonly targets: readonly Target[]
   readonly seed: number
@@ -72,16 +77,34 @@ function prototypes(): string {
 
 type Outcome = string | { readonly error: unknown }
 
+/** What an input has thrown where nobody could catch it. */
+const strays: unknown[] = []
+const stray = (error: unknown): void => void strays.push(error)
+
+/** While targets run, what they throw to nobody is theirs, and not the process's end. Returns what ends this. */
+export function catchStrays(): () => void {
+  process.on('uncaughtException', stray).on('unhandledRejection', stray)
+  return () => void process.off('uncaughtException', stray).off('unhandledRejection', stray)
+}
+
 /** The outcome of one input, or what was thrown. */
 export function tried(target: Target, input: unknown): Outcome | Promise<Outcome> {
-  const clean = (outcome: string): Outcome =>
-    prototypes() === global ? outcome : { error: new Error('a prototype was changed for the whole process') }
+  const clean = (outcome: string): Outcome => {
+    if (strays.length > 0) return { error: strays.splice(0)[0] }
+    return prototypes() === global ? outcome : { error: new Error('a prototype was changed for the whole process') }
+  }
   try {
     const outcome = target.check(input)
-    return typeof outcome === 'string' ? clean(outcome) : outcome.then(clean, (error: unknown) => ({ error }))
+    if (typeof outcome === 'string') return clean(outcome)
+    return outcome.then(loop).then(clean, (error: unknown) => ({ error }))
   } catch (error) {
     return { error }
   }
+}
+
+/** Rejections that nobody handles are told when the event loop turns. */
+function loop<T>(value: T): Promise<T> {
+  return new Promise((resolve) => setImmediate(resolve, value))
 }
 
 async function shrink(failure: Failure, target: Target): Promise<Failure> {

@@ -226,9 +226,10 @@ export class Importer {
       this.reader.attach(message[1], message[2])
       if (this.#early.size > 0) this.#settle()
     } else if (isMessage(message, CAUSE)) {
-      const cause = parseCause(message[3])
-      if (!cause.ok) return
-      this.#causes.set(`${String(message[1])}.${String(message[2])}`, cause.value)
+      const [, slot, generation, data] = message
+      const cause = parseCause(data)
+      if (!cause.ok || !Number.isInteger(slot) || !Number.isInteger(generation)) return
+      this.#causes.set(`${Number(slot)}.${Number(generation)}`, cause.value)
       const [oldest] = this.#causes.keys()
       if (this.#causes.size > MAX_CAUSES && oldest !== undefined) this.#causes.delete(oldest)
     } else if (isMessage(message, ENDED)) {
