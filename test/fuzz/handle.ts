@@ -4,7 +4,7 @@ import { type CancelableContext, cause as causeOf, createRoot } from '../../lib/
 import { BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { plainCodec } from '../../lib/wire/plain-codec.ts'
 import type { Frame } from '../../lib/wire/frame.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { createFakeClock } from '../../transports/testing/clock.ts'
 import { cause } from './frames.ts'
 import { Pairs, Raw } from './msgpack.ts'
 import type { Random } from './random.ts'
@@ -65,7 +65,7 @@ const none = { left: undefined, why: undefined, values: [], under: undefined }
 
 /** The peer has exported 1 to 4, of which 2 has ended and 3 was retracted, and will export 5; then 1 ends. */
 async function check(handles: readonly unknown[]): Promise<string> {
-  const clock = new FakeClock()
+  const clock = createFakeClock()
   const link = new Link<unknown>({
     channel: { send: () => undefined, queued: () => 0, close: () => undefined, terminate: () => undefined },
     codec,

@@ -7,7 +7,7 @@ import { Acceptor, type Connected } from '../../lib/bridge/link-acceptor.ts'
 import { createRoot } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { byteCodec } from '../../transports/websocket/msgpackr.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { createFakeClock } from '../../transports/testing/clock.ts'
 import { damage } from './bytes.ts'
 import { hello } from './frames.ts'
 import { writeValue } from './msgpack.ts'
@@ -122,7 +122,7 @@ class Line implements Channel {
 }
 
 async function check(input: readonly Step[]): Promise<string> {
-  const clock = new FakeClock()
+  const clock = createFakeClock()
   const seen = new Set<string>()
   const lines: Line[] = []
   const owners = new Map<Link, number>()
@@ -162,7 +162,7 @@ async function check(input: readonly Step[]): Promise<string> {
       const made = new Line(step.who)
       made.connected = acceptor.connect(made, step.who)
       lines.push(made)
-    } else if (step.what === 'pass') clock.advance(step.ms)
+    } else if (step.what === 'pass') clock.advanceSync(step.ms)
     else if (line?.connected === undefined) continue
     else if (step.what === 'overdue') line.connected.overdue()
     else if (step.what === 'lost') {
@@ -184,9 +184,9 @@ async function check(input: readonly Step[]): Promise<string> {
   }
   for (const line of lines) line.connected?.lost(reason, true)
   // Links that had lost their connections before wait for another one, and not for ever.
-  clock.advance(40_000)
+  clock.advanceSync(40_000)
   await undefined
-  clock.advance(1)
+  clock.advanceSync(1)
   for (const line of lines) if (line.fault !== undefined) throw line.fault
   const bearers = [...open].map((link) => link.stats().state)
   if (acceptor.tokens + open.size + clock.timers > 0) {

@@ -194,7 +194,8 @@ async function check(input: readonly Step[]): Promise<string> {
       case 'channel':
         // As if it had come over each channel that was announced.
         for (const port of ports) port.postMessage(real(step.value))
-        await new Promise(setImmediate)
+        // Of two turns of the event loop one has it.
+        for (let turns = 2; turns > 0; turns--) await new Promise(setImmediate)
         break
       case 'end': {
         const { bytes } = encodeCauseBytes([0, `slot ${step.slot}`], 100)
