@@ -96,7 +96,7 @@ export function tried(target: Target, input: unknown): Outcome | Promise<Outcome
   try {
     const outcome = target.check(input)
     if (typeof outcome === 'string') return clean(outcome)
-    return outcome.then(loop).then(clean, (error: unknown) => ({ error }))
+    return inTime(outcome.then(loop)).then(clean, (error: unknown) => ({ error }))
   } catch (error) {
     return { error }
   }
@@ -105,6 +105,14 @@ export function tried(target: Target, input: unknown): Outcome | Promise<Outcome
 /** Rejections that nobody handles are told when the event loop turns. */
 function loop<T>(value: T): Promise<T> {
   return new Promise((resolve) => setImmediate(resolve, value))
+}
+
+/** What waits for ever is a failure, too, and no reason for the process to end. */
+function inTime<T>(outcome: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('it never came to an end')), 5_000)
+    outcome.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
 }
 
 async function shrink(failure: Failure, target: Target): Promise<Failure> {
