@@ -5,7 +5,7 @@ import { type ContextError, type Kind, kindOf } from './errors.ts'
 import { nodeOf, scopeOf } from './foreign.ts'
 import type { Key } from './key.ts'
 import { Deadline } from './deadline.ts'
-import { Listener } from './observers.ts'
+import { Hook } from './observers.ts'
 import { ContextNode, nodeKey, orNone, type Scope } from './scope.ts'
 import { BySource, type Source, sourced } from './source.ts'
 import { conclude, endOf, keepTime, register, timeOf } from './tree.ts'
@@ -15,7 +15,7 @@ import { conclude, endOf, keepTime, register, timeOf } from './tree.ts'
  * Not public: whoever listens this way must not throw. Returns `stop`, as `afterFunc` does.
  */
 export function listen(ctx: Context, f: () => void): () => boolean {
-  return register(scopeOf(ctx, 'listen'), new Listener(f))
+  return register(scopeOf(ctx, 'listen'), new Hook(f))
 }
 
 /** Ends a context of this thread with an error that came from elsewhere; nothing happens where it has ended. Not public. */

@@ -25,6 +25,11 @@ export class End {
     this.#error = error
   }
 
+  /** Whether there is an error already: then only that tells the cause. */
+  get told(): boolean {
+    return this.#error !== undefined
+  }
+
   get error(): ContextError {
     return (this.#error ??= withoutStack(() => {
       const options = this.cause === undefined ? undefined : { cause: this.cause }

@@ -15,17 +15,27 @@ export class Observer {
   previous: Observer | undefined = undefined
 }
 
-/** A function to call, once, right after everything is marked. */
-export class Listener extends Observer {
-  readonly run: () => void
-  constructor(run: () => void) {
+/** Somebody to tell, once, right after everything is marked. */
+export abstract class Listener extends Observer {
+  abstract run(): void
+}
+
+/** A function to call then. */
+export class Hook extends Listener {
+  readonly f: () => void
+  constructor(f: () => void) {
     super()
-    this.run = run
+    this.f = f
+  }
+
+  override run(): void {
+    const { f } = this
+    f()
   }
 }
 
-/** A function to start, once, in a microtask. */
-export class Follower extends Listener {}
+/** A function to start, once, in a microtask: in one with all whom the same end is told to. */
+export class Follower extends Hook {}
 
 /** A linked child in the list of a parent that is not its `up`: of the several parents of a merge, or of a wrapper's inside. */
 export class Child extends Observer {

@@ -224,6 +224,7 @@ function mark(top: Scope, end: End, wave: Watch[], isNew = true): void {
 
 /** The second phase: tells everybody, parents before children and in the order of registration. */
 function notify(wave: Watch[]): void {
+  let followers: Follower[] | undefined
   for (const watch of wave) {
     const { scope, extras } = watch
     if (extras !== undefined) {
@@ -232,15 +233,28 @@ function notify(wave: Watch[]): void {
       extras.controller?.abort(error)
     }
     for (let o = watch.take(); o !== undefined; o = o.next) {
-      if (o instanceof Follower) queueMicrotask(o.run)
-      else if (o instanceof Listener) call(o.run)
+      if (!(o instanceof Listener)) continue
+      if (o instanceof Follower) {
+        if (followers === undefined) follow((followers = []))
+        followers.push(o)
+      } else start(o)
     }
   }
 }
 
-function call(f: () => void): void {
+const ready = Promise.resolve()
+
+/** Starts followers in a microtask, those included that come until then. In Node `queueMicrotask` makes some objects for each. */
+function follow(followers: readonly Follower[]): void {
+  void ready.then(() => {
+    for (const follower of followers) start(follower)
+  })
+}
+
+/** What it throws is reported, and stops nothing. */
+function start(listener: Listener): void {
   try {
-    f()
+    listener.run()
   } catch (error) {
     report(error)
   }
@@ -291,16 +305,28 @@ export function keepTime(scope: Scope): void {
 /** Registers a listener; one that comes after the end is told at once. Returns what takes it back: see `afterFunc`. */
 export function register(scope: Scope, listener: Listener): () => boolean {
   if (endOf(scope) !== undefined) {
-    if (listener instanceof Follower) queueMicrotask(listener.run)
+    if (listener instanceof Follower) follow([listener])
     else listener.run()
     return () => false
   }
   let pending = true
   if (!scope.endless) observe(scope, listener)
   return () => {
-    if (!pending || endOf(scope) !== undefined) return false
+    if (!pending) return false
     pending = false
-    unobserve(listener)
-    return true
+    return takeBack(scope, listener)
   }
+}
+
+/** As `register`, for one that is taken back by `takeBack`, if at all: nothing is made for that. */
+export function tell(scope: Scope, listener: Listener): void {
+  if (endOf(scope) !== undefined) listener.run()
+  else if (!scope.endless) observe(scope, listener)
+}
+
+/** Takes a listener back that was not taken back before. Returns false where it was told, or is about to be. */
+export function takeBack(scope: Scope, listener: Listener): boolean {
+  if (endOf(scope) !== undefined) return false
+  unobserve(listener)
+  return true
 }

@@ -1,11 +1,13 @@
 /** Calls that go out: each waits for its answer, or for the end of its context. */
 
-import { listen } from '../boundary.ts'
 import type { Context } from '../context.ts'
-import { BridgeError, type ContextError, kindOf, type LinkLostError } from '../errors.ts'
+import { BridgeError, type LinkLostError } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
 import { named } from '../key.ts'
+import type { End } from '../end.ts'
+import { Listener } from '../observers.ts'
 import type { Scope } from '../scope.ts'
+import { takeBack, takenEnd, tell } from '../tree.ts'
 import { reviveCause } from '../wire/cause.ts'
 import { type ErrorFrame, type ItemFrame, maxName, type ResultFrame, type StreamFrame } from '../wire/frame.ts'
 import { checkSendable } from '../wire/sendable.ts'
@@ -16,16 +18,43 @@ import { type Exported, Exports } from './link-exports.ts'
 import { RemoteStream } from './link-stream.ts'
 import { closeCode, type Fault } from './link-types.ts'
 
-/** A call that waits. */
-interface PendingCall {
-  readonly resolve: (value: unknown) => void
-  readonly reject: (error: unknown) => void
+/** A call that waits, and listens to its context. */
+class PendingCall extends Listener {
+  readonly id: number
   readonly scope: Scope
   /** The exported context that it is under. */
   readonly under: Exported | undefined
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
   stream: RemoteStream | undefined
-  /** Takes back the listening to its context; false where that has ended. */
-  stop: () => boolean
+  readonly #calls: { abandon(call: PendingCall): void }
+
+  constructor(
+    id: number,
+    scope: Scope,
+    under: Exported | undefined,
+    calls: { abandon(call: PendingCall): void },
+    resolve: (value: unknown) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super()
+    this.id = id
+    this.scope = scope
+    this.under = under
+    this.resolve = resolve
+    this.reject = reject
+    this.stream = undefined
+    this.#calls = calls
+  }
+
+  override run(): void {
+    this.#calls.abandon(this)
+  }
+
+  /** Listens no more. Returns false where the context has ended: then it was abandoned. */
+  stop(): boolean {
+    return takeBack(this.scope, this)
+  }
 }
 
 export class Calls<M> {
@@ -38,7 +67,7 @@ export class Calls<M> {
 
   constructor(core: LinkCore<M>) {
     this.#core = core
-    this.exports = new Exports(core, (exported, error) => this.#abandonAll(exported, error))
+    this.exports = new Exports(core)
   }
 
   get size(): number {
@@ -81,17 +110,11 @@ export class Calls<M> {
     return new Promise((resolve, reject) => {
       const id = core.nextId()
       core.push({ type: 'call', id, method, context: described.context, args: checked.value as unknown[] }, elements, bytes)
-      const call: PendingCall = { resolve, reject, scope, under, stream: undefined, stop: notDone }
+      const call = new PendingCall(id, scope, under, this, resolve, reject)
       this.#calls.set(id, call)
       if (under === undefined) this.#count(scope, 1)
-      if (under?.scope === scope) {
-        // The exported context is listened to once for all of them.
-        under.calls.add(id)
-        call.stop = () => ctx.err() === undefined
-      } else {
-        // In this order: the deadline may pass right here.
-        call.stop = listen(ctx, () => this.#abandon(id, ctx))
-      }
+      // In this order: the deadline may pass right here.
+      tell(scope, call)
     })
   }
 
@@ -128,37 +151,23 @@ export class Calls<M> {
   }
 
   /** Takes a call out of the table. Whoever does settles its promise. */
-  #remove(id: number, call: PendingCall): void {
-    this.#calls.delete(id)
-    const { under } = call
-    if (under === undefined) return this.#count(call.scope, -1)
-    under.users--
-    under.calls.delete(id)
+  #remove(call: PendingCall): void {
+    this.#calls.delete(call.id)
+    if (call.under === undefined) this.#count(call.scope, -1)
+    else call.under.users--
   }
 
   /** The context of a call is done: nobody waits any longer, and the peer is told to stop, unless a cancel of what it is under does that. */
-  #abandon(id: number, ctx: Context): void {
-    const call = this.#calls.get(id)
-    if (call === undefined) return
-    this.#remove(id, call)
-    const error = ctx.err() as ContextError
-    if (call.under === undefined || call.under.scope.err() !== error) {
-      const { cause, elements, bytes } = this.#core.describeEnd(error)
-      this.#core.push({ type: 'cancel', id, kind: kindOf(error) ?? 'canceled', cause }, 8 + elements, 32 + bytes)
-      this.#settle(call.under)
+  abandon(call: PendingCall): void {
+    const { scope, under } = call
+    const end = takenEnd(scope) as End
+    if (!this.#calls.has(call.id)) return
+    this.#remove(call)
+    if (under === undefined || takenEnd(under.scope) !== end) {
+      this.#core.pushCancel(call.id, end)
+      this.#settle(under)
     }
-    fail(call, error)
-  }
-
-  /** An exported context is done: so are the calls that have no end of their own, all by one frame, which has been sent. */
-  #abandonAll(exported: Exported, error: ContextError): void {
-    for (const id of exported.calls) {
-      const call = this.#calls.get(id) as PendingCall
-      this.#calls.delete(id)
-      fail(call, error)
-    }
-    exported.users -= exported.calls.size
-    exported.calls.clear()
+    fail(call, end.error)
   }
 
   /** Returns why the frame is not allowed, if so. */
@@ -166,7 +175,7 @@ export class Calls<M> {
     const call = this.#calls.get(frame.id)
     // A deadline that has passed is first, though no timer may have fired yet: then the call is abandoned by now.
     if (call === undefined || !call.stop()) return this.#core.takeLate(frame, 'ours')
-    this.#remove(frame.id, call)
+    this.#remove(call)
     if (frame.type === 'error') {
       const error = reviveCause(frame.error)
       if (call.stream === undefined) call.reject(error)
@@ -204,11 +213,9 @@ export class Calls<M> {
   /** The reader of a stream has gone. */
   #leave(id: number): void {
     const call = this.#calls.get(id)
-    if (call === undefined) return
-    call.stop()
-    // Its context may have ended right here.
-    if (!this.#calls.has(id)) return
-    this.#remove(id, call)
+    // Where its context has ended it is abandoned.
+    if (call === undefined || !call.stop()) return
+    this.#remove(call)
     this.#core.push({ type: 'cancel', id, kind: 'canceled', cause: undefined }, 8, 32)
     this.#settle(call.under)
   }
@@ -218,7 +225,7 @@ export class Calls<M> {
     for (const [id, call] of [...this.#calls]) {
       // Where its context has ended, that was first, and the call is abandoned with that error.
       if (!this.#calls.has(id) || !call.stop()) continue
-      this.#remove(id, call)
+      this.#remove(call)
       if (call.stream === undefined) call.reject(reason)
       else call.stream.finish({ error: reason })
     }
@@ -230,5 +237,3 @@ function fail({ stream, reject }: PendingCall, error: unknown): void {
   if (stream === undefined) reject(error)
   else stream.abort(error)
 }
-
-const notDone = (): boolean => true

@@ -3,6 +3,7 @@
 import type { Context } from '../context.ts'
 import type { ContextError, LinkLostError } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
+import type { End } from '../end.ts'
 import { type CauseLimits, causeLimits, type WireCause } from '../wire/cause.ts'
 import { describeCause } from '../wire/cause-describe.ts'
 import { type Frame, frameLimits, type HelloFrame } from '../wire/frame.ts'
@@ -15,12 +16,6 @@ import { type LinkLimits, limitsOf, linkLimits, type LinkOptions, type Peer } fr
 /** A cause, and what it costs in a message at most. */
 export interface Described {
   readonly cause: WireCause | undefined
-  readonly elements: number
-  readonly bytes: number
-}
-
-interface QueuedFrame {
-  readonly frame: Frame
   readonly elements: number
   readonly bytes: number
 }
@@ -44,7 +39,13 @@ export class LinkCore<M> {
   #lastId = 0
   #root: Context | undefined
   #budget: Budget | undefined
-  #queue: QueuedFrame[] = []
+  /** What waits for the end of this turn; what each frame costs: elements, bytes; and all together. */
+  #queue: Frame[] = []
+  #costs: number[] = []
+  #elements = 0
+  #bytes = 0
+  /** Whether something was said in this turn, whose end is awaited. */
+  #speaking = false
   #described: (Described & { readonly error: ContextError }) | undefined
 
   /** @param beforeFlush may push what goes out with what waits */
@@ -91,10 +92,13 @@ export class LinkCore<M> {
   }
 
   /** The cause of an end on the wire: made once in a turn, though it may end thousands of calls. */
-  describeEnd(error: ContextError): Described {
+  describeEnd(end: End): Described {
+    if (end.cause === undefined && !end.told) return plainEnd
+    const { error } = end
     if (this.#described?.error !== error) {
       const cause = Object.hasOwn(error, 'cause') ? this.describe(error.cause) : undefined
-      this.#described = { error, cause, elements: countElements(cause ?? null), bytes: bytesOf(cause ?? null) }
+      if (cause === undefined) return plainEnd
+      this.#described = { error, cause, elements: countElements(cause), bytes: bytesOf(cause) }
     }
     return this.#described
   }
@@ -107,45 +111,105 @@ export class LinkCore<M> {
   /** Queues a frame; `elements` and `bytes` are what it costs in a message, or more, never less. */
   push(frame: Frame, elements: number, bytes: number): void {
     if (this.lost !== undefined) return
-    this.#queue.push({ frame, elements, bytes })
-    if (this.#queue.length === 1) this.options.defer(() => this.flush())
+    this.#queue.push(frame)
+    this.#costs.push(elements, bytes)
+    this.#elements += elements
+    this.#bytes += bytes
+    this.#speak()
+  }
+
+  /** Tells the peer of an end: at once where that is the first thing to say in this turn. Those of one kind and cause that follow each other share a frame. */
+  pushCancel(id: number, end: End): void {
+    if (this.lost !== undefined) return
+    const { kind } = end
+    const { cause, elements, bytes } = this.describeEnd(end)
+    if (!this.#speaking) {
+      this.#speaking = true
+      this.#transmit([{ type: 'cancel', id, kind, cause }])
+      return this.options.defer(this.#fallSilent)
+    }
+    const last = this.#queue.at(-1)
+    const fits = (this.#costs.at(-2) ?? 0) < maxElements && (this.#costs.at(-1) ?? 0) + idBytes <= this.peer.limits.maxMessage
+    if ((last?.type !== 'cancel' && last?.type !== 'cancels') || last.kind !== kind || last.cause !== cause || !fits) {
+      return this.push({ type: 'cancel', id, kind, cause }, 8 + elements, 32 + bytes)
+    }
+    if (last.type === 'cancels') last.ids.push(id)
+    else this.#queue[this.#queue.length - 1] = { type: 'cancels', ids: [last.id, id], kind, cause }
+    const lastBytes = this.#costs.pop() ?? 0
+    const lastElements = this.#costs.pop() ?? 0
+    this.#costs.push(lastElements + 1, lastBytes + idBytes)
+    this.#elements++
+    this.#bytes += idBytes
+  }
+
+  #speak(): void {
+    if (this.#speaking) return
+    this.#speaking = true
+    this.options.defer(this.#fallSilent)
+  }
+
+  readonly #fallSilent = (): void => {
+    this.#speaking = false
+    this.flush()
   }
 
   /** Sends all frames of this turn, in as few messages as the limits allow. */
   flush(): void {
-    if (this.#queue.length > 0) this.#beforeFlush()
-    const queue = this.#queue
-    this.#queue = []
     this.#described = undefined
+    if (this.#queue.length === 0) return
+    this.#beforeFlush()
+    const queue = this.#queue
+    const costs = this.#costs
+    const whole =
+      queue.length <= frameLimits.maxFrames && this.#elements <= maxElements && this.#bytes <= this.peer.limits.maxMessage
+    this.#empty()
+    if (whole && queue[0]?.type !== 'hello') return this.#transmit(queue)
+    this.#split(queue, costs)
+  }
+
+  #split(queue: readonly Frame[], costs: readonly number[]): void {
     const { maxMessage } = this.peer.limits
     let start = 0
     let elements = 0
     let bytes = 0
     for (const [i, next] of queue.entries()) {
-      const alone = next.frame.type === 'hello' || queue[i - 1]?.frame.type === 'hello'
+      const moreElements = costs[2 * i] as number
+      const moreBytes = costs[2 * i + 1] as number
+      const alone = next.type === 'hello' || queue[i - 1]?.type === 'hello'
       const full =
-        alone || i - start >= frameLimits.maxFrames || elements + next.elements > maxElements || bytes + next.bytes > maxMessage
+        alone || i - start >= frameLimits.maxFrames || elements + moreElements > maxElements || bytes + moreBytes > maxMessage
       if (full && i > start) {
         this.#send(queue.slice(start, i))
         start = i
         elements = bytes = 0
       }
-      elements += next.elements
-      bytes += next.bytes
+      elements += moreElements
+      bytes += moreBytes
     }
-    if (queue.length > start) this.#send(queue.slice(start))
+    this.#send(queue.slice(start))
   }
 
-  #send(queue: readonly QueuedFrame[]): void {
-    if (this.lost === undefined) this.#transmit(queue.map(({ frame }) => frame))
+  #send(frames: readonly Frame[]): void {
+    if (this.lost === undefined) this.#transmit(frames)
+  }
+
+  #empty(): void {
+    this.#queue = []
+    this.#costs = []
+    this.#elements = this.#bytes = 0
   }
 
   /** Nothing goes out any more. */
   end(reason: LinkLostError): void {
     this.lost = reason
-    this.#queue = []
+    this.#empty()
   }
 }
+
+/** What a further id in a frame takes at most. */
+const idBytes = 9
+
+const plainEnd: Described = Object.freeze({ cause: undefined, elements: 1, bytes: 9 })
 
 /** How many bytes plain data takes in a message at most. */
 export function bytesOf(data: unknown): number {

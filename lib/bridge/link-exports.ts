@@ -6,18 +6,20 @@
  * frames: `cancel` when the context is done, `retract` when neither a handle nor a call needs it any more.
  */
 
-import { listen } from '../boundary.ts'
 import type { Context } from '../context.ts'
-import { BridgeError, type ContextError, kindOf } from '../errors.ts'
+import { BridgeError, kindOf } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
+import type { End } from '../end.ts'
+import { Listener } from '../observers.ts'
 import type { Binding, Scope } from '../scope.ts'
+import { endOf, takeBack, takenEnd, tell } from '../tree.ts'
 import type { ReleaseFrame, WirePair } from '../wire/frame.ts'
 import { describeContext, type Known } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
 import type { LinkHandle } from './link-handle.ts'
 
-/** A context that the peer knows. */
-export class Exported implements Known {
+/** A context that the peer knows. It listens to the context's end before the calls under it do: theirs is told by its frame. */
+export class Exported extends Listener implements Known {
   readonly id: number
   readonly scope: Scope
   readonly bindings: Binding | undefined
@@ -27,15 +29,19 @@ export class Exported implements Known {
   released = 0
   /** Calls that are under it and still open. */
   users = 0
-  /** Those of them that have no end of their own: their ids. */
-  readonly calls: Set<number> = new Set()
-  stop: () => boolean = () => true
+  readonly #ended: (exported: Exported) => void
 
-  constructor(id: number, scope: Scope, names: readonly string[]) {
+  constructor(id: number, scope: Scope, names: readonly string[], ended: (exported: Exported) => void) {
+    super()
+    this.#ended = ended
     this.id = id
     this.scope = scope
     this.bindings = scope.bindings
     this.names = names
+  }
+
+  override run(): void {
+    this.#ended(this)
   }
 
   get needed(): boolean {
@@ -48,14 +54,11 @@ const many = 32
 
 export class Exports<M> {
   readonly #core: LinkCore<M>
-  readonly #ended: (exported: Exported, error: ContextError) => void
   readonly #byScope = new Map<Scope, Exported>()
   readonly #byId = new Map<number, Exported>()
 
-  /** @param ended called when an exported context has ended, after the peer is told */
-  constructor(core: LinkCore<M>, ended: (exported: Exported, error: ContextError) => void) {
+  constructor(core: LinkCore<M>) {
     this.#core = core
-    this.#ended = ended
   }
 
   get size(): number {
@@ -84,11 +87,11 @@ export class Exports<M> {
     if (above !== undefined) above.users--
     if (same !== undefined) return same
     if (bytes > core.peer.limits.maxMessage || core.lost !== undefined || ctx.err() !== undefined) return undefined
-    const exported = new Exported(core.nextId(), scope, namesOf(context.values, above))
+    const exported = new Exported(core.nextId(), scope, namesOf(context.values, above), this.#ended)
     core.push({ type: 'export', id: exported.id, context }, elements, bytes)
     this.#byScope.set(scope, exported)
     this.#byId.set(exported.id, exported)
-    exported.stop = listen(scope, () => this.#end(exported))
+    tell(scope, exported)
     if (above !== undefined) this.settle(above)
     return exported
   }
@@ -103,7 +106,11 @@ export class Exports<M> {
     const values = context.values.length === 0 ? {} : { values: context.values }
     const error = ctx.err()
     if (error !== undefined) {
-      return { ...base, end: [kindOf(error) === 'deadline' ? 1 : 0, core.describeEnd(error).cause ?? null], ...values }
+      return {
+        ...base,
+        end: [kindOf(error) === 'deadline' ? 1 : 0, core.describeEnd(endOf(scope) as End).cause ?? null],
+        ...values,
+      }
     }
     const exported = this.#byScope.get(scope) ?? this.open(scope, scope)
     // It may have ended meanwhile, by the code of a codec; or the link.
@@ -135,22 +142,18 @@ export class Exports<M> {
   }
 
   /** The context has ended: the peer is told once, whatever is under it. */
-  #end(exported: Exported): void {
+  readonly #ended = (exported: Exported): void => {
     this.#forget(exported)
-    const error = exported.scope.err() as ContextError
-    const { cause, elements, bytes } = this.#core.describeEnd(error)
-    const kind = kindOf(error) ?? 'canceled'
-    this.#core.push({ type: 'cancel', id: exported.id, kind, cause }, 8 + elements, 32 + bytes)
+    this.#core.pushCancel(exported.id, takenEnd(exported.scope) as End)
     // To reject thousands of promises here takes long enough: meanwhile the other side can stop.
     if (exported.users >= many) this.#core.flush()
-    this.#ended(exported, error)
   }
 
   /** A call under it is over, or the peer has given handles back. */
   settle(exported: Exported): void {
     if (exported.needed || !this.#byId.has(exported.id)) return
     // Its end may have been found right here: then it was told.
-    if (!exported.stop()) return
+    if (!takeBack(exported.scope, exported)) return
     this.#forget(exported)
     this.#core.push({ type: 'retract', id: exported.id }, 4, 16)
   }
@@ -172,7 +175,7 @@ export class Exports<M> {
 
   /** The link is over: nothing is observed any more. Calls are not this table's to end. */
   close(): void {
-    for (const exported of this.#byId.values()) exported.stop()
+    for (const exported of this.#byId.values()) takeBack(exported.scope, exported)
     this.#byScope.clear()
     this.#byId.clear()
   }

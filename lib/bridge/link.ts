@@ -11,7 +11,7 @@
 import { delayUntil } from '../clock.ts'
 import type { CancelableContext, Context } from '../context.ts'
 import { BridgeError, CanceledError, LinkLostError, withoutStack } from '../errors.ts'
-import { type CancelFrame, type Frame, type HelloFrame, PROTOCOL_VERSION } from '../wire/frame.ts'
+import { type CancelFrame, type CancelsFrame, type Frame, type HelloFrame, PROTOCOL_VERSION } from '../wire/frame.ts'
 import { Calls } from './link-calls.ts'
 import { clockOf } from './link-contexts.ts'
 import { LinkCore } from './link-core.ts'
@@ -209,6 +209,8 @@ export class Link<M = Uint8Array> {
         return this.#takeId(frame) ?? this.#imports.takeExport(frame)
       case 'cancel':
         return this.#takeCancel(frame)
+      case 'cancels':
+        return this.#takeCancels(frame)
       case 'retract':
         return this.#imports.takeRetract(frame)
       case 'result':
@@ -269,6 +271,14 @@ export class Link<M = Uint8Array> {
   #takeCancel(frame: CancelFrame): string | undefined {
     if (this.#handlers.takeCancel(frame) || this.#imports.takeCancel(frame)) return undefined
     return this.#core.takeLate(frame, 'peers')
+  }
+
+  #takeCancels({ ids, kind, cause }: CancelsFrame): string | undefined {
+    for (const id of ids) {
+      const fault = this.#takeCancel({ type: 'cancel', id, kind, cause })
+      if (fault !== undefined) return fault
+    }
+    return undefined
   }
 
   // --- What goes out ---------------------------------------------------------------------------------------------------

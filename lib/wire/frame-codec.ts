@@ -58,6 +58,8 @@ export function toWire(frame: Frame): unknown[] {
       return [14, frame.id, frame.n]
     case 'ack':
       return [15, frame.n]
+    case 'cancels':
+      return [16, frame.ids, frame.kind === 'canceled' ? 0 : 1, frame.cause ?? null]
   }
 }
 
@@ -99,7 +101,7 @@ export function fromWire(data: unknown, limits: FrameLimits = frameLimits): Resu
   if (!isInteger(type, 1)) return unknownType
   // Before the length: what a hello of another version looks like, only that version knows.
   if (type === 1) return helloFromWire(data)
-  if (type > 15) return type >= 64 && type <= 127 ? nothing : unknownType
+  if (type > 16) return type >= 64 && type <= 127 ? nothing : unknownType
   const name = names[type] as string
   if (data.length !== lengths[type] && !((type === 4 || type === 13) && data.length === 2))
     return refuse(`${name}: too few or too many elements`)
@@ -108,12 +110,15 @@ export function fromWire(data: unknown, limits: FrameLimits = frameLimits): Resu
   switch (type) {
     case 2:
       return callFromWire(id as number, data[2], data[3], data[4], limits)
-    case 3: {
+    case 3:
+    case 16: {
       const kind: unknown = data[2]
-      if (kind !== 0 && kind !== 1) return refuse('cancel: kind is neither 0 nor 1')
+      if (type === 16 && !isIds(id)) return refuse('cancels: ids are no array of one or more integers from 1')
+      if (kind !== 0 && kind !== 1) return refuse(`${name}: kind is neither 0 nor 1`)
       const cause = data[3] === null ? nothing : parseCause(data[3])
       if (!cause.ok) return cause
-      return accept({ type: 'cancel', id: id as number, kind: kind === 0 ? 'canceled' : 'deadline', cause: cause.value })
+      const end = { kind: kind === 0 ? 'canceled' : 'deadline', cause: cause.value } as const
+      return accept(type === 3 ? { type: 'cancel', id: id as number, ...end } : { type: 'cancels', ids: id as number[], ...end })
     }
     case 4:
       return accept({ type: 'result', id: id as number, value: data[2] as unknown })
@@ -211,6 +216,10 @@ export function pairsFromWire(values: unknown, hides: boolean, limits: FrameLimi
   return accept(values as WirePair[])
 }
 
+function isIds(value: unknown): value is number[] {
+  return Array.isArray(value) && value.length > 0 && value.every((id) => isInteger(id, 1))
+}
+
 function isInteger(value: unknown, min: number): value is number {
   return Number.isSafeInteger(value) && (value as number) >= min
 }
@@ -218,9 +227,9 @@ function isInteger(value: unknown, min: number): value is number {
 /** By type: what reasons call the frame, and how long it is. A result and an item may also have 2 elements, a hello 6. */
 const names = [
   ...['', 'hello', 'call', 'cancel', 'result', 'error', 'export', 'release', 'ping', 'pong', 'goaway'],
-  ...['retract', 'stream', 'item', 'credit', 'ack'],
+  ...['retract', 'stream', 'item', 'credit', 'ack', 'cancels'],
 ]
-const lengths = [0, 5, 5, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 3, 3, 2]
+const lengths = [0, 5, 5, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 3, 3, 2, 4]
 
 const nothing: Result<undefined> = Object.freeze(accept(undefined))
 const notArray: Refused = Object.freeze(refuse('frame: no array'))

@@ -21,6 +21,7 @@
  * | 13 | item | id, value; or id alone, for undefined | callee | receiver |
  * | 14 | credit | id, n | caller | sender |
  * | 15 | ack | n | both | |
+ * | 16 | cancels | ids, kind, cause or nil | caller, exporter | sender |
  * | 64-127 | none yet | anything | | |
  *
  * Each side numbers its own calls and exports, in one sequence; the last column says whose sequence an id is of. A receiver skips
@@ -91,6 +92,15 @@ export interface CancelFrame {
   /** On the wire 0 is 'canceled', and 1 is 'deadline': the sender's clock found the deadline passed. */
   readonly kind: Kind
   /** What was given as the reason; undefined, on the wire nil, where nothing was. */
+  readonly cause: WireCause | undefined
+}
+
+/** Several calls' contexts, or exported ones, are done in one turn, of one kind and with one cause. As many cancels, in this order. */
+export interface CancelsFrame {
+  readonly type: 'cancels'
+  /** One at least. */
+  readonly ids: number[]
+  readonly kind: Kind
   readonly cause: WireCause | undefined
 }
 
@@ -215,6 +225,7 @@ export type Frame =
   | ItemFrame
   | CreditFrame
   | AckFrame
+  | CancelsFrame
 
 export interface FrameLimits {
   /** Frames in a message, of which those that are skipped count. */

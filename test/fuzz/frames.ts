@@ -69,7 +69,7 @@ export function hello(random: Random, session: 'never' | 'always' | 'maybe' = 'm
 
 /** Any frame but a hello. */
 export function frame(random: Random, ids: Ids): unknown[] {
-  switch (random.below(18)) {
+  switch (random.below(19)) {
     case 0:
     case 1:
     case 2:
@@ -100,6 +100,8 @@ export function frame(random: Random, ids: Ids): unknown[] {
       return random.once(3) ? [13, ids.theirs()] : [13, ids.theirs(), data(random)]
     case 16:
       return [14, ids.own(), random.between(1, 20)]
+    case 17:
+      return [16, [ids.own(), ...list(random, 20, () => ids.own())], random.below(2), random.once(2) ? null : cause(random)]
     default:
       return random.once(2) ? [15, random.small(10)] : [random.between(64, 127), data(random)]
   }

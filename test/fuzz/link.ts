@@ -73,6 +73,7 @@ class Speaker {
     const context = (type === 2 ? one[3] : type === 6 ? one[2] : []) as unknown[]
     if (context.length === 4 && !this.#exports.has(context[3])) return false
     if (type === 3 || type === 11 || type === 14) return id <= this.#last
+    if (type === 16) return (one[1] as number[]).every((each) => each <= this.#last)
     if (type === 7) return id === 1 && one[2] === 1
     if (type === 13) return this.#streams.has(id)
     if (type === 15) return this.#session && id < 2
@@ -84,6 +85,7 @@ class Speaker {
     if (type === 2 || type === 6) this.#last = Math.max(this.#last, id)
     if (type === 6) this.#exports.add(id)
     else if (type === 3 || type === 11) this.#exports.delete(id)
+    else if (type === 16) for (const each of one[1] as number[]) this.#exports.delete(each)
     else if (type === 12) this.#streams.add(id)
   }
 }

@@ -103,7 +103,49 @@ describe('a cancel', () => {
     await pair.settle()
   })
 
-  it('of a thousand calls under one context is one message', async () => {
+  it('leaves at once when it is the first thing of its turn, before the caller hears of it; those behind it share a frame', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const contexts = Array.from({ length: 6 }, () => withCancel(pair.client.root))
+    const results = contexts.map((ctx) => rejection(pair.client.link.call(ctx, 'held', [])))
+    await pair.settle()
+    contexts[0]?.cancel()
+    expect(pair.client.channel.frames()).toEqual([[{ type: 'cancel', id: 1, kind: 'canceled', cause: undefined }]])
+    for (const [i, ctx] of contexts.entries()) if (i > 0) ctx.cancel(i < 3 ? undefined : i < 5 ? 'why' : 'other')
+    await turn()
+    const ends = { kind: 'canceled' }
+    expect(pair.client.channel.frames().slice(1)).toEqual([
+      [
+        { ...ends, type: 'cancels', ids: [2, 3], cause: undefined },
+        { ...ends, type: 'cancel', id: 4, cause: [0, 'why'] },
+        { ...ends, type: 'cancel', id: 5, cause: [0, 'why'] },
+        { ...ends, type: 'cancel', id: 6, cause: [0, 'other'] },
+      ],
+    ])
+    await pair.settle()
+    expect(held.contexts.map((ctx) => cause(ctx))).toEqual(
+      [...contexts.map((ctx) => cause(ctx))].map((why, i) => (i < 3 ? held.ctx(i).err() : why)),
+    )
+    await Promise.all(results)
+    held.finishAll()
+    await pair.settle()
+  })
+
+  it('does not overtake the call that it ends', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const ctx = withCancel(pair.client.root)
+    const result = rejection(pair.client.link.call(ctx, 'held', []))
+    ctx.cancel()
+    expect(pair.client.channel.waiting).toEqual([])
+    await turn()
+    expect(pair.client.channel.frames()).toMatchObject([[{ type: 'call' }, { type: 'cancel' }]])
+    await pair.settle()
+    expect(held.contexts).toEqual([])
+    await result
+  })
+
+  it('of a thousand calls under one context is one message, beside that of the first call, which is older than the export', async () => {
     const held = new Held()
     const pair = await joined({ server: { serve: { held: held.method } } })
     const ctx = withCancel(pair.client.root)
@@ -113,7 +155,7 @@ describe('a cancel', () => {
     ctx.cancel(new Error('all'))
     expect(new Set(await Promise.all(results))).toEqual(new Set([ctx.err()]))
     await turn()
-    expect(pair.client.channel.count).toBe(count + 1)
+    expect(pair.client.channel.count).toBe(count + 2)
     await pair.settle()
     expect(held.contexts.every((c) => (cause(c) as Error).message === 'all')).toBe(true)
     held.finishAll()

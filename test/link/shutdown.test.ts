@@ -163,8 +163,8 @@ describe('what is opened and abandoned', () => {
     const { count } = pair.client.channel
     for (const ctx of contexts) ctx.cancel()
     await turn()
-    // As many frames as a message holds.
-    expect(pair.client.channel.count - count).toBe(Math.ceil(10_000 / 1_024))
+    // The first one leaves at once, and the others in one frame.
+    expect(pair.client.channel.count - count).toBe(2)
     await pair.settle()
     await Promise.all(results)
     expect(held.contexts.filter((ctx) => ctx.err() === undefined)).toHaveLength(1)

@@ -62,8 +62,8 @@ const tree: readonly Mutant[] = [
   },
   {
     file: 'lib/tree.ts',
-    original: '    pending = false\n    unobserve(listener)\n',
-    replacement: '    pending = false\n',
+    original: '  unobserve(listener)\n  return true\n',
+    replacement: '  return true\n',
     breaks: 'stop() tells that it stopped, and the function runs',
     tests: contract('after-func'),
   },

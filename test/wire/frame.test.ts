@@ -50,6 +50,7 @@ describe('what each frame is on the wire', () => {
     [{ type: 'item', id: 5, value: null }, [13, 5, null]],
     [{ type: 'credit', id: 5, n: 8 }, [14, 5, 8]],
     [{ type: 'ack', n: 0 }, [15, 0]],
+    [{ type: 'cancels', ids: [5, 6], kind: 'deadline', cause: [0, 'w'] }, [16, [5, 6], 1, [0, 'w']]],
     [
       {
         type: 'call',
@@ -125,7 +126,7 @@ describe('what is refused', () => {
 
   test('row 23: frames of unknown types, except those that are to be skipped', () => {
     for (let type = -128; type <= 300; type++) {
-      if (type >= 1 && type <= 15) continue
+      if (type >= 1 && type <= 16) continue
       const skipped = type >= 64 && type <= 127
       expect(fromWire([type, 'anything', {}]), String(type)).toStrictEqual(
         skipped ? { ok: true, value: undefined } : { ok: false, reason: 'frame: type is unknown' },

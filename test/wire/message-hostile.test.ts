@@ -184,7 +184,7 @@ describe('bad inputs', () => {
   })
 
   test('row 23: unknown types', () => {
-    for (const type of ['00', '10', '3f', 'cc 80', 'ff', 'a1 33', 'c0']) {
+    for (const type of ['00', '11', '3f', 'cc 80', 'ff', 'a1 33', 'c0']) {
       expect(reasonOf(raw('91 92', type, '01'))).toBe('frame: type is unknown')
     }
     for (const type of ['40', '7f']) expect(decodeMessage(raw('91 92', type, '01'))).toStrictEqual({ ok: true, value: [] })

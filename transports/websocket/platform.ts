@@ -7,13 +7,15 @@ import { byteCodec } from './msgpackr.ts'
 /** Contexts that were imported: what is to be done when one is collected. */
 const dropped = new FinalizationRegistry<() => void>((f) => f())
 
+const ready = Promise.resolve()
+
 export const platform: LinkHost = {
   clock: hostClock,
   random: () => Math.random(),
   id: () => crypto.randomUUID(),
   codec: byteCodec,
-  // Browsers refuse it as a method of something else.
-  defer: (f) => queueMicrotask(f),
+  // In Node `queueMicrotask` makes some objects for each function, which cost more than a message.
+  defer: (f) => void ready.then(f),
   afterReading,
   onDropped: (target, f) => dropped.register(target, f),
   reporter: warnOnce,
