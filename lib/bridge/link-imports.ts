@@ -6,7 +6,7 @@
  */
 
 import { endWith, withRemote } from '../boundary.ts'
-import { type CancelableContext, type Context, withCancel } from '../context.ts'
+import { type CancelableContext, type Context, merge, withCancel } from '../context.ts'
 import { BridgeError, CanceledError, type ContextError, withoutStack } from '../errors.ts'
 import type { Source } from '../source.ts'
 import type { CancelFrame, ExportFrame, RetractFrame } from '../wire/frame.ts'
@@ -14,6 +14,9 @@ import { errorOf, importContext, receiveContext } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
 import { type ParsedHandle, parseHandle } from './link-handle.ts'
 import { closeCode, type Fault } from './link-types.ts'
+
+/** How many handles may overtake one. */
+const mostAhead = 1_024
 
 /** A context of the peer's. */
 export class Imported {
@@ -26,15 +29,27 @@ export class Imported {
   awaited: boolean
   /** Whether the peer's context has ended: nobody waits for the answers of calls under it. */
   ended = false
-  /** What users hold of it, and the highest grant of their handles. */
+  /** What users hold of it. */
   users = 0
+  /** All handles up to this one have come, and those in `#ahead`: user code may carry them over several ways, on which a later one overtakes. */
   grant = 0
+  #ahead: Set<number> | undefined
 
   constructor(id: number, gate: CancelableContext, awaited: boolean) {
     this.id = id
     this.gate = gate
     this.base = gate
     this.awaited = awaited
+  }
+
+  /** A handle has come. Those before it are still on their way, and must find the context: so they are not given back with it. */
+  took(grant: number): void {
+    if (grant > this.grant) (this.#ahead ??= new Set()).add(grant)
+    if (this.#ahead === undefined) return
+    // One that so many have overtaken is taken for lost: it must not cost more and more.
+    if (this.#ahead.size > mostAhead) this.grant = Math.min(...this.#ahead) - 1
+    while (this.#ahead.delete(this.grant + 1)) this.grant++
+    if (this.#ahead.size === 0) this.#ahead = undefined
   }
 }
 
@@ -64,12 +79,16 @@ export class Imports<M> {
     if (before !== undefined) {
       before.awaited = false
       this.#awaited--
-      before.base = importContext(this.#core, before.gate, context)
+      // What is above has its deadline and its values, too.
+      const parent = above === undefined ? before.gate : merge(above.base, before.gate)
+      before.base = importContext(this.#core, parent, context)
       if (before.users === 0) this.#giveBack(before)
       return undefined
     }
     const { maxContexts } = this.#core.limits
-    if (this.#entries.size >= maxContexts) return { code: closeCode.tooMuch, reason: `export: more contexts than ${maxContexts}` }
+    // Those that are awaited are not the peer's doing: their handles came before what is closed now.
+    if (this.#entries.size - this.#awaited >= maxContexts)
+      return { code: closeCode.tooMuch, reason: `export: more contexts than ${maxContexts}` }
     const base = importContext(this.#core, above?.base ?? this.#core.root, context)
     this.#entries.set(id, new Imported(id, base, false))
     return undefined
@@ -124,7 +143,7 @@ export class Imports<M> {
     let entry = this.#entries.get(id)
     if (entry === undefined) {
       if (id <= core.highestPeerId) return this.#ended(noneSuch('its context is gone'))
-      if (this.#entries.size >= core.limits.maxContexts) {
+      if (this.#awaited >= core.limits.maxContexts) {
         const message = `This side takes no more than ${core.limits.maxContexts} contexts at once.`
         return this.#ended(because(withoutStack(() => new BridgeError('ERR_LIMIT', message))))
       }
@@ -137,7 +156,7 @@ export class Imports<M> {
 
   #use(entry: Imported, handle: ParsedHandle): CancelableContext {
     entry.users++
-    entry.grant = Math.max(entry.grant, handle.grant)
+    entry.took(handle.grant)
     const { base, at, why } = receiveContext(this.#core, entry.awaited ? entry.gate : entry.base, handle)
     const use = new Use(() => this.#release(entry))
     const ctx = withRemote(base, 'Import', use, at, why)
@@ -153,6 +172,7 @@ export class Imports<M> {
   }
 
   #giveBack({ id, grant }: Imported): void {
+    if (grant === 0) return
     this.#core.push({ type: 'release', id, grant }, 4, 24)
   }
 

@@ -167,7 +167,10 @@ export class Link<M = Uint8Array> {
    * ERR_LIMIT, ERR_LINK_LOST.
    */
   import(handle: unknown): CancelableContext {
-    return this.#imports.import(handle)
+    const ctx = this.#imports.import(handle)
+    // One that is awaited hangs on a peer that may never say anything.
+    this.#liveness?.watch()
+    return ctx
   }
 
   /** Takes a message. What the protocol does not allow closes the link, with a code and a reason. */

@@ -58,7 +58,8 @@ export function memorySockets<M>(
             wire.client.run = run[0]
             wire.server.run = run[1]
             onWire?.(wire)
-            run[1](() => void wire.server.attach((channel) => there.service.accept(channel, there.identity)))
+            const { service, identity } = there
+            run[1](() => void wire.server.attach((channel) => service.accept(channel, identity)))
             timeline.set(timeline.now + latency(), () => {
               if (signal.aborted) wire.client.terminate()
               else run[0](() => resolve(wire.client))

@@ -114,6 +114,12 @@ export class WireEnd<M> {
 
   /** From now on no more than so many bytes per millisecond move from here. */
   slow(rate: number): void {
+    if (rate > this.#rate) {
+      // What moves slowly now moves faster from now on.
+      const { now } = this.wire.options.timeline
+      for (const packet of this.#waiting) packet.at = Math.min(packet.at, now)
+      this.#arrives = Math.min(this.#arrives, now)
+    }
     this.#rate = rate
   }
 

@@ -1,0 +1,181 @@
+/** A machine: its clock, whether it runs, and all that it holds. Everything that runs on it runs through `run`. */
+import type { Clock, Timer } from '../../lib/clock.ts'
+import type { LinkHost } from '../../lib/bridge/link-host.ts'
+import { type Context, createRoot } from '../../lib/context.ts'
+import type { Due, Timeline } from '../../transports/testing/timeline.ts'
+import type { Random } from '../fuzz/random.ts'
+
+/** The clock of a machine: its own origin and rate; timers are late, and early. */
+export class NodeClock implements Clock {
+  readonly #time: Timeline
+  readonly #rate: number
+  readonly #random: Random
+  readonly #late: number
+  readonly #early: boolean
+  readonly #run: (f: () => void) => void
+  #ahead: number
+  wallAhead: number
+  readonly armed = new Set<Due>()
+
+  constructor(
+    time: Timeline,
+    random: Random,
+    options: { readonly drift: number; readonly late: number; readonly early: boolean },
+    run: (f: () => void) => void,
+  ) {
+    this.#time = time
+    this.#random = random
+    this.#rate = 1 + (options.drift * (random.below(2_001) - 1_000)) / 1_000
+    this.#late = options.late
+    this.#early = options.early
+    this.#ahead = random.below(1_000_000) / 7
+    this.wallAhead = 1.9e12 + random.below(10_000)
+    this.#run = run
+  }
+
+  now(): number {
+    return this.#time.now * this.#rate + this.#ahead
+  }
+
+  wall(): number {
+    return this.now() + this.wallAhead
+  }
+
+  setTimer(f: () => void, ms: number): Timer {
+    if (!(ms >= 1 && ms <= 2 ** 30)) throw new RangeError(`setTimer() was given ${ms}, which no clock has to take.`)
+    const random = this.#random
+    const early = this.#early && random.once(3) ? random.below(1_000) / 1_000 : 0
+    const late = this.#late > 0 ? random.below(1 + this.#late * 100) / 100 : 0
+    const timer = this.#time.set(this.#time.now + Math.max(0.01, ms - early + late) / this.#rate, () => {
+      this.#run(() => {
+        if (this.armed.delete(timer)) f()
+      })
+    })
+    this.armed.add(timer)
+    return timer
+  }
+
+  clearTimer(timer: Timer): void {
+    if (this.armed.delete(timer as Due)) this.#time.unset(timer as Due)
+  }
+
+  /** The clock stood still for so many milliseconds, as that of a machine that slept may. */
+  standStill(ms: number): void {
+    this.#ahead -= ms * this.#rate
+  }
+}
+
+export interface Machine {
+  readonly index: number
+  readonly life: number
+}
+
+/** A process on a machine, from its start until it crashes. */
+export class Process<M> implements Machine {
+  readonly index: number
+  readonly life: number
+  readonly clock: NodeClock
+  readonly root: Context
+  readonly host: LinkHost<M>
+  alive = true
+  /** What is to be done when an import is collected. */
+  readonly dropped = new Map<object, () => void>()
+  /** When it last went on after a pause. */
+  resumed = -Infinity
+  /** How long the clock has stood still while time passed. */
+  stood = 0
+  readonly #time: Timeline
+  readonly #ran: (process: this) => void
+  #paused = false
+  #since = 0
+  #clockStands = false
+  #wakes: Due | undefined
+  #waiting: (() => void)[] = []
+  #ids = 0
+
+  constructor(
+    time: Timeline,
+    index: number,
+    life: number,
+    random: Random,
+    options: { readonly drift: number; readonly late: number; readonly early: boolean },
+    codec: LinkHost<M>['codec'],
+    ran: (process: Process<M>) => void,
+  ) {
+    this.#time = time
+    this.index = index
+    this.life = life
+    this.#ran = ran
+    this.clock = new NodeClock(time, random, options, (f) => this.run(f))
+    this.root = createRoot({ clock: this.clock, name: `n${index}` })
+    this.host = {
+      clock: this.clock,
+      random: () => random.below(1_000_000) / 1_000_000,
+      id: () => `n${index}.${life}.${++this.#ids}`,
+      codec,
+      defer: queueMicrotask,
+      // Behind all that has arrived.
+      afterReading: (f) => void time.set(time.now, () => void time.set(time.now, () => this.run(f))),
+      onDropped: (target, f) => this.dropped.set(target, f),
+      reporter: () => (error) => {
+        throw error
+      },
+    }
+  }
+
+  /** Something happens on this machine: now, or when it is no longer paused, in order. */
+  readonly run = (f: () => void): void => {
+    if (!this.alive) return
+    if (this.#paused || this.#waiting.length > 0) {
+      this.#waiting.push(f)
+      return
+    }
+    f()
+    this.#ran(this)
+  }
+
+  get paused(): boolean {
+    return this.#paused
+  }
+
+  /** Nothing happens for so many milliseconds, then all at once. */
+  pause(ms: number, clockStands: boolean): void {
+    if (this.#paused) return
+    this.#paused = true
+    this.#since = this.#time.now
+    this.#clockStands = clockStands
+    this.#wakes = this.#time.set(this.#time.now + ms, () => this.resume())
+  }
+
+  resume(): void {
+    if (!this.#paused || this.#wakes === undefined) return
+    this.#paused = false
+    this.resumed = this.#time.now
+    this.#time.unset(this.#wakes)
+    if (this.#clockStands) {
+      const ms = this.#time.now - this.#since
+      this.clock.standStill(ms)
+      this.stood += ms
+    }
+    this.#goOn()
+  }
+
+  /** What waited, each in a turn of its own, and nothing else before it. */
+  #goOn(): void {
+    if (this.#waiting.length === 0) return
+    this.#time.set(this.#time.now, () => {
+      if (this.#paused || !this.alive) return
+      const f = this.#waiting.shift()
+      f?.()
+      this.#ran(this)
+      this.#goOn()
+    })
+  }
+
+  crash(): void {
+    this.alive = false
+    this.#waiting = []
+    for (const timer of this.clock.armed) this.#time.unset(timer)
+    this.clock.armed.clear()
+  }
+}
