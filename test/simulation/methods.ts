@@ -7,7 +7,7 @@ import type { Process } from './node.ts'
 import { checkArrival, type Rec } from './records.ts'
 import { type Call, open, secret, type World } from './world.ts'
 
-export const behaviours = ['answer', 'throw', 'hold', 'wait', 'sleep', 'ignore', 'forward', 'stream', 'stream', 'big'] as const
+const behaviours = ['answer', 'throw', 'hold', 'wait', 'sleep', 'ignore', 'forward', 'stream', 'stream', 'big'] as const
 
 export function methodsOf(world: World, process: Process<unknown>): object {
   return {

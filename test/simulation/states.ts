@@ -1,5 +1,5 @@
 /** Rare states that a search must come to: one that does not has lost its force. */
-export const states = [
+const states = [
   'a call while the link was open',
   'a call while the link was suspended',
   'a call while the link was closed',
