@@ -37,6 +37,11 @@ export class End {
     }))
   }
 
+  /** Whether kind and cause say all of it, so that nobody needs the error to know why: not where an error from elsewhere is all that is known. */
+  get plain(): boolean {
+    return this.cause !== undefined || this.#error === undefined
+  }
+
   /** The same, of which it is known only now when it happened. */
   dated(at: number): End {
     return new End(this.kind, this.cause, at, this.#error)

@@ -103,7 +103,7 @@ export class BySource extends Rule {
   #wake(scope: Scope): void {
     if (scope.end !== undefined || (scope.up !== undefined && endOf(scope.up) !== undefined && endOf(scope) !== undefined)) return
     const end = this.source.poll()
-    if (end !== undefined) finish(scope, end.kind, end.cause, end.error)
+    if (end !== undefined) finish(scope, end.kind, end.cause, end.plain ? undefined : end.error)
   }
 
   override label(): string {

@@ -9,8 +9,10 @@
  * A chunk is a SharedArrayBuffer of fixed length (a view that tracks a growable buffer makes a load 2.5 times dearer):
  *
  *     words 0-15             magic, id of the table, number of the chunk, slots in it; the rest is unused
- *     32 lines of 16 words   doorbells, one cache line each: link `n` has line `n % 32`, of chunk 0 only
- *     then 32 words a slot   two cache lines: the first holds all but the tail of the cause
+ *     32 lines of 16 words   in chunk 0 only: doorbells, one cache line each. Link `n` has line `n % 32`
+ *     then 30 words a slot   so that 100,000 of them, in whole chunks, take less than 128 bytes each
+ *
+ *     word of a line         written by the owner: a count, and in the words after it the last slots that were counted
  *
  *     slot word   written by                   what
  *     CONTROL     owner                        generation and state in one word. Free and ended words publish what
@@ -21,13 +23,14 @@
  *     GRANTED     owner                        number of the last grant: of the last handle made for this slot
  *     RETURNED    importer, compareExchange;   number of the last grant up to which the importer gave all back
  *                 owner, before OPEN
- *     CAUSE       owner, before an ended word  length and the mark "shortened"; the bytes follow, to the slot's end
+ *     CAUSE       owner, before an ended word  length, and a mark: "text" for characters below 128, four in a word, else bytes;
+ *                                              "shortened" where it is not all. What it tells of follows, to the slot's end
  */
 
 const WORD = Int32Array.BYTES_PER_ELEMENT
 const LINE = 16
 
-const SLOT_WORDS = 32
+const SLOT_WORDS = 30
 export const SLOT_BYTES: number = SLOT_WORDS * WORD
 
 /** Words of a slot, relative to its first. */
@@ -42,6 +45,7 @@ const CAUSE_AT = 7
 /** How many bytes of a cause a slot holds. A longer one is for a message to carry. */
 export const CAUSE_BYTES: number = (SLOT_WORDS - CAUSE_AT) * WORD
 const SHORTENED = 1 << 16
+const TEXT = 1 << 17
 
 /** States, the two low bits of CONTROL. Only the owner moves a slot, and only forward: free, open, ended, free. */
 export const FREE = 0
@@ -84,23 +88,31 @@ export function chunkOf(slot: number): number {
 const BELLS = 32
 const FIRST_SLOT = LINE + BELLS * LINE
 
-/** The first word of a slot in its chunk. */
-export function slotAt(index: number): number {
-  return FIRST_SLOT + index * SLOT_WORDS
+/** The first word of a slot in its chunk, by its number. */
+export function slotAt(slot: number): number {
+  return (chunkOf(slot) === 0 ? FIRST_SLOT : LINE) + (slot & (MAX_SLOTS - 1)) * SLOT_WORDS
 }
 
 /**
- * A link's doorbell, a word of chunk 0: the owner adds 1 and notifies after each end. A thread that blocks waits for it: it
- * loads the bell, looks at all slots that matter, then waits for the bell to change from what was loaded. Links
- * that share a line wake each other for nothing, which such a loop does not mind; nor does it mind that it wraps, unless
- * that happens 2^32 rings long within one look.
+ * A link's doorbell, a word of chunk 0: the owner adds 1 and notifies after each end. Who waits for an end loads the bell,
+ * looks at the slots that matter, then waits for the bell to change from what was loaded. Links that share a line wake each other
+ * for nothing, which a waiter does not mind; nor does it mind that the bell wraps, unless that happens 2^32 rings long within
+ * one look.
  */
 export function bellAt(link: number): number {
   return LINE + (link % BELLS) * LINE
 }
 
-export function chunkBytes(slots: number): number {
-  return slotAt(slots) * WORD
+/** How many ends a line names, a power of two: the end that is counted from `n` to `n + 1` stands at `n % RING`. */
+export const RING = 8
+
+/** Where a line names the slot whose end is the next one after `count`. */
+export function ringAt(link: number, count: number): number {
+  return bellAt(link) + 1 + (count & (RING - 1))
+}
+
+export function chunkBytes(chunk: number): number {
+  return ((chunk === 0 ? FIRST_SLOT : LINE) + slotsOfChunk(chunk) * SLOT_WORDS) * WORD
 }
 
 /** The shared words of one chunk. In production `Atomics`; a test can make each call a place where threads change. */
@@ -112,6 +124,8 @@ export interface SlotMem {
   notify(at: number): void
   /** Blocks the thread until the word is notified, at most `ms`; not at all where it is no longer `expected`. */
   wait(at: number, expected: number, ms: number): void
+  /** Calls `woken` once, in a later turn, when the word is notified. False, and nothing will be called, where it is no longer `expected`. */
+  waitAsync(at: number, expected: number, woken: () => void): boolean
 }
 
 /** Where chunks come from, and how one looks at them. */
@@ -150,7 +164,22 @@ class AtomicMem implements SlotMem {
   wait(at: number, expected: number, ms: number): void {
     Atomics.wait(this.#words, at, expected, ms)
   }
+
+  waitAsync(at: number, expected: number, woken: () => void): boolean {
+    const { value } = waitAsync?.(this.#words, at, expected) ?? {}
+    if (typeof value !== 'object') return false
+    void value.then(woken)
+    return true
+  }
 }
+
+/** Newer than the library that this is compiled against, and than some engines. */
+const { waitAsync } = Atomics as {
+  readonly waitAsync?: (words: Int32Array, at: number, expected: number) => { readonly value: Promise<string> | string }
+}
+
+/** Whether a thread of this engine that does not block can wait for a bell. */
+export const hearsBells: boolean = waitAsync !== undefined
 
 export const sharedMemory: SlotMemory = {
   allocate: (bytes) => new SharedArrayBuffer(bytes),
@@ -173,7 +202,7 @@ export function writeHeader(mem: SlotMem, table: number, chunk: number, slots: n
 export function checkHeader(mem: SlotMem, bytes: number, table: number, chunk: number): boolean {
   const slots = slotsOfChunk(chunk)
   return (
-    bytes === chunkBytes(slots) &&
+    bytes === chunkBytes(chunk) &&
     mem.load(header.magic) === MAGIC &&
     mem.load(header.version) === VERSION &&
     mem.load(header.table) === table &&
@@ -201,6 +230,28 @@ export function loadDeadline(mem: SlotMem, at: number): number {
   return float[0] ?? Number.NaN
 }
 
+/** Writes "no cause". */
+export function storeNoCause(mem: SlotMem, at: number): void {
+  mem.store(at + CAUSE, 0)
+}
+
+/** Writes a cause that is a text, without making bytes of it. False, and nothing is written that counts, where it is too long or not ASCII. */
+export function storeText(mem: SlotMem, at: number, text: string): boolean {
+  const { length } = text
+  if (length > CAUSE_BYTES) return false
+  for (let from = 0, word = at + CAUSE_AT; from < length; word++) {
+    let value = 0
+    for (let bits = 0; bits < 32 && from < length; bits += 8) {
+      const unit = text.charCodeAt(from++)
+      if (unit > 127) return false
+      value |= unit << bits
+    }
+    mem.store(word, value)
+  }
+  mem.store(at + CAUSE, length | TEXT)
+  return true
+}
+
 /** Writes a cause; what does not fit is cut off, and then it is marked as shortened. */
 export function storeCause(mem: SlotMem, at: number, bytes: Uint8Array, shortened: boolean): void {
   const length = Math.min(bytes.length, CAUSE_BYTES)
@@ -211,11 +262,34 @@ export function storeCause(mem: SlotMem, at: number, bytes: Uint8Array, shortene
   mem.store(at + CAUSE, length | (shortened || length < bytes.length ? SHORTENED : 0))
 }
 
-/** Reads a cause into bytes of its own; undefined where the words cannot have been written by {@link storeCause}. */
-export function loadCause(mem: SlotMem, at: number): { bytes: Uint8Array; shortened: boolean } | undefined {
+/** A cause as a slot has it. */
+export interface SlotCause {
+  /** The cause is this text; undefined where it is none, or is told by `bytes`. */
+  readonly text: string | undefined
+  /** Empty where there is no cause, or a text. */
+  readonly bytes: Uint8Array
+  /** Whether `bytes` are not all of it. */
+  readonly shortened: boolean
+}
+
+const nothing: SlotCause = { text: undefined, bytes: new Uint8Array(0), shortened: false }
+
+/** Reads a cause into memory of its own; undefined where the words cannot have been written by the owner. */
+export function loadCause(mem: SlotMem, at: number): SlotCause | undefined {
   const meta = mem.load(at + CAUSE)
-  const length = meta & ~SHORTENED
+  if (meta === 0) return nothing
+  const length = meta & ~(SHORTENED | TEXT)
   if (length < 0 || length > CAUSE_BYTES) return undefined
+  if ((meta & TEXT) !== 0) return { text: loadText(mem, at, length), bytes: nothing.bytes, shortened: false }
   for (let i = 0; i * WORD < length; i++) causeWords[i] = mem.load(at + CAUSE_AT + i)
-  return { bytes: causeBytes.slice(0, length), shortened: (meta & SHORTENED) !== 0 }
+  return { text: undefined, bytes: causeBytes.slice(0, length), shortened: (meta & SHORTENED) !== 0 }
+}
+
+function loadText(mem: SlotMem, at: number, length: number): string {
+  let text = ''
+  for (let from = 0; from < length; from += WORD) {
+    let word = mem.load(at + CAUSE_AT + from / WORD)
+    for (let i = from; i < from + WORD && i < length; i++, word >>>= 8) text += String.fromCharCode(word & 127)
+  }
+  return text
 }

@@ -9,30 +9,29 @@
  * handles over several ports, so a later one can come, and be finished with, before an earlier one.
  */
 
-import type { Kind } from '../errors.ts'
 import {
   bellAt,
-  CANCELED,
   CONTROL,
   checkHeader,
-  control,
+  chunkOf,
   FREE,
   GRANTED,
   generationOf,
   INDEX_BITS,
   LINK,
-  loadCause,
   loadDeadline,
   MAX_CHUNKS,
   MAX_GENERATION,
-  OPEN,
   RETURNED,
+  RING,
+  ringAt,
   sharedMemory,
   slotAt,
   slotsOfChunk,
   stateOf,
 } from './slot-memory.ts'
 import type { SlotMem, SlotMemory } from './slot-memory.ts'
+import { SlotView } from './slot-view.ts'
 
 /**
  * Why a handle, a chunk or a read was refused:
@@ -45,124 +44,6 @@ import type { SlotMem, SlotMemory } from './slot-memory.ts'
  * - `corrupt`: the words are none that an owner writes. Treat the table as lost
  */
 export type SlotRefusal = 'malformed' | 'unknown' | 'foreign' | 'stale' | 'spent' | 'corrupt'
-
-/** How a slot ended. */
-export interface SlotEnd {
-  readonly kind: Kind
-  readonly cause: Uint8Array
-  /** Whether `cause` is not all of it. */
-  readonly shortened: boolean
-}
-
-// Once so many handles have overtaken one, that one is taken for lost: a handle that nobody imports must not cost more and more.
-const MAX_AHEAD = 1024
-let take: (view: SlotView, grant: number, returns: boolean) => boolean
-
-/**
- * One imported slot, in one generation. All imports of it share this object; each is released once.
- *
- * Keep it and ask `isOpen()` in a loop: that is one `Atomics.load` and one compare of integers.
- */
-export class SlotView {
-  readonly slot: number
-  readonly generation: number
-  /** ms, on the clock that all threads of the process share; Infinity where there is none. Never changes. */
-  readonly deadline: number
-  readonly #mem: SlotMem
-  readonly #at: number
-  readonly #open: number
-  readonly #forget: () => void
-  #end: SlotEnd | undefined
-  #imports = 0
-  /** What RETURNED holds, as far as we know: we alone write it in this generation. */
-  #returned: number
-  /** All grants up to here have come; and so have those in `#ahead`, which are beyond the next. Mostly there are none. */
-  #received: number
-  #ahead: Set<number> | undefined
-
-  /** @internal Made by {@link SlotReader.accept}. */
-  constructor(mem: SlotMem, slot: number, generation: number, deadline: number, returned: number, forget: () => void) {
-    this.#mem = mem
-    this.#at = slotAt(slot & ((1 << INDEX_BITS) - 1)) + CONTROL
-    this.#open = control(generation, OPEN)
-    this.#forget = forget
-    this.#returned = this.#received = returned
-    this.slot = slot
-    this.generation = generation
-    this.deadline = deadline
-  }
-
-  static {
-    take = (view, grant, returns) => view.#take(grant, returns)
-  }
-
-  /**
-   * Whether the owner has not ended it, as of now. False is not the whole answer (ended, or gone): `read()` has it. Asks
-   * the memory each time, so keep a false.
-   */
-  isOpen(): boolean {
-    return this.#mem.load(this.#at) === this.#open
-  }
-
-  /**
-   * How it stands. An end, once read, is the same object at every later call, whatever the memory says by then. `stale`: the
-   * owner took the slot back without an end, so the link was closed; `corrupt`: see {@link SlotRefusal}.
-   */
-  read(): SlotEnd | 'open' | 'stale' | 'corrupt' {
-    if (this.#end !== undefined) return this.#end
-    const word = this.#mem.load(this.#at)
-    if (word === this.#open) return 'open'
-    const state = stateOf(word)
-    if (word < 0 || generationOf(word) !== this.generation || state === FREE) return 'stale'
-    const cause = loadCause(this.#mem, this.#at)
-    // The owner writes a cause only after it moved the word on: the same word before and after, and all of it is of this end.
-    if (this.#mem.load(this.#at) !== word) return 'stale'
-    if (cause === undefined) return 'corrupt'
-    this.#end = { kind: state === CANCELED ? 'canceled' : 'deadline', cause: cause.bytes, shortened: cause.shortened }
-    return this.#end
-  }
-
-  /**
-   * Gives back one import: to be called once for each `accept` that gave this view. Returns true for the last one, which lets go of
-   * the slot: from then on the view must not be asked. A later `accept` may give it again, or another.
-   */
-  release(): boolean {
-    if (this.#imports === 0) return false
-    if (--this.#imports > 0) return false
-    if (this.#received > this.#returned) {
-      // Includes the generation, as grants are numbered through all of them. It fails only if the link was swept, and then
-      // there is nothing to give back, or if somebody else wrote here, and then the owner holds the slot until the sweep.
-      this.#mem.compareExchange(this.#at + RETURNED, this.#returned, this.#received)
-      this.#returned = this.#received
-    }
-    // Grants that came ahead of others are known nowhere else: remembered until the gap is filled or the slot is reused.
-    if (this.#ahead === undefined) this.#forget()
-    return true
-  }
-
-  #take(grant: number, returns: boolean): boolean {
-    if (!returns) {
-      // `#received` stays what `#returned` is: nothing is ever given back.
-    } else if (grant <= this.#received || this.#ahead?.has(grant)) {
-      // The same handle again: shares the import while there is one. After that it is over, and the slot perhaps not ours.
-      if (this.#imports === 0) return false
-    } else if (grant === this.#received + 1 && this.#ahead === undefined) {
-      this.#received = grant
-    } else {
-      this.#overtake(grant)
-    }
-    this.#imports++
-    return true
-  }
-
-  #overtake(grant: number): void {
-    const ahead = (this.#ahead ??= new Set())
-    if (ahead.size === MAX_AHEAD) this.#received = Math.min(...ahead) - 1
-    ahead.add(grant)
-    while (ahead.delete(this.#received + 1)) this.#received++
-    if (ahead.size === 0) this.#ahead = undefined
-  }
-}
 
 export interface SlotReaderOptions {
   /** The id of the table, as the link's greeting names it. Default: 0. */
@@ -177,6 +58,8 @@ export interface SlotReaderOptions {
 interface Chunk {
   readonly buffer: SharedArrayBuffer
   readonly mem: SlotMem
+  /** By their index in the chunk. */
+  readonly views: (SlotView | undefined)[]
 }
 
 /** What one importing thread knows of one table, over one link. */
@@ -185,8 +68,8 @@ export class SlotReader {
   readonly #link: number
   readonly #returns: boolean
   readonly #memory: SlotMemory
-  readonly #chunks = new Map<number, Chunk>()
-  readonly #views = new Map<number, SlotView>()
+  readonly #chunks: Chunk[] = []
+  #views = 0
 
   constructor(options: SlotReaderOptions) {
     const { table = 0, link, returns = true, memory = sharedMemory } = options
@@ -199,13 +82,13 @@ export class SlotReader {
   /** Takes a chunk that the owner announced. The same one again changes nothing. Undefined when all is well. */
   attach(chunk: unknown, buffer: unknown): SlotRefusal | undefined {
     if (!isIndex(chunk, MAX_CHUNKS) || !isFixedShared(buffer)) return 'malformed'
-    const known = this.#chunks.get(chunk)
+    const known = this.#chunks[chunk]
     if (known !== undefined) return known.buffer === buffer ? undefined : 'foreign'
     // Looked at before a view is made, as one over an odd number of bytes would throw.
     if (buffer.byteLength % Int32Array.BYTES_PER_ELEMENT !== 0 || buffer.byteLength === 0) return 'malformed'
     const mem = this.#memory.view(buffer)
     if (!checkHeader(mem, buffer.byteLength, this.#table, chunk)) return 'foreign'
-    this.#chunks.set(chunk, { buffer, mem })
+    this.#chunks[chunk] = { buffer, mem, views: [] }
     return undefined
   }
 
@@ -218,14 +101,14 @@ export class SlotReader {
     if (typeof handle !== 'object' || handle === null) return 'malformed'
     const { slot, generation, grant } = handle as { slot?: unknown; generation?: unknown; grant?: unknown }
     if (!isIndex(slot, 2 ** 31) || !isIndex(generation, MAX_GENERATION + 1) || !isIndex(grant, 2 ** 31)) return 'malformed'
-    const number = slot >> INDEX_BITS
-    const index = slot & ((1 << INDEX_BITS) - 1)
+    const number = chunkOf(slot)
+    const index = indexOf(slot)
     if (generation === 0 || grant === 0 || index >= slotsOfChunk(number)) return 'malformed'
-    const chunk = this.#chunks.get(number)
+    const chunk = this.#chunks[number]
     if (chunk === undefined) return 'unknown'
 
-    const { mem } = chunk
-    const at = slotAt(index)
+    const { mem, views } = chunk
+    const at = slotAt(slot)
     if (!isLive(mem.load(at + CONTROL), generation)) return 'stale'
     const link = mem.load(at + LINK)
     const deadline = loadDeadline(mem, at)
@@ -237,40 +120,82 @@ export class SlotReader {
     if (grant > granted) return 'spent'
     if (Number.isNaN(deadline) || returned < 0 || returned > granted) return 'corrupt'
 
-    let view = this.#views.get(slot)
+    const old = views[index]
+    let view = old
     if (view === undefined || view.generation !== generation) {
       // Where nothing is given back, any grant may come first, and none is waited for.
-      const known = this.#returns ? returned : granted
-      const fresh = new SlotView(mem, slot, generation, deadline, known, () => {
-        if (this.#views.get(slot) === fresh) this.#views.delete(slot)
-      })
-      view = fresh
+      view = new SlotView(mem, slot, generation, deadline, this.#returns ? returned : granted, this)
     }
-    if (!take(view, grant, this.#returns)) return 'spent'
-    this.#views.set(slot, view)
+    if (!view.take(grant, this.#returns)) return 'spent'
+    if (old === undefined) this.#views++
+    views[index] = view
     return view
+  }
+
+  /** @internal For the views. */
+  forget(view: SlotView): void {
+    const { slot } = view
+    const views = this.#chunks[chunkOf(slot)]?.views
+    if (views?.[indexOf(slot)] !== view) return
+    views[indexOf(slot)] = undefined
+    this.#views--
   }
 
   /** The link's doorbell as it stands; undefined while chunk 0 is unknown. Load it before looking at slots, then wait with what was loaded. */
   bell(): number | undefined {
-    return this.#chunks.get(0)?.mem.load(bellAt(this.#link))
+    return this.#chunks[0]?.mem.load(bellAt(this.#link))
   }
 
   /** Blocks this thread until the owner rings, at most `ms`; not at all if it has rung since `bell()` gave `seen`. May return for nothing. */
   wait(seen: number, ms: number): void {
-    this.#chunks.get(0)?.mem.wait(bellAt(this.#link), seen, ms)
+    this.#chunks[0]?.mem.wait(bellAt(this.#link), seen, ms)
   }
 
-  /** The view of a slot that a message names, if it is imported here. */
-  find(slot: number, generation: number): SlotView | undefined {
-    const view = this.#views.get(slot)
-    return view?.generation === generation ? view : undefined
+  /** Calls `rung` once, in a later turn, when the owner rings, or `stopWaiting` does. False, and nothing will be called, if it has rung since `bell()` gave `seen`. */
+  listen(seen: number, rung: () => void): boolean {
+    return this.#chunks[0]?.mem.waitAsync(bellAt(this.#link), seen, rung) ?? false
+  }
+
+  /** Wakes all who wait, as the owner does: nobody is told of an end, and who looks sees that none has come. */
+  stopWaiting(): void {
+    this.#chunks[0]?.mem.notify(bellAt(this.#link))
+  }
+
+  /** The views of the slots that may have ended since `bell()` gave `seen`: those that the ring names, or all where it has lost some. */
+  rungSince(seen: number): SlotView[] {
+    const mem = this.#chunks[0]?.mem
+    if (mem === undefined) return []
+    const rings = (mem.load(bellAt(this.#link)) - seen) | 0
+    if (rings < 0 || rings >= RING) return this.views()
+    const named: SlotView[] = []
+    for (let i = 0; i < rings; i++) {
+      const view = this.find(mem.load(ringAt(this.#link, seen + i)))
+      if (view !== undefined) named.push(view)
+    }
+    // The owner writes a name before it counts it. So when it has counted this far by now, the first that was read may be another one's.
+    const since = (mem.load(bellAt(this.#link)) - seen) | 0
+    return since < 0 || since >= RING ? this.views() : named
+  }
+
+  /** All views. */
+  views(): SlotView[] {
+    return this.#chunks.flatMap(({ views }) => views.filter((view) => view !== undefined))
+  }
+
+  /** The view of a slot, if it is imported here; with a generation, only where it is of that one. */
+  find(slot: number, generation?: number): SlotView | undefined {
+    const view = this.#chunks[chunkOf(slot)]?.views[indexOf(slot)]
+    return generation === undefined || view?.generation === generation ? view : undefined
   }
 
   /** Slots that this side still remembers: 0 after quiescence. */
   stats(): { readonly chunks: number; readonly views: number } {
-    return { chunks: this.#chunks.size, views: this.#views.size }
+    return { chunks: this.#chunks.reduce((count) => count + 1, 0), views: this.#views }
   }
+}
+
+function indexOf(slot: number): number {
+  return slot & ((1 << INDEX_BITS) - 1)
 }
 
 function isLive(word: number, generation: number): boolean {

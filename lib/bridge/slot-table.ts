@@ -12,22 +12,24 @@
  *  4 two cancellers             Only the owner ends a slot. A deadline that the importer's clock sees stays with the importer.
  *  5 reuse under a reader       Holds (`slot.ts`). A reader also looks at the control word again after it read: even where
  *                               a living one was swept it can see "gone", but never a mix.
- *  6 lost wake-up               The bell changes after the ended word; a waiter loads it before it looks.
+ *  6 lost wake-up               The bell changes after the ended word, and after the ring names the slot; a waiter loads
+ *                               the bell before it looks, and looks at all where it may have missed a name.
  *  7 torn deadline              Written before OPEN, then never until the next generation.
  *  8 growth                     One more chunk; none is ever copied or moved. It is announced before a slot in it is opened.
  *  9 writer dies mid-write      The owner's death is the end of its links. The importer writes one word, once.
  * 10 dies before the bell       As 9: only the owner rings.
  * 11 importer dies holding      `sweep`.
- * 12 bell wraps                 2^32 rings within one look of a waiter: accepted.
+ * 12 bell wraps                 2^32 rings within one look of a waiter: accepted. The ring's length divides that.
  * 13 ended before the import    The importer loads the word when it accepts a handle: it gets a view that is ended already.
- * 15 garbage                    The owner reads RETURNED alone, for equality. What readers check is in `slot-reader.ts`.
- *
- * (14 is about `waitAsync`, which is not used: a message over a port was as fast, and keeps a list of what has ended.)
+ * 14 waitAsync                  Keeps no thread alive; nor does the link's port. One waiter for each link, which the importer
+ *                               notifies itself when it closes, so that none is left.
+ * 15 garbage                    The owner reads RETURNED alone, for equality, and its own bell. What readers check is in
+ *                               `slot-reader.ts`.
  */
 
 import { chunkBytes, INDEX_BITS, MAX_CHUNKS, MAX_GENERATION, sharedMemory, slotsOfChunk, writeHeader } from './slot-memory.ts'
 import type { SlotMem, SlotMemory } from './slot-memory.ts'
-import { Slot } from './slot.ts'
+import { ringForAll, Slot } from './slot.ts'
 
 /** At how many slots in use one `open` looks for one that is free, when there is no other. */
 const SEARCH = 64
@@ -131,6 +133,8 @@ export class SlotTable {
       if (slot.open) open.push(slot)
       this.#release(slot)
     }
+    // A thread that is blocked does not hear that its link was closed.
+    if (this.#bells !== undefined) ringForAll(this.#bells, link)
     return open
   }
 
@@ -162,7 +166,7 @@ export class SlotTable {
     if (chunk > 0 && (this.#slots + slots > this.#limit || chunk === MAX_CHUNKS)) return false
     let buffer: SharedArrayBuffer
     try {
-      buffer = this.#memory.allocate(chunkBytes(slots))
+      buffer = this.#memory.allocate(chunkBytes(chunk))
     } catch (error) {
       // Short of memory: a table that does not grow still works. Without a first chunk there is no table.
       if (chunk > 0) return false

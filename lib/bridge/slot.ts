@@ -29,14 +29,17 @@ import {
   EXPIRED,
   FREE,
   GRANTED,
-  INDEX_BITS,
   LINK,
   MAX_GRANT,
   OPEN,
   RETURNED,
+  RING,
+  ringAt,
   slotAt,
   storeCause,
   storeDeadline,
+  storeNoCause,
+  storeText,
 } from './slot-memory.ts'
 import type { SlotMem } from './slot-memory.ts'
 
@@ -46,8 +49,6 @@ export interface SlotHandle {
   readonly generation: number
   readonly grant: number
 }
-
-const none = new Uint8Array(0)
 
 /** One context on one link. Made by {@link SlotTable.open}; after a sweep, or once free, every method returns false or undefined. */
 export class Slot {
@@ -67,7 +68,7 @@ export class Slot {
   constructor(mem: SlotMem, bells: SlotMem, number: number, generation = 0, link = 0, granted = 0) {
     this.#mem = mem
     this.#bells = bells
-    this.#at = slotAt(number & ((1 << INDEX_BITS) - 1))
+    this.#at = slotAt(number)
     this.#firstGrant = this.#granted = granted
     this.#state = generation === 0 ? 'free' : 'open'
     this.number = number
@@ -141,14 +142,26 @@ export class Slot {
    *
    * @param cause at most `CAUSE_BYTES`, copied. A longer one is cut off there and marked as shortened: the end never fails
    */
-  end(kind: Kind, cause: Uint8Array = none, shortened = false): boolean {
+  end(kind: Kind, cause?: Uint8Array, shortened = false): boolean {
     if (this.#state !== 'open') return false
-    this.#state = 'let go'
-    storeCause(this.#mem, this.#at, cause, shortened)
-    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))
-    this.#bells.add(bellAt(this.link), 1)
-    this.#bells.notify(bellAt(this.link))
+    if (cause === undefined) storeNoCause(this.#mem, this.#at)
+    else storeCause(this.#mem, this.#at, cause, shortened)
+    this.#publish(kind)
     return true
+  }
+
+  /** As `end`, with a text as the cause. False, and no change, also where the text is not ASCII or has more than `CAUSE_BYTES`: then it is to be encoded. */
+  endWithText(kind: Kind, text: string): boolean {
+    if (this.#state !== 'open' || !storeText(this.#mem, this.#at, text)) return false
+    this.#publish(kind)
+    return true
+  }
+
+  /** Who polls sees the end from the first of these stores on, so that one comes first; who waits is woken by the bell. */
+  #publish(kind: Kind): void {
+    this.#state = 'let go'
+    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))
+    ringBell(this.#bells, this.link, this.number)
   }
 
   /** Lets go without an end, because the context lives on and nobody imports it. False, and no change, where somebody holds it. */
@@ -157,4 +170,18 @@ export class Slot {
     this.#state = 'let go'
     return true
   }
+}
+
+/** Tells who waits that a slot of the link has ended. The owner alone rings, so nobody else moves the bell between these. */
+function ringBell(bells: SlotMem, link: number, slot: number): void {
+  const bell = bellAt(link)
+  bells.store(ringAt(link, bells.load(bell)), slot)
+  bells.add(bell, 1)
+  bells.notify(bell)
+}
+
+/** Tells who waits on a link to look at all of its slots. */
+export function ringForAll(bells: SlotMem, link: number): void {
+  bells.add(bellAt(link), RING)
+  bells.notify(bellAt(link))
 }

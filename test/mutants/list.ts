@@ -170,26 +170,46 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot.ts',
-    original:
-      "    storeCause(this.#mem, this.#at, cause, shortened)\n    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n",
-    replacement:
-      "    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n    storeCause(this.#mem, this.#at, cause, shortened)\n",
+    original: '    else storeCause(this.#mem, this.#at, cause, shortened)\n    this.#publish(kind)\n',
+    replacement: '    this.#publish(kind)\n    if (cause !== undefined) storeCause(this.#mem, this.#at, cause, shortened)\n',
     breaks: 'the end is published before its cause',
     tests: interleavings,
   },
   {
     file: 'lib/bridge/slot.ts',
-    original: '    storeCause(this.#mem, this.#at, cause, shortened)\n',
+    original:
+      "    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n    ringBell(this.#bells, this.link, this.number)\n",
     replacement:
-      "    this.#bells.add(bellAt(this.link), 1)\n    storeCause(this.#mem, this.#at, cause, shortened)\n    if (this.link >= 0) {\n      this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n      return true\n    }\n",
+      "    ringBell(this.#bells, this.link, this.number)\n    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n",
     breaks: 'the bell is rung before the end is published',
     tests: interleavings,
   },
   {
     file: 'lib/bridge/slot.ts',
-    original: '    this.#bells.add(bellAt(this.link), 1)\n',
+    original: '  bells.add(bell, 1)\n',
     replacement: '',
     breaks: 'the bell does not change',
+    tests: interleavings,
+  },
+  {
+    file: 'lib/bridge/slot.ts',
+    original: '  bells.store(ringAt(link, bells.load(bell)), slot)\n  bells.add(bell, 1)\n',
+    replacement: '  bells.add(bell, 1)\n  bells.store(ringAt(link, bells.load(bell) - 1), slot)\n',
+    breaks: 'an end is counted before the ring names it',
+    tests: interleavings,
+  },
+  {
+    file: 'lib/bridge/slot.ts',
+    original: '  bells.add(bellAt(link), RING)\n',
+    replacement: '  bells.add(bellAt(link), 1)\n',
+    breaks: 'a sweep rings as if one slot had ended',
+    tests: reader,
+  },
+  {
+    file: 'lib/bridge/slot-reader.ts',
+    original: 'return since < 0 || since >= RING ? this.views() : named',
+    replacement: 'return named',
+    breaks: 'a name in the ring is believed though it may have been written over',
     tests: interleavings,
   },
   {
@@ -214,7 +234,7 @@ const slots: readonly Mutant[] = [
     tests: table,
   },
   {
-    file: 'lib/bridge/slot-reader.ts',
+    file: 'lib/bridge/slot-view.ts',
     original: "    if (this.#mem.load(this.#at) !== word) return 'stale'\n",
     replacement: '',
     breaks: 'the control word is not looked at again after a cause',
@@ -228,14 +248,14 @@ const slots: readonly Mutant[] = [
     tests: interleavings,
   },
   {
-    file: 'lib/bridge/slot-reader.ts',
+    file: 'lib/bridge/slot-view.ts',
     original: 'this.#mem.compareExchange(this.#at + RETURNED, this.#returned, this.#received)',
     replacement: 'this.#mem.store(this.#at + RETURNED, this.#received)',
     breaks: 'RETURNED is stored without a compare',
     tests: interleavings,
   },
   {
-    file: 'lib/bridge/slot-reader.ts',
+    file: 'lib/bridge/slot-view.ts',
     original: '      this.#overtake(grant)\n',
     replacement: '      this.#received = grant\n',
     breaks: 'a handle that came counts for all before it',

@@ -134,6 +134,7 @@ export function explore<Ghosts>(threads: Readonly<Record<string, Thread<Ghosts>>
         // Waiters wait for the word, so there is nobody to wake; a wake-up that is lost is a change that came too early.
         notify: () => undefined,
         wait: () => undefined,
+        waitAsync: () => true,
       }
     }
     const allocate = (bytes: number): SharedArrayBuffer =>

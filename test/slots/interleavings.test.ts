@@ -10,10 +10,14 @@
 
 import assert from 'node:assert/strict'
 import { expect, test } from 'vitest'
-import { bellAt } from '../../lib/bridge/slot-memory.ts'
-import type { SlotView } from '../../lib/bridge/slot-reader.ts'
+import { bellAt, RING } from '../../lib/bridge/slot-memory.ts'
+import { SlotReader } from '../../lib/bridge/slot-reader.ts'
+import { SlotTable } from '../../lib/bridge/slot-table.ts'
+import type { SlotHandle } from '../../lib/bridge/slot.ts'
+import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import { isSent, LINK, Reader, saw, search } from './actors.ts'
 import type { Sent } from './actors.ts'
+import { explore } from './explore.ts'
 
 test('an end against an import, looks and a release: the reader has the right end or none yet', () => {
   search(
@@ -222,3 +226,46 @@ test('a waiter that loads the bell, then looks, then waits for the bell to chang
   )
   expect(saw).toContain('waited')
 })
+
+test('a waiter that looks only at what the ring names misses no end that the bell has counted, also when the ring was full', () => {
+  const count = RING + 1
+  saw.clear()
+  explore<object>(
+    {
+      owner: {
+        run: (env) => {
+          const slots = env.atomically(() => {
+            const table = new SlotTable({ memory: env.memory, limit: 64 })
+            env.send('reader', table.chunks()[0])
+            const opened = Array.from({ length: count }, () => table.open(LINK))
+            env.send(
+              'reader',
+              opened.map((slot) => slot?.grant()),
+            )
+            return opened
+          })
+          for (const slot of slots) slot?.end('canceled')
+        },
+      },
+      reader: {
+        run: (env) => {
+          const buffer = env.receive() as SharedArrayBuffer
+          const handles = env.receive() as SlotHandle[]
+          const [reader, seen] = env.atomically(() => {
+            const fresh = new SlotReader({ link: LINK, memory: env.memory })
+            fresh.attach(0, buffer)
+            for (const handle of handles) fresh.accept(handle)
+            return [fresh, fresh.bell() ?? 0]
+          })
+          const counted = reader.bell() ?? 0
+          const rung = reader.rungSince(seen).map((view) => view.slot)
+          saw.add(rung.length === count ? 'all' : rung.length === 0 ? 'none' : 'some')
+          const missed = handles.slice(seen, counted).filter(({ slot }) => !rung.includes(slot))
+          assert.deepEqual(missed, [], 'L1: an end that was counted is not looked at')
+        },
+      },
+    },
+    {},
+  )
+  expect(saw).toEqual(new Set(['all', 'none', 'some']))
+}, 60_000)

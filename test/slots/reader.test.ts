@@ -1,7 +1,21 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { CAUSE, CONTROL, control, DEADLINE, FREE, GRANTED, OPEN, RETURNED, slotAt } from '../../lib/bridge/slot-memory.ts'
-import { SlotReader, SlotView } from '../../lib/bridge/slot-reader.ts'
+import {
+  bellAt,
+  CAUSE,
+  CAUSE_BYTES,
+  CONTROL,
+  control,
+  DEADLINE,
+  FREE,
+  GRANTED,
+  OPEN,
+  RETURNED,
+  RING,
+  slotAt,
+} from '../../lib/bridge/slot-memory.ts'
+import { SlotReader } from '../../lib/bridge/slot-reader.ts'
+import { SlotView } from '../../lib/bridge/slot-view.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
 
@@ -168,6 +182,47 @@ test('find gives the view of a slot that a message names, only in its own genera
   expect(reader.find(handle.slot, handle.generation)).toBeUndefined()
 })
 
+describe('what has rung', () => {
+  function rings(count: number): { views: SlotView[]; slots: Slot[]; reader: SlotReader; table: SlotTable; words: Int32Array } {
+    const { table, reader, words } = setup()
+    const slots = Array.from({ length: count }, () => table.open(LINK) as Slot)
+    return { views: slots.map((slot) => accepted(reader.accept(granted(slot)))), slots, reader, table, words }
+  }
+
+  test('is named, as long as the ring holds it, and nothing else is looked at', () => {
+    const { views, slots, reader, table } = rings(20)
+    const seen = reader.bell() ?? 0
+    expect(reader.rungSince(seen)).toEqual([])
+    slots[3]?.end('canceled')
+    slots[17]?.end('canceled')
+    table.open(LINK + 32)?.end('canceled')
+    expect(reader.rungSince(seen)).toEqual([views[3], views[17]])
+    expect(reader.rungSince((reader.bell() ?? 0) - 1)).toEqual([])
+  })
+
+  test('is looked for everywhere when the ring cannot name all of it, and when the link was swept', () => {
+    const { views, slots, reader, table } = rings(RING + 2)
+    const seen = reader.bell() ?? 0
+    for (let i = 0; i < RING - 1; i++) slots[i]?.end('canceled')
+    expect(reader.rungSince(seen)).toEqual(views.slice(0, RING - 1))
+    slots[RING - 1]?.end('canceled')
+    expect(reader.rungSince(seen)).toEqual(views)
+    const before = reader.bell() ?? 0
+    table.sweep(LINK)
+    expect(reader.rungSince(before)).toEqual(views)
+  })
+
+  test('is told also when the count wraps', () => {
+    const { views, slots, reader, words } = rings(4)
+    words[bellAt(LINK)] = 2 ** 31 - 2
+    const seen = reader.bell() ?? 0
+    for (const slot of slots) slot.end('canceled')
+    expect(reader.rungSince(seen)).toEqual(views)
+    expect(reader.bell()).toBe(-(2 ** 31) + 2)
+    expect(reader.rungSince(-(2 ** 31))).toEqual(views.slice(2))
+  })
+})
+
 describe('garbage in the memory', () => {
   test('is told from a slot that an owner wrote', () => {
     const { table, words, reader } = setup()
@@ -217,8 +272,8 @@ describe('garbage in the memory', () => {
         slot?.end('deadline', Uint8Array.of(1, 2))
         foul(2)
         const end = view instanceof SlotView ? view.read() : view
-        const length = typeof end === 'string' ? 0 : end.cause.length
-        expect([looked.length, length <= 100]).toEqual([view instanceof SlotView ? 1 : 0, true])
+        const length = typeof end === 'string' ? 0 : end.cause.bytes.length + (end.cause.text?.length ?? 0)
+        expect([looked.length, length <= CAUSE_BYTES]).toEqual([view instanceof SlotView ? 1 : 0, true])
         if (view instanceof SlotView) view.release()
         foul(3)
         other?.end('canceled')

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { SlotReader } from '../../lib/bridge/slot-reader.ts'
-import type { SlotView } from '../../lib/bridge/slot-reader.ts'
+import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
 
@@ -49,7 +49,7 @@ test('whatever happens in which order: right ends, no reuse under a holder, and 
         if (typeof view !== 'string') of.views.push(view)
       }
       const look = (of: Exported): void => {
-        const end = { kind: 'canceled', cause: of.cause, shortened: false }
+        const end = { kind: 'canceled', cause: { text: undefined, bytes: of.cause, shortened: false } }
         for (const view of of.views) {
           assert.deepEqual([view.isOpen(), view.read()], [of.state === 'open', of.state === 'open' ? 'open' : end])
         }

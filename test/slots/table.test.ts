@@ -1,8 +1,9 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CAUSE_BYTES, MAX_GRANT, RETURNED, SLOT_BYTES, sharedMemory, slotAt } from '../../lib/bridge/slot-memory.ts'
+import type { SlotCause } from '../../lib/bridge/slot-memory.ts'
 import { SlotReader } from '../../lib/bridge/slot-reader.ts'
-import type { SlotView } from '../../lib/bridge/slot-reader.ts'
+import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { SlotTableOptions } from '../../lib/bridge/slot-table.ts'
 import { Slot } from '../../lib/bridge/slot.ts'
@@ -27,6 +28,10 @@ function opened(slot: Slot | undefined): Slot {
   return slot
 }
 
+function inBytes(...bytes: number[]): SlotCause {
+  return { text: undefined, bytes: Uint8Array.from(bytes), shortened: false }
+}
+
 describe('an end', () => {
   test('is seen at once, with its kind and its cause', () => {
     const { table, accept } = pair()
@@ -34,7 +39,7 @@ describe('an end', () => {
     const view = accept(slot)
     expect([view.isOpen(), view.read(), view.deadline]).toEqual([true, 'open', 1234.5])
     expect(slot.end('deadline', Uint8Array.of(1, 2, 3))).toBe(true)
-    expect([view.isOpen(), view.read()]).toEqual([false, { kind: 'deadline', cause: Uint8Array.of(1, 2, 3), shortened: false }])
+    expect([view.isOpen(), view.read()]).toEqual([false, { kind: 'deadline', cause: inBytes(1, 2, 3) }])
   })
 
   test('is the first one; a later one changes nothing', () => {
@@ -43,7 +48,7 @@ describe('an end', () => {
     const view = accept(slot)
     slot.end('canceled', Uint8Array.of(1))
     expect([slot.end('deadline', Uint8Array.of(2)), slot.open, slot.grant()]).toEqual([false, false, undefined])
-    expect(view.read()).toEqual({ kind: 'canceled', cause: Uint8Array.of(1), shortened: false })
+    expect(view.read()).toEqual({ kind: 'canceled', cause: inBytes(1) })
     expect(view.read()).toBe(view.read())
   })
 
@@ -52,7 +57,7 @@ describe('an end', () => {
     const slot = opened(table.open(LINK))
     const handle = slot.grant()
     slot.end('canceled')
-    expect(accepted(reader.accept(handle)).read()).toEqual({ kind: 'canceled', cause: new Uint8Array(0), shortened: false })
+    expect(accepted(reader.accept(handle)).read()).toEqual({ kind: 'canceled', cause: inBytes() })
   })
 
   test('carries a cause of any length and bytes, cut at what a slot holds', () => {
@@ -64,10 +69,36 @@ describe('an end', () => {
         slot.end('canceled', cause, shortened)
         const expected = {
           kind: 'canceled',
-          cause: cause.slice(0, CAUSE_BYTES),
-          shortened: shortened || cause.length > CAUSE_BYTES,
+          cause: {
+            text: undefined,
+            bytes: cause.slice(0, CAUSE_BYTES),
+            shortened: shortened || cause.length > CAUSE_BYTES,
+          },
         }
         expect(view.read()).toEqual(expected)
+        view.release()
+      }),
+    )
+    expect(table.stats()).toMatchObject({ inUse: 0, chunks: 1 })
+  })
+
+  test('carries a text that is short and ASCII as it is; with any other it does not happen', () => {
+    const { table, accept } = pair()
+    const texts = fc.oneof(fc.string({ maxLength: 2 * CAUSE_BYTES }), fc.string({ unit: 'binary', maxLength: 8 }))
+    fc.assert(
+      fc.property(texts, (text) => {
+        const slot = opened(table.open(LINK))
+        const view = accept(slot)
+        // oxlint-disable-next-line no-control-regex -- every character of ASCII, these too
+        const fits = text.length <= CAUSE_BYTES && /^[\x00-\x7f]*$/.test(text)
+        expect([slot.endWithText('canceled', text), slot.open, view.isOpen()]).toEqual([fits, !fits, !fits])
+        if (fits) {
+          expect(view.read()).toEqual({ kind: 'canceled', cause: { ...inBytes(), text } })
+          expect(slot.endWithText('canceled', text)).toBe(false)
+        } else {
+          slot.end('deadline')
+          expect(view.read()).toEqual({ kind: 'deadline', cause: inBytes() })
+        }
         view.release()
       }),
     )
@@ -81,7 +112,7 @@ describe('an end', () => {
     const words = new Int32Array(table.chunks()[0] ?? new SharedArrayBuffer(0))
     words.fill(-1, slotAt(slot.number), slotAt(slot.number + 1))
     slot.end('canceled', Uint8Array.of(9))
-    expect(view.read()).toEqual({ kind: 'canceled', cause: Uint8Array.of(9), shortened: false })
+    expect(view.read()).toEqual({ kind: 'canceled', cause: inBytes(9) })
     view.release()
     expect(table.stats().inUse).toBe(1)
     table.sweep(LINK)
@@ -196,12 +227,12 @@ describe('holds', () => {
 })
 
 describe('slots', () => {
-  test('are 128 bytes, and a chunk adds 2 KiB', () => {
+  test('are 120 bytes; a chunk adds 64, the first one 2 KiB for the bells', () => {
     const { table } = pair()
     expect([SLOT_BYTES, CAUSE_BYTES, table.stats()]).toEqual([
-      128,
-      100,
-      { chunks: 1, slots: 64, inUse: 0, retired: 0, bytes: 64 * 128 + 64 + 2048 },
+      120,
+      92,
+      { chunks: 1, slots: 64, inUse: 0, retired: 0, bytes: 64 * 120 + 64 + 2048 },
     ])
   })
 

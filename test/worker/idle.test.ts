@@ -1,6 +1,8 @@
 import { background, withCancel, withTimeout } from 'ctxbridge'
 import { link } from 'ctxbridge/worker'
 import { describe, expect, test } from 'vitest'
+import { run } from '../support/child-process.ts'
+import { compiled } from '../support/compiled.ts'
 import { empty, flag, now, quiet, reached, rejection, startJobs } from './workers.ts'
 
 describe.each(['done', 'signal', 'sleep', 'afterFunc'] as const)('a worker that waits by %s', (how) => {
@@ -108,4 +110,24 @@ test('a thousand calls one after the other leave nothing', async () => {
   }
   expect(link(worker).stats()).toEqual({ ...empty, chunks: expect.any(Number) as number })
   expect(await jobs.stats()).toMatchObject({ imports: 0 })
+})
+
+test('where the engine cannot wait for shared memory in its event loop, messages wake a worker, and give back what nobody waits for', async () => {
+  const flags = ['--import', 'data:text/javascript,delete Atomics.waitAsync']
+  const source = `
+    import { Worker } from 'node:worker_threads'
+    import { background, withCancel } from 'ctxbridge'
+    import { link, wrap } from 'ctxbridge/worker'
+    const worker = new Worker(new URL('${compiled('test/fixtures/worker-jobs.ts').href}'), { execArgv: ${JSON.stringify(flags)} })
+    const jobs = wrap(worker)
+    const at = new Int32Array(new SharedArrayBuffer(4))
+    const [ctx, cancel] = withCancel(background())
+    const call = jobs.idle(ctx, 'afterFunc', at).catch((error) => error === ctx.err())
+    while (Atomics.load(at, 0) < 1) await new Promise((resolve) => setImmediate(resolve))
+    cancel('by a message')
+    console.log(typeof Atomics.waitAsync, await call)
+    while (link(worker).stats().calls + link(worker).stats().slots > 0) await new Promise((resolve) => setImmediate(resolve))
+    console.log((await jobs.last()).cause)
+    await worker.terminate()`
+  expect(await run(source, { flags })).toMatchObject({ code: 0, stdout: 'undefined true\nby a message\n' })
 })

@@ -5,22 +5,25 @@
  * per context with an end of its own and link, however often the context, or one that only adds values to it, is sent.
  */
 
-import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
-import { CAUSE_BYTES, chunkOf } from '../../lib/bridge/slot-memory.ts'
-import { SlotTable } from '../../lib/bridge/slot-table.ts'
+import { CAUSE_BYTES, chunkOf, hearsBells } from '../../lib/bridge/slot-memory.ts'
+import { Slot } from '../../lib/bridge/slot.ts'
+import type { SlotTable } from '../../lib/bridge/slot-table.ts'
+import { bindingsOf } from '../../lib/boundary.ts'
 import { hostClock } from '../../lib/clock.ts'
-import { bindingsOf, deadlineOf, listen } from '../../lib/boundary.ts'
 import type { Context } from '../../lib/context.ts'
 import { scopeOf } from '../../lib/foreign.ts'
-import type { Scope } from '../../lib/scope.ts'
 import { type ContextError, kindOf } from '../../lib/errors.ts'
+import type { End } from '../../lib/end.ts'
+import { observe } from '../../lib/observers.ts'
+import type { Scope } from '../../lib/scope.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
 import { encodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { encodeValues, type ReportValue } from '../../lib/wire/values.ts'
 import { toShared } from './clock.ts'
+import { collect, Export, Grant, grantTo, type Owner, owners, tableId, threadTable, type Writable } from './export.ts'
 import type { ContextHandle } from './handle.ts'
-import { canShare, Port, type PortListener, randomId } from './host.ts'
+import { canShare, Port, type PortListener } from './host.ts'
 import {
   type Attach,
   Batch,
@@ -39,85 +42,9 @@ import {
 } from './messages.ts'
 import { ToldSlot } from './told.ts'
 
-/** Tells this thread's contexts from those of all others of the process. */
-const tableId = randomId()
-let table: SlotTable | undefined
 let links = 0
-const exporters = new Set<Exporter>()
 
-/** The table of this thread: made with the first link that exports, and shared by all of them. */
-function threadTable(): SlotTable {
-  return (table ??= new SlotTable({
-    id: tableId,
-    limit: 262_144,
-    onGrow: (chunk, buffer) => {
-      for (const exporter of exporters) exporter.announce(chunk, buffer)
-    },
-  }))
-}
-
-/** What this thread exports at present, over all of its links. What was given back is taken back first. */
-export function tableStats(): { readonly slots: number; readonly chunks: number } {
-  let told = 0
-  for (const exporter of exporters) told += exporter.told
-  if (table === undefined) return { slots: told, chunks: 0 }
-  collect(table, Number.POSITIVE_INFINITY)
-  const { inUse, chunks } = table.stats()
-  return { slots: inUse + told, chunks }
-}
-
-/** Stops observing contexts that nobody on the other side holds any more. */
-function collect(from: SlotTable, limit: number): void {
-  for (const { tag } of from.reclaim(limit)) if (tag instanceof Export) tag.drop()
-}
-
-/** One context on one link, for as long as it lives and somebody needs it there. */
-class Export {
-  readonly slot: Slot | ToldSlot
-  readonly #forget: () => void
-  /** Calls under way that it was sent with. */
-  calls = 0
-  stop: () => void = () => undefined
-
-  constructor(slot: Slot | ToldSlot, forget: () => void) {
-    this.slot = slot
-    this.#forget = forget
-    if (!(slot instanceof ToldSlot)) slot.tag = this
-  }
-
-  /** The fields of a handle that name it, and what takes the handle back that was not sent; undefined when it has ended. */
-  grant(): Granted | undefined {
-    const { slot } = this
-    if (slot instanceof ToldSlot) {
-      const grant = slot.grant()
-      return grant === undefined ? undefined : { fields: { told: [slot.id, grant] }, revoke: () => slot.giveBack(grant) }
-    }
-    const handle: SlotHandle | undefined = slot.grant()
-    if (handle === undefined) return undefined
-    return { fields: { slot: [handle.slot, handle.generation, handle.grant] }, revoke: () => void slot.revoke(handle) }
-  }
-
-  drop(): void {
-    this.stop()
-    this.#forget()
-  }
-}
-
-interface Granted {
-  readonly fields: Pick<ContextHandle, 'slot' | 'told'>
-  readonly revoke: () => void
-}
-
-/** A handle for a call, and what becomes of it. One of the two functions is called, once. */
-export interface Grant {
-  readonly handle: ContextHandle
-  /** It was not sent. Of several grants, the last one made goes first. */
-  revoke(): void
-  /** The call is over, and the other side has given back what it imported for it. */
-  release(): void
-}
-
-export class Exporter {
+export class Exporter implements Owner {
   /** Undefined where contexts go by messages alone. */
   #table: SlotTable | undefined
   readonly #link: number = ++links
@@ -149,7 +76,7 @@ export class Exporter {
     }
     this.#port = new Port(port1, listener, pool ? undefined : { mine: `${name}.exporter`, theirs: `${name}.importer` })
     this.#other = port2
-    exporters.add(this)
+    owners.add(this)
   }
 
   /**
@@ -238,93 +165,84 @@ export class Exporter {
 
   /** As `export`, for a call that tells when it is over. */
   exportForCall(ctx: Context): Grant {
-    const { handle, held, granted } = this.#grant(ctx)
-    if (held === undefined) return { handle, revoke: () => undefined, release: () => undefined }
-    held.calls++
-    const release = (): void => {
-      if (--held.calls > 0) return
-      if (this.#pool) held.slot.takeBack()
-      // Fails where somebody still holds it, say because its handle was also sent by hand: `collect` finds it later.
-      if (held.slot.withdraw() || (held.slot instanceof ToldSlot && held.slot.returned)) this.#letGo(held)
-    }
-    const revoke = (): void => {
-      granted?.revoke()
-      release()
-    }
-    return { handle, revoke, release }
+    const { handle, held } = this.#grant(ctx)
+    return new Grant(this, held, handle)
   }
 
-  #grant(ctx: Context): { handle: ContextHandle; held?: Export; granted?: Granted } {
+  /** @internal For grants. */
+  release(held: Export): void {
+    if (--held.calls > 0) return
+    if (this.#pool) held.slot.takeBack()
+    // Fails where somebody still holds it, say because its handle was also sent by hand: `collect` finds it later.
+    if (held.slot.withdraw() || (held.slot instanceof ToldSlot && held.slot.returned)) held.drop()
+  }
+
+  #grant(ctx: Context): { readonly handle: ContextHandle; readonly held?: Export } {
     const scope = scopeOf(ctx, 'export')
-    const base = this.#describe(ctx)
-    if (scope.endless) return { handle: base }
-    const error = scope.err()
-    if (error !== undefined) return { handle: { ...base, end: describeCause(error) } }
-    let held = this.#exports.get(scope)
-    let granted = held?.grant()
-    if (held === undefined || granted === undefined) {
-      held = this.#open(scope)
-      granted = held.grant()
+    const handle = this.#describe(ctx, scope)
+    if (scope.endless) return { handle }
+    let error = scope.err()
+    if (error === undefined) {
+      let held = this.#exports.get(scope)
+      if (held !== undefined && grantTo(handle, held.slot)) return { handle, held }
+      held = this.#open(scope, handle.at)
+      if (grantTo(handle, held.slot)) return { handle, held }
+      // It ended while it was being opened: a deadline passed.
+      error = scope.err()
     }
-    // It ended while it was being opened: a deadline passed.
-    if (granted === undefined) return { handle: { ...base, end: describeCause(scope.err()) } }
-    return { handle: { ...base, ...granted.fields }, held, granted }
+    handle.end = describeCause(error)
+    return { handle }
   }
 
   /** All of a handle but the state of the context. */
-  #describe(ctx: Context): ContextHandle {
-    const handle: { -readonly [K in keyof ContextHandle]: ContextHandle[K] } = {
-      ctxbridge: VERSION,
-      table: tableId,
-      link: this.#link,
-    }
-    const due = deadlineOf(ctx)
+  #describe(ctx: Context, { due, time }: Scope): Writable {
+    const handle: Writable = { ctxbridge: VERSION, table: tableId, link: this.#link }
     if (due?.cause !== undefined) handle.why = describeCause(due.cause)
     // An instant of another clock, say of a simulation, means nothing over there: of such a context only the end is told.
-    if (due?.clock === hostClock) handle.at = toShared(due.at)
+    if (due !== undefined && time.clock === hostClock) handle.at = toShared(due.at)
     const values = encodeValues(bindingsOf(ctx), this.#reportValue)
     if (values.length > 0) handle.values = values
     return handle
   }
 
-  #open(scope: Scope): Export {
-    const due = deadlineOf(scope)
+  #open(scope: Scope, at: number | undefined): Export {
     // Where the table is full, or there is none, it goes by messages.
-    const slot =
-      this.#table?.open(this.#link, due?.clock === hostClock ? toShared(due.at) : undefined) ??
-      new ToldSlot(++this.#ids, (told) => this.#ends.add(told))
-    const held: Export = new Export(slot, () => {
-      if (this.#exports.get(scope) === held) this.#exports.delete(scope)
-    })
+    const slot = this.#table?.open(this.#link, at) ?? new ToldSlot(++this.#ids, (told) => this.#ends.add(told))
+    const held = new Export(scope, slot, this)
     this.#exports.set(scope, held)
     if (slot instanceof ToldSlot) this.#told.set(slot.id, held)
-    held.stop = listen(scope, () => this.#end(held, scope.err()))
+    observe(scope, held)
     return held
   }
 
-  /** Stops observing a context that nobody on the other side holds. */
-  #letGo(held: Export): void {
-    held.drop()
-    if (held.slot instanceof ToldSlot) this.#told.delete(held.slot.id)
+  /** @internal For the table and its exports. */
+  forget({ scope, slot }: Export): void {
+    if (this.#exports.get(scope)?.slot === slot) this.#exports.delete(scope)
+    if (slot instanceof ToldSlot && slot.returned) this.#told.delete(slot.id)
   }
 
-  /** Runs synchronously, right after the context was marked. */
-  #end(held: Export, error: ContextError | undefined): void {
+  /** @internal Until the slot says "ended", nothing is done but what must come before. */
+  ended(held: Export, end: End): void {
     const { slot } = held
-    held.drop()
-    const kind = kindOf(error) ?? 'canceled'
-    const cause = causeOf(error)
-    if (slot instanceof ToldSlot) {
-      slot.end(kind, cause)
-      if (slot.returned) this.#told.delete(slot.id)
+    const { kind, cause } = end
+    const said =
+      slot instanceof Slot &&
+      (typeof cause === 'string' ? slot.endWithText(kind, cause) : cause === undefined && end.plain && slot.end(kind))
+    if (!said) this.#tell(slot, kind, causeOf(end.error))
+    this.forget(held)
+    // It wakes who waits; who polls has seen the slot.
+    if (!hearsBells && slot instanceof Slot && !slot.returned) this.#ended.add(slot.number, slot.generation)
+  }
+
+  #tell(slot: Slot | ToldSlot, kind: End['kind'], cause: WireCause | undefined): void {
+    if (slot instanceof ToldSlot || cause === undefined) {
+      slot.end(kind, cause as undefined)
       return
     }
-    const { bytes, shortened } = cause === undefined ? noCause : encodeCauseBytes(cause, CAUSE_BYTES)
+    const { bytes, shortened } = encodeCauseBytes(cause, CAUSE_BYTES)
     // Before the slot says "ended": so whoever sees that, in a loop that never yields, finds the whole cause on the port.
-    if (shortened && cause !== undefined) this.#post([CAUSE, slot.number, slot.generation, cause])
+    if (shortened) this.#post([CAUSE, slot.number, slot.generation, cause])
     slot.end(kind, bytes, shortened)
-    // It wakes who waits; who polls has seen the slot.
-    if (!slot.returned) this.#ended.add(slot.number, slot.generation)
   }
 
   #receive(message: unknown): void {
@@ -337,7 +255,7 @@ export class Exporter {
         else this.#ends.add([id, 'gone', undefined])
       } else if (held?.slot instanceof ToldSlot) {
         held.slot.giveBack(grant)
-        if (held.slot.returned) this.#letGo(held)
+        if (held.slot.returned) held.drop()
       }
     }
   }
@@ -350,7 +268,7 @@ export class Exporter {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    exporters.delete(this)
+    owners.delete(this)
     for (const held of this.#exports.values()) held.drop()
     this.#table?.sweep(this.#link)
     this.#told.clear()
@@ -358,11 +276,8 @@ export class Exporter {
   }
 }
 
-const noCause: { readonly bytes: Uint8Array; readonly shortened: boolean } = { bytes: new Uint8Array(0), shortened: false }
-
 /** The reason to send beside the kind. A foreign error that is of no kind is the reason itself. */
-function causeOf(error: ContextError | undefined): WireCause | undefined {
-  if (error === undefined) return undefined
+function causeOf(error: ContextError): WireCause | undefined {
   if (kindOf(error) === undefined) return describeCause(error)
   return Object.hasOwn(error, 'cause') ? describeCause(error.cause) : undefined
 }

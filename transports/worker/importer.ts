@@ -5,27 +5,25 @@
  * also lets go of the slots of those that nobody looks at any more.
  */
 
-import { SlotReader, type SlotRefusal, SlotView } from '../../lib/bridge/slot-reader.ts'
+import { hearsBells } from '../../lib/bridge/slot-memory.ts'
+import { SlotReader, type SlotRefusal } from '../../lib/bridge/slot-reader.ts'
+import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import { hostClock } from '../../lib/clock.ts'
 import { withRemote } from '../../lib/boundary.ts'
 import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
 import { type Key, named } from '../../lib/key.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
-import type { Source } from '../../lib/source.ts'
 import { End } from '../../lib/end.ts'
 import { BridgeError, ContextError, kindOf, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
-import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
-import { fromShared } from './clock.ts'
 import type { ParsedHandle } from './handle.ts'
 import { Port, type PortListener, warn } from './host.ts'
 import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, isMessage, pairs, RETURNED, TAKEN, TOLD } from './messages.ts'
+import { type Importing, RemoteSource } from './remote-source.ts'
 import { ToldView } from './told.ts'
 
 const label = 'Import'
-/** Where imports without a slot are kept, of contexts that never end: only the loss of the link concerns them. */
-const NO_SLOT = -1
 /** Causes that came ahead of whoever asks for them. A handle that is never imported must not keep its cause for ever. */
 const MAX_CAUSES = 256
 
@@ -76,20 +74,22 @@ const reasons: Record<SlotRefusal, string> = {
 // Dropped without a cancel: given back when collected. A source does not hold its context, unless somebody observes that.
 const dropped = new FinalizationRegistry<RemoteSource>((source) => source.close())
 
-export class Importer {
+export class Importer implements Importing {
   readonly #port: Port
   readonly reader: SlotReader
-  readonly #sources = new Map<number, Set<RemoteSource>>()
   readonly #causes = new Map<string, WireCause>()
   readonly #told = new Map<number, ToldView>()
   readonly #taken = new Batch<number>((grants) => this.#port.post([TAKEN, grants]))
   readonly #returned = new Batch<number>((grants) => {
     if (!this.#closed) this.#port.post([RETURNED, grants])
   })
-  /** Imports whose part of the table has not come yet. */
-  readonly #early = new Set<RemoteSource>()
+  /** Imports that have nothing to ask: of contexts that never end, and those whose part of the table has not come yet. */
+  readonly #loose = new Set<RemoteSource>()
   /** Whether it is for one import, and over with that. */
   readonly #alone: boolean
+  #size = 0
+  /** Whether something waits for the bell. */
+  #listening = false
   #overtaken: unknown[] = []
   #closed = false
 
@@ -118,36 +118,50 @@ export class Importer {
 
   /** How many contexts are imported and neither ended nor given back. */
   get size(): number {
-    let size = 0
-    for (const sources of this.#sources.values()) size += sources.size
-    return size
+    return this.#size
   }
 
   /** How many of them somebody waits for. */
   get observed(): number {
-    let observed = 0
-    for (const sources of this.#sources.values()) for (const source of sources) if (source.observed) observed++
-    return observed
+    return this.#all().filter((source) => source.observed).length
   }
 
-  /** @param base what the context gets its values from */
-  import(handle: ParsedHandle, base: Context, why: unknown): CancelableContext {
-    const { slot, told, at } = handle
-    if (told !== undefined) return this.#make(base, new RemoteSource(this, this.#take(told, at), at), why)
-    if (slot === undefined) return this.#make(base, new RemoteSource(this, undefined, at), undefined)
+  #all(): RemoteSource[] {
+    const views = [...this.reader.views(), ...this.#told.values()]
+    return [...views.flatMap((view) => RemoteSource.of(view)), ...this.#loose]
+  }
+
+  /**
+   * @param base what the context gets its values from
+   * @param dropped whether the context may be dropped without a cancel: then it is given back some time after that
+   */
+  import(handle: ParsedHandle, base: Context, why: unknown, mayBeDropped = true): CancelableContext {
+    const source = this.#sourceOf(handle)
+    if (typeof source === 'string') return refused(reasons[source])
+    this.#size++
+    const ctx = withRemote(base, label, source, source.deadline, source.endless ? undefined : why)
+    if (mayBeDropped) dropped.register(ctx, source)
+    return ctx
+  }
+
+  #sourceOf({ slot, told, at }: ParsedHandle): RemoteSource | SlotRefusal {
+    if (told !== undefined) return new RemoteSource(this, this.#take(told, at), at)
+    if (slot === undefined) return this.#loosely(new RemoteSource(this, undefined, at))
     let view = this.reader.accept(slot)
     if (view === 'unknown') {
       // The handle came by another way, and faster than the chunk, which is in this port's queue.
       this.drain()
       view = this.reader.accept(slot)
     }
-    if (view === 'unknown' && !Port.takes) {
-      const source = new RemoteSource(this, undefined, at, slot)
-      this.#early.add(source)
-      return this.#make(base, source, why)
-    }
-    if (typeof view === 'string') return refused(reasons[view])
-    return this.#make(base, new RemoteSource(this, view, view.deadline), why)
+    if (view === 'unknown' && !Port.takes) return this.#loosely(new RemoteSource(this, undefined, at, slot))
+    if (typeof view === 'string') return view
+    this.#listen()
+    return new RemoteSource(this, view, view.deadline)
+  }
+
+  #loosely(source: RemoteSource): RemoteSource {
+    this.#loose.add(source)
+    return source
   }
 
   #take({ id, grant }: { readonly id: number; readonly grant: number }, at: number): ToldView {
@@ -163,33 +177,52 @@ export class Importer {
     return view
   }
 
-  #make(base: Context, source: RemoteSource, why: unknown): CancelableContext {
-    this.#keep(source)
-    const ctx = withRemote(base, label, source, source.deadline, why)
-    dropped.register(ctx, source)
-    return ctx
-  }
-
-  #keep(source: RemoteSource): void {
-    const sources = this.#sources.get(source.key)
-    if (sources === undefined) this.#sources.set(source.key, new Set([source]))
-    else sources.add(source)
-  }
-
   /** A chunk has come: whose slot is in it? */
   #settle(): void {
-    for (const source of this.#early) {
+    for (const source of this.#loose) {
+      if (source.early === undefined) continue
       const view = this.reader.accept(source.early)
       if (view === 'unknown') continue
-      this.forget(source)
-      if (typeof view === 'string') {
-        source.refuse(reasons[view])
-      } else {
-        source.give(view)
-        this.#keep(source)
-      }
-      if (source.poll() !== undefined) source.tell()
+      this.#loose.delete(source)
+      if (typeof view === 'string') source.refuse(unusable(reasons[view]))
+      else source.give(view)
+      this.#listen()
+      source.look()
     }
+  }
+
+  /**
+   * Waits for the bell as long as something is imported: so whoever waits for an end is told, and a slot that has ended is given back though
+   * nobody looks. There is one waiter at most, and it stays until the bell rings.
+   */
+  #listen(): void {
+    const seen = hearsBells && !this.#listening ? this.reader.bell() : undefined
+    if (seen === undefined) return
+    this.#listening = true
+    this.#await(seen)
+  }
+
+  #await(seen: number): void {
+    // It may have rung meanwhile; but whoever rings without a pause must not keep this thread from all else.
+    for (let tries = 0; tries < 3; tries++) {
+      const before = seen
+      if (this.reader.listen(before, () => this.#rung(before))) return
+      seen = this.#hear(before)
+    }
+    setTimeout(() => this.#rung(seen))
+  }
+
+  #rung(seen: number): void {
+    const now = this.#hear(seen)
+    this.#listening = !this.#closed && this.#size > this.#loose.size
+    if (this.#listening) this.#await(now)
+  }
+
+  /** Looks at what has ended since the bell stood at `seen`, and returns where it stood before that. */
+  #hear(seen: number): number {
+    const now = this.reader.bell() ?? seen
+    for (const view of this.reader.rungSince(seen)) for (const source of RemoteSource.of(view)) source.look()
+    return now
   }
 
   /** Handles now what has come over the port, though this thread does not yield, except that listeners are called later. */
@@ -206,25 +239,23 @@ export class Importer {
     for (const message of this.#overtaken.splice(0)) this.#receive(message)
   }
 
-  /** The whole of a cause that did not fit into its slot, if it has come. */
-  wholeCause(view: SlotView): WireCause | undefined {
+  wholeCause({ slot, generation }: SlotView | ToldView): WireCause | undefined {
     this.drain()
-    return this.#causes.get(`${view.slot}.${view.generation}`)
+    return this.#causes.get(`${slot}.${generation}`)
   }
 
   forget(source: RemoteSource): void {
-    this.#early.delete(source)
-    const sources = this.#sources.get(source.key)
-    if (sources?.delete(source) === true && sources.size === 0) this.#sources.delete(source.key)
-    if (!this.#alone || this.#sources.size > 0 || this.#closed) return
+    this.#size--
+    this.#loose.delete(source)
+    if (!this.#alone || this.#size > 0 || this.#closed) return
     this.#closed = true
-    this.#port.close()
+    this.#leave()
   }
 
   #receive(message: unknown): void {
     if (isMessage(message, CHUNK)) {
       this.reader.attach(message[1], message[2])
-      if (this.#early.size > 0) this.#settle()
+      this.#settle()
     } else if (isMessage(message, CAUSE)) {
       const [, slot, generation, data] = message
       const cause = parseCause(data)
@@ -233,18 +264,18 @@ export class Importer {
       const [oldest] = this.#causes.keys()
       if (this.#causes.size > MAX_CAUSES && oldest !== undefined) this.#causes.delete(oldest)
     } else if (isMessage(message, ENDED)) {
-      for (const [slot, generation] of pairs(message[1])) this.#wake(slot, generation)
+      for (const [slot, generation] of pairs(message[1])) this.#look(this.reader.find(slot, generation))
     } else if (isMessage(message, TOLD) && Array.isArray(message[1])) {
-      const told = (message[1] as unknown[]).map((one) => this.#hear(one))
-      for (const view of told) if (view !== undefined) this.#wake(view.slot, view.generation)
+      const told = (message[1] as unknown[]).map((one) => this.#learn(one))
+      for (const view of told) this.#look(view)
     }
   }
 
-  #wake(slot: number, generation: number): void {
-    for (const source of this.#sources.get(slot) ?? []) source.wake(generation)
+  #look(view: SlotView | ToldView | undefined): void {
+    if (view !== undefined) for (const source of RemoteSource.of(view)) source.look()
   }
 
-  #hear(told: unknown): ToldView | undefined {
+  #learn(told: unknown): ToldView | undefined {
     if (!Array.isArray(told)) return undefined
     const [id, how, data] = told as unknown[]
     const view = this.#told.get(id as number)
@@ -259,122 +290,15 @@ export class Importer {
     if (this.#closed) return
     this.#closed = true
     // First all are marked, then anybody's listeners run.
-    const sources: RemoteSource[] = []
-    for (const set of this.#sources.values()) sources.push(...set)
+    const sources = this.#all()
     for (const source of sources) source.lose(error)
     for (const source of sources) source.tell()
     this.#causes.clear()
+    this.#leave()
+  }
+
+  #leave(): void {
+    this.reader.stopWaiting()
     this.#port.close()
   }
-}
-
-/** One import: asks its slot, and lets go of it at the end. */
-export class RemoteSource implements Source {
-  readonly guards = true
-  readonly deadline: number
-  /** Of a slot whose chunk has not come yet. */
-  readonly early: ParsedHandle['slot']
-  readonly #importer: Importer
-  #view: SlotView | ToldView | undefined
-  #key = NO_SLOT
-  #generation: number | undefined
-  #end: End | undefined
-  #wake: (() => void) | undefined
-
-  /** @param at the deadline, on the clock that all threads share */
-  constructor(importer: Importer, view: SlotView | ToldView | undefined, at: number, early?: ParsedHandle['slot']) {
-    this.#importer = importer
-    this.early = early
-    this.deadline = fromShared(at)
-    if (view !== undefined) this.give(view)
-  }
-
-  /** What its importer keeps it under. */
-  get key(): number {
-    return this.#key
-  }
-
-  get observed(): boolean {
-    return this.#wake !== undefined
-  }
-
-  give(view: SlotView | ToldView): void {
-    this.#view = view
-    this.#key = view.slot
-    this.#generation = view.generation
-  }
-
-  /** What a thread that blocks may wait at for its end; undefined where there is nothing of the kind. */
-  get reader(): SlotReader | undefined {
-    return this.#view instanceof SlotView ? this.#importer.reader : undefined
-  }
-
-  refuse(why: string): void {
-    this.#end ??= new End('canceled', unusable(why), hostClock.now())
-  }
-
-  /** This is what a polling loop runs. */
-  poll(): End | undefined {
-    const view = this.#view
-    return view === undefined || view.isOpen() ? this.#end : this.#conclude(view)
-  }
-
-  #conclude(view: SlotView | ToldView): End | undefined {
-    const end = view.read()
-    if (end === 'open') return undefined
-    const now = hostClock.now()
-    if (typeof end === 'string') {
-      const message = end === 'stale' ? 'The other thread has closed the link.' : 'The shared memory of the link is damaged.'
-      this.#end = new End(
-        'canceled',
-        withoutStack(() => new LinkLostError(message)),
-        now,
-      )
-    } else {
-      const whole = end.shortened && view instanceof SlotView ? this.#importer.wholeCause(view) : undefined
-      const at = end.kind === 'deadline' ? Math.min(now, this.deadline) : now
-      this.#end = new End(end.kind, whole === undefined ? revived(end.cause) : reviveCause(whole), at)
-    }
-    this.close()
-    return this.#end
-  }
-
-  watch(wake: () => void): void {
-    this.#wake = wake
-    if (this.poll() !== undefined) wake()
-  }
-
-  unwatch(): void {
-    this.#wake = undefined
-  }
-
-  /** Called at the end, also at one of this side's own; gives the slot back. */
-  close(): void {
-    this.#view?.release()
-    this.#view = undefined
-    this.#importer.forget(this)
-  }
-
-  /** The slot has ended, if it is still of this generation. */
-  wake(generation: unknown): void {
-    if (generation === this.#generation && this.poll() !== undefined) this.tell()
-  }
-
-  tell(): void {
-    this.#wake?.()
-  }
-
-  lose(error: LinkLostError): void {
-    // What it says itself, if it has ended already, counts.
-    this.#end ??= this.poll() ?? new End('canceled', error, hostClock.now())
-    this.close()
-  }
-}
-
-/** A cause as it came; undefined where there is none, or none that we can read. */
-function revived(cause: Uint8Array | WireCause | undefined): unknown {
-  if (!(cause instanceof Uint8Array)) return cause === undefined ? undefined : reviveCause(cause)
-  if (cause.length === 0) return undefined
-  const decoded = decodeCauseBytes(cause)
-  return decoded.ok ? reviveCause(decoded.value) : undefined
 }

@@ -5,7 +5,7 @@ import type { Context } from '../../lib/context.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { named } from '../../lib/key.ts'
 import { isMainThread } from './host.ts'
-import { RemoteSource } from './importer.ts'
+import { RemoteSource } from './remote-source.ts'
 
 /** Where contexts of several threads may end it, one of them rings, and the others are looked at as often as this. In ms. */
 const SLICE = 5

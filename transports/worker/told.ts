@@ -74,8 +74,10 @@ export class ToldView {
   /** In ms, on the clock that all threads share. */
   readonly deadline: number
   readonly grants: Set<number> = new Set()
+  /** Whatever the importer keeps with it. */
+  tag: unknown
   readonly #giveBack: () => void
-  #end: { readonly kind: Kind; readonly cause: WireCause | undefined; readonly shortened: false } | 'stale' | undefined
+  #end: { readonly kind: Kind; readonly cause: WireCause | undefined } | 'stale' | undefined
   #imports = 0
 
   constructor(id: number, deadline: number, giveBack: () => void) {
@@ -97,14 +99,14 @@ export class ToldView {
   }
 
   told(how: Kind | 'gone', cause: WireCause | undefined): void {
-    this.#end ??= how === 'gone' ? 'stale' : { kind: how, cause, shortened: false }
+    this.#end ??= how === 'gone' ? 'stale' : { kind: how, cause }
   }
 
   isOpen(): boolean {
     return this.#end === undefined
   }
 
-  read(): { readonly kind: Kind; readonly cause: WireCause | undefined; readonly shortened: false } | 'stale' | 'open' {
+  read(): { readonly kind: Kind; readonly cause: WireCause | undefined } | 'stale' | 'open' {
     return this.#end ?? 'open'
   }
 

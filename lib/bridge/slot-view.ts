@@ -1,0 +1,123 @@
+/** One slot as its importer has it. */
+
+import type { Kind } from '../errors.ts'
+import { CANCELED, CONTROL, control, FREE, generationOf, loadCause, OPEN, RETURNED, slotAt, stateOf } from './slot-memory.ts'
+import type { SlotCause, SlotMem } from './slot-memory.ts'
+
+/** How a slot ended. */
+export interface SlotEnd {
+  readonly kind: Kind
+  readonly cause: SlotCause
+}
+
+// Once so many handles have overtaken one, that one is taken for lost: a handle that nobody imports must not cost more and more.
+const MAX_AHEAD = 1024
+
+/** What a view tells of the last release. */
+interface Keeper {
+  forget(view: SlotView): void
+}
+
+/**
+ * One imported slot, in one generation. All imports of it share this object; each is released once.
+ *
+ * Keep it and ask `isOpen()` in a loop: that is one `Atomics.load` and one compare of integers.
+ */
+export class SlotView {
+  readonly slot: number
+  readonly generation: number
+  /** ms, on the clock that all threads of the process share; Infinity where there is none. Never changes. */
+  readonly deadline: number
+  readonly #mem: SlotMem
+  readonly #at: number
+  readonly #open: number
+  readonly #keeper: Keeper
+  /** Whatever the importer keeps with it. */
+  tag: unknown
+  #end: SlotEnd | undefined
+  #imports = 0
+  /** What RETURNED holds, as far as we know: we alone write it in this generation. */
+  #returned: number
+  /** All grants up to here have come; and so have those in `#ahead`, which are beyond the next. Mostly there are none. */
+  #received: number
+  #ahead: Set<number> | undefined
+
+  /** @internal Made by {@link SlotReader.accept}. */
+  constructor(mem: SlotMem, slot: number, generation: number, deadline: number, returned: number, keeper: Keeper) {
+    this.#mem = mem
+    this.#at = slotAt(slot) + CONTROL
+    this.#open = control(generation, OPEN)
+    this.#keeper = keeper
+    this.#returned = this.#received = returned
+    this.slot = slot
+    this.generation = generation
+    this.deadline = deadline
+  }
+
+  /**
+   * Whether the owner has not ended it, as of now. False is not the whole answer (ended, or gone): `read()` has it. Asks
+   * the memory each time, so keep a false.
+   */
+  isOpen(): boolean {
+    return this.#mem.load(this.#at) === this.#open
+  }
+
+  /**
+   * How it stands. An end, once read, is the same object at every later call, whatever the memory says by then. `stale`: the
+   * owner took the slot back without an end, so the link was closed; `corrupt`: see {@link SlotRefusal}.
+   */
+  read(): SlotEnd | 'open' | 'stale' | 'corrupt' {
+    if (this.#end !== undefined) return this.#end
+    const word = this.#mem.load(this.#at)
+    if (word === this.#open) return 'open'
+    const state = stateOf(word)
+    if (word < 0 || generationOf(word) !== this.generation || state === FREE) return 'stale'
+    const cause = loadCause(this.#mem, this.#at)
+    // The owner writes a cause only after it moved the word on: the same word before and after, and all of it is of this end.
+    if (this.#mem.load(this.#at) !== word) return 'stale'
+    if (cause === undefined) return 'corrupt'
+    return (this.#end = { kind: state === CANCELED ? 'canceled' : 'deadline', cause })
+  }
+
+  /**
+   * Gives back one import: to be called once for each `accept` that gave this view. Returns true for the last one, which lets go of
+   * the slot: from then on the view must not be asked. A later `accept` may give it again, or another.
+   */
+  release(): boolean {
+    if (this.#imports === 0) return false
+    if (--this.#imports > 0) return false
+    if (this.#received > this.#returned) {
+      // Includes the generation, as grants are numbered through all of them. It fails only if the link was swept, and then
+      // there is nothing to give back, or if somebody else wrote here, and then the owner holds the slot until the sweep.
+      this.#mem.compareExchange(this.#at + RETURNED, this.#returned, this.#received)
+      this.#returned = this.#received
+    }
+    // Grants that came ahead of others are known nowhere else: remembered until the gap is filled or the slot is reused.
+    if (this.#ahead === undefined) this.#keeper.forget(this)
+    return true
+  }
+
+  /** @internal One more import, by this grant. False where the grant was given back already. */
+  take(grant: number, returns: boolean): boolean {
+    if (!returns) {
+      // `#received` stays what `#returned` is: nothing is ever given back.
+    } else if (grant <= this.#received || this.#ahead?.has(grant)) {
+      // The same handle again: shares the import while there is one. After that it is over, and the slot perhaps not ours.
+      if (this.#imports === 0) return false
+    } else if (grant === this.#received + 1 && this.#ahead === undefined) {
+      this.#received = grant
+    } else {
+      this.#overtake(grant)
+    }
+    this.#imports++
+    return true
+  }
+
+  #overtake(grant: number): void {
+    const ahead = (this.#ahead ??= new Set())
+    if (ahead.size === MAX_AHEAD) this.#received = Math.min(...ahead) - 1
+    ahead.add(grant)
+    while (ahead.delete(this.#received + 1)) this.#received++
+    if (ahead.size === 0) this.#ahead = undefined
+  }
+}

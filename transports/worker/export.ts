@@ -1,0 +1,130 @@
+/** This thread's table of slots, and what stands in it for a context that another thread has. */
+
+import { Slot } from '../../lib/bridge/slot.ts'
+import { SlotTable } from '../../lib/bridge/slot-table.ts'
+import type { End } from '../../lib/end.ts'
+import { Listener, unobserve } from '../../lib/observers.ts'
+import type { Scope } from '../../lib/scope.ts'
+import type { ContextHandle } from './handle.ts'
+import { randomId } from './host.ts'
+import { ToldSlot } from './told.ts'
+
+/** Tells this thread's contexts from those of all others of the process. */
+export const tableId: number = randomId()
+
+/** What exports over one link, as the table and the exports know it. */
+export interface Owner {
+  /** How many contexts that go by messages alone are not given back. */
+  readonly told: number
+  announce(chunk: number, buffer: SharedArrayBuffer): void
+  /** The context of an export has ended. Runs synchronously, right after it was marked. */
+  ended(held: Export, end: End): void
+  /** One call of an export is over. */
+  release(held: Export): void
+  /** Nothing of an export is left that anybody needs. */
+  forget(held: Export): void
+}
+
+let table: SlotTable | undefined
+/** Those who export at present. */
+export const owners: Set<Owner> = new Set()
+
+/** The table of this thread: made with the first link that exports, and shared by all of them. */
+export function threadTable(): SlotTable {
+  return (table ??= new SlotTable({
+    id: tableId,
+    limit: 262_144,
+    onGrow: (chunk, buffer) => {
+      for (const owner of owners) owner.announce(chunk, buffer)
+    },
+  }))
+}
+
+/** What this thread exports at present, over all of its links. What was given back is taken back first. */
+export function tableStats(): { readonly slots: number; readonly chunks: number } {
+  let told = 0
+  for (const owner of owners) told += owner.told
+  if (table === undefined) return { slots: told, chunks: 0 }
+  collect(table, Number.POSITIVE_INFINITY)
+  const { inUse, chunks } = table.stats()
+  return { slots: inUse + told, chunks }
+}
+
+/** Stops observing contexts that nobody on the other side holds any more. */
+export function collect(from: SlotTable, limit: number): void {
+  for (const { tag } of from.reclaim(limit)) if (tag instanceof Export) tag.drop()
+}
+
+/** One context on one link, for as long as it lives and somebody needs it there. It is itself what observes the context. */
+export class Export extends Listener {
+  readonly scope: Scope
+  readonly slot: Slot | ToldSlot
+  readonly #owner: Owner
+  /** Calls under way that it was sent with. */
+  calls = 0
+
+  constructor(scope: Scope, slot: Slot | ToldSlot, owner: Owner) {
+    super()
+    this.scope = scope
+    this.slot = slot
+    this.#owner = owner
+    if (slot instanceof Slot) slot.tag = this
+  }
+
+  override run(): void {
+    this.#owner.ended(this, this.scope.end as End)
+  }
+
+  /** Stops observing. */
+  drop(): void {
+    unobserve(this)
+    this.#owner.forget(this)
+  }
+}
+
+/** A handle for a call, and what becomes of it. One of the two functions is called, once. */
+export class Grant {
+  readonly handle: ContextHandle
+  readonly #owner: Owner
+  /** Undefined where the handle says all of it: its context has ended, or never will. */
+  readonly #held: Export | undefined
+
+  constructor(owner: Owner, held: Export | undefined, handle: ContextHandle) {
+    this.#owner = owner
+    this.#held = held
+    this.handle = handle
+    if (held !== undefined) held.calls++
+  }
+
+  /** It was not sent. Of several grants, the last one made goes first. */
+  revoke(): void {
+    if (this.#held === undefined) return
+    const { slot, told } = this.handle
+    if (this.#held.slot instanceof Slot) {
+      if (slot !== undefined) this.#held.slot.revoke({ slot: slot[0], generation: slot[1], grant: slot[2] })
+    } else if (told !== undefined) {
+      this.#held.slot.giveBack(told[1])
+    }
+    this.release()
+  }
+
+  /** The call is over, and the other side has given back what it imported for it. */
+  release(): void {
+    if (this.#held !== undefined) this.#owner.release(this.#held)
+  }
+}
+
+/** A handle that is being made. */
+export type Writable = { -readonly [K in keyof ContextHandle]: ContextHandle[K] }
+
+/** Adds to a handle what names its slot. False, and no change, when that has ended. */
+export function grantTo(handle: Writable, slot: Slot | ToldSlot): boolean {
+  if (slot instanceof ToldSlot) {
+    const grant = slot.grant()
+    if (grant !== undefined) handle.told = [slot.id, grant]
+    return grant !== undefined
+  }
+  const granted = slot.grant()
+  if (granted !== undefined) handle.slot = [granted.slot, granted.generation, granted.grant]
+  return granted !== undefined
+}
