@@ -4,7 +4,8 @@ import { browserSuites } from './browser.ts'
 import { coreMakeSuites } from './core-make.ts'
 import { coreObserveSuites } from './core-observe.ts'
 import { coreUseSuites } from './core-use.ts'
-import { scaleCurves } from './scale.ts'
+import { linkCurves } from './scale-links.ts'
+import { treeCurves } from './scale.ts'
 import { threadSuites } from './thread.ts'
 import { websocketCallSuites } from './websocket-calls.ts'
 import { processClock } from './websocket-far.ts'
@@ -45,7 +46,7 @@ async function together(
 }
 
 export function allCurves(): readonly CurveSuite[] {
-  return scaleCurves
+  return [...treeCurves, ...linkCurves]
 }
 
 /** How far the clocks of the two sides of each boundary are apart. */

@@ -31,6 +31,7 @@ export function cost({ name, kind, note, loop, prove, per = 1 }: Cost): Contende
     ...(note !== undefined && { note }),
     start(): Started {
       let n = 1
+      const batch = (): number => timed(() => (sink = loop(n)))
       return {
         prove() {
           const proof = prove()
@@ -41,11 +42,11 @@ export function cost({ name, kind, note, loop, prove, per = 1 }: Cost): Contende
         round(record) {
           // Found anew in each round: the code gets faster as it warms up.
           for (;;) {
-            const time = timed(loop, n)
+            const time = batch()
             if (time >= batchTime) break
             n = Math.max(n + 1, Math.ceil(n * Math.min(10, (1.2 * batchTime) / Math.max(time, 1))))
           }
-          for (let i = 0; i < batches; i++) record(timed(loop, n) / n / per)
+          for (let i = 0; i < batches; i++) record(batch() / n / per)
           n = Math.max(1, n >> 1)
         },
       }
@@ -53,9 +54,10 @@ export function cost({ name, kind, note, loop, prove, per = 1 }: Cost): Contende
   }
 }
 
-function timed(loop: (n: number) => unknown, n: number): number {
+/** ns that it takes. */
+export function timed(f: () => unknown): number {
   const before = now()
-  sink = loop(n)
+  f()
   return now() - before
 }
 

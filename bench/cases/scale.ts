@@ -1,13 +1,9 @@
-/** How costs grow: with the width and the depth of a tree, its observers, what is exported, and the calls on a link. */
+/** How costs grow within one thread: with the width and the depth of a tree, its observers, and its deadlines. */
 import { afterFunc, background, type CancelableContext, type Context, withCancel, withTimeout } from 'ctxbridge'
-import { wrap, link } from 'ctxbridge/worker'
-import { now } from '../harness/clock.ts'
 import type { CurveSuite } from '../harness/model.ts'
-import { must } from './cost.ts'
-import { far } from './worker-far.ts'
-import type { Jobs } from '../far/worker-jobs.ts'
+import { must, timed } from './cost.ts'
 
-const powers = (last: number): number[] => Array.from({ length: Math.round(Math.log10(last)) + 1 }, (_, i) => 10 ** i)
+export const powers = (last: number): number[] => Array.from({ length: Math.round(Math.log10(last)) + 1 }, (_, i) => 10 ** i)
 
 function widths(n: number, observe: boolean): [parent: CancelableContext, children: CancelableContext[]] {
   const parent = withCancel(background())
@@ -25,12 +21,6 @@ function chain(n: number): [top: CancelableContext, last: Context] {
   let last = top
   for (let i = 0; i < n; i++) last = withCancel(last)
   return [top, last]
-}
-
-function timed(f: () => void): number {
-  const before = now()
-  f()
-  return now() - before
 }
 
 /** The median of some of a kind, for what can be done over and over on the same tree. */
@@ -173,63 +163,39 @@ const timers: CurveSuite = {
   ],
 }
 
-const exported: CurveSuite = {
-  id: 'scale/exports',
-  title: 'Export to a worker, by how many there are',
-  about:
-    'For each of n contexts: its share of the time to export all, and of the time to end all after. In one turn of the event loop.',
+/** Many on one context: what one more of them costs, and each one's share of the end. */
+function observed(n: number): { add: number; end: number } {
+  const ctx = withCancel(background())
+  for (let i = 1; i < n; i++) afterFunc(ctx, () => {})
+  const add = often(() => void afterFunc(ctx, () => {})())
+  afterFunc(ctx, () => {})
+  const end = once(
+    () => ctx.cancel,
+    () => {
+      const small = withCancel(background())
+      afterFunc(small, () => {})
+      return small.cancel
+    },
+  )
+  return { add, end: end / n }
+}
+
+const observers: CurveSuite = {
+  id: 'scale/observers',
+  title: 'Observers of one context, by how many there are',
+  about: "One more afterFunc and its stop; and each one's share of the cancel() that starts them all.",
   unit: 'ns',
-  axis: 'exports',
-  lines: (['export', 'end'] as const).map((what) => ({
-    name: what,
+  axis: 'functions',
+  lines: (['add', 'end'] as const).map((what) => ({
+    name: what === 'add' ? 'one more, and its stop' : 'its share of the end',
     points: powers(100_000),
     async measure(n: number) {
-      const it = far('ctxbridge')
-      try {
-        await wrap<Jobs>(it.worker).nothing(background())
-        const { export: send } = bound(link(it.worker))
-        const contexts = Array.from({ length: n }, () => withCancel(background()))
-        const sending = timed(() => contexts.forEach(send))
-        must(link(it.worker).stats().exports === n, 'all were exported')
-        const ending = timed(() => contexts.forEach((ctx) => ctx.cancel()))
-        must(link(it.worker).stats().exports === 0, 'nothing was left')
-        return (what === 'export' ? sending : ending) / n
-      } finally {
-        await it.close()
-      }
+      const found = observed(n)[what]
+      // They run before the next point is measured.
+      await new Promise((resolve) => setImmediate(resolve))
+      return found
     },
   })),
 }
 
-function bound(it: ReturnType<typeof link>): { export: (ctx: Context) => void } {
-  return { export: (ctx) => void it.export(ctx) }
-}
-
-const calls: CurveSuite = {
-  id: 'scale/calls',
-  title: 'Calls to a worker, by how many run at once',
-  about:
-    'For each of n calls, each with a context of its own, all made in one turn: its share of the time until all have resolved.',
-  unit: 'ns',
-  axis: 'calls at once',
-  lines: [
-    {
-      name: 'worker',
-      points: powers(10_000),
-      async measure(n) {
-        const it = far('ctxbridge')
-        try {
-          const jobs = wrap<Jobs>(it.worker)
-          await jobs.nothing(background())
-          const before = now()
-          await Promise.all(Array.from({ length: n }, () => jobs.nothing(withCancel(background()))))
-          return (now() - before) / n
-        } finally {
-          await it.close()
-        }
-      },
-    },
-  ],
-}
-
-export const scaleCurves: readonly CurveSuite[] = [cancel, look, timers, exported, calls]
+export const treeCurves: readonly CurveSuite[] = [cancel, look, observers, timers]

@@ -59,11 +59,12 @@ export async function far(upstream?: Ports): Promise<Far> {
 
 export const urlOf = (port: number): string => `ws://127.0.0.1:${port}`
 
-export async function bareSocket(port: number, first = false): Promise<WebSocket> {
+export async function bareSocket(port: number, gateway = false): Promise<WebSocket> {
   const socket = new WebSocket(urlOf(port), { perMessageDeflate: false })
+  // A gateway says when its own connection is open; that may come along with the answer to ours.
+  const through = gateway ? once(socket, 'message') : undefined
   await once(socket, 'open')
-  // A gateway says when its own connection is open.
-  if (first) await once(socket, 'message')
+  await through
   return socket
 }
 

@@ -98,8 +98,12 @@ const wsServer = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDef
 wsServer.on('connection', (socket) => {
   const forward =
     upstream === undefined ? undefined : new WebSocket(`ws://127.0.0.1:${upstream.ws}`, { perMessageDeflate: false })
+  const open = forward === undefined ? undefined : once(forward, 'open')
   socket.on('message', (data: Buffer, isBinary) => {
-    if (forward !== undefined) forward.send(data, { binary: isBinary })
+    // Its next one may be a gateway as well, whose own way on is not open yet.
+    if (forward !== undefined && forward.readyState !== WebSocket.OPEN)
+      void open?.then(() => forward.send(data, { binary: isBinary }))
+    else if (forward !== undefined) forward.send(data, { binary: isBinary })
     else if (!isBinary) ready()
     else if (data[0] === 0x93) socket.send(pack([(unpack(data) as number[])[1], 1]))
     else countDown()

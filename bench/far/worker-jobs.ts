@@ -1,6 +1,7 @@
 /** What the far side of the worker suites is told, and what it serves. */
 import type { MessagePort } from 'node:worker_threads'
 import type { Context } from 'ctxbridge'
+import type { ContextHandle } from 'ctxbridge/worker'
 
 export type Role =
   | 'ctxbridge'
@@ -35,6 +36,8 @@ export interface Order {
 export interface Jobs {
   watch(ctx: Context, how: How): void
   nothing(ctx: Context): number
+  /** Imports them all, and gives them back: ns for each of the two. */
+  take(ctx: Context, handles: readonly ContextHandle[]): readonly [imported: number, released: number]
 }
 
 /** As served by Comlink without us. */

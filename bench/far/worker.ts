@@ -2,8 +2,8 @@
 import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { afterFunc, cause, type Context } from 'ctxbridge'
-import { expose, sleepSync } from 'ctxbridge/worker'
+import { afterFunc, type CancelableContext, cause, type Context } from 'ctxbridge'
+import { type ContextHandle, expose, link, sleepSync } from 'ctxbridge/worker'
 import { now } from '../harness/clock.ts'
 import { pinFar } from '../harness/pin.ts'
 import type { Report } from '../harness/reports.ts'
@@ -61,6 +61,15 @@ function watched(ctx: Context, how: How): void | Promise<void> {
   return how === 'signal' || how === 'afterFunc' || how === 'done' ? ctx.done.then(() => undefined) : undefined
 }
 
+function take(_ctx: Context, handles: readonly ContextHandle[]): [number, number] {
+  const it = link()
+  const before = now()
+  const contexts: CancelableContext[] = handles.map((handle) => it.import(handle))
+  const between = now()
+  for (const ctx of contexts) ctx.cancel()
+  return [between - before, now() - between]
+}
+
 function onOrder(handle: (order: Order) => void): void {
   parentPort?.on('message', handle)
 }
@@ -68,7 +77,7 @@ function onOrder(handle: (order: Order) => void): void {
 const seen = (): void => tell({ ready: false, at: now() })
 
 if (role === 'ctxbridge') {
-  const jobs: Jobs = { watch: watched, nothing: () => 1 }
+  const jobs: Jobs = { watch: watched, nothing: () => 1, take }
   expose(jobs)
 } else if (role === 'comlink') {
   installSignalHandler()

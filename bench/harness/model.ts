@@ -61,6 +61,8 @@ export interface CurveSuite {
     readonly points: readonly number[]
     measure(n: number): Promise<number> | number
   }[]
+  /** Ends what its points shared. */
+  close?(): Promise<void> | void
 }
 
 export interface Percentiles {

@@ -133,18 +133,34 @@ function summary({ contender: { name, kind, note }, proof, samples, time, gcTime
   }
 }
 
+/** ms. A point that has taken longer is not measured again, once it has two values: a million contexts are slow to make. */
+const enough = 400
+
 /** Takes each point of a curve several times, in random order of lines and points, and keeps the medians. */
 export async function measureCurve(
   suite: CurveSuite,
+  options: { random: () => number; progress: Progress; times?: number },
+): Promise<CurveResult> {
+  try {
+    return await curveOf(suite, options)
+  } finally {
+    await suite.close?.()
+  }
+}
+
+async function curveOf(
+  { id, title, about, unit, axis, lines }: CurveSuite,
   { random, progress, times = 5 }: { random: () => number; progress: Progress; times?: number },
 ): Promise<CurveResult> {
-  const { id, title, about, unit, axis, lines } = suite
-  const work = lines.flatMap((line) => line.points.map((n) => ({ line, n, values: [] as number[] })))
+  const work = lines.flatMap((line) => line.points.map((n) => ({ line, n, values: [] as number[], spent: 0 })))
   for (let time = -1; time < times; time++) {
     for (const [done, point] of shuffled(work, random).entries()) {
       progress.at(id, (time + 1 + done / work.length) / (times + 1), `${point.line.name}, ${point.n.toLocaleString('en')}`)
+      if (point.values.length >= 2 && point.spent > enough) continue
+      const before = performance.now()
       globalThis.gc?.()
       const value = await point.line.measure(point.n)
+      point.spent += performance.now() - before
       if (time >= 0) point.values.push(value)
     }
   }

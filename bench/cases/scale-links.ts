@@ -1,0 +1,322 @@
+/** How costs grow across boundaries: with what is exported, the calls at once, the connections of a server, and the hops. */
+import * as Comlink from 'comlink'
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
+import { background, withCancel } from 'ctxbridge'
+import { connect, type Connection, wrap } from 'ctxbridge/websocket'
+import { type ContextHandle, link, wrap as wrapWorker } from 'ctxbridge/worker'
+import type { WebSocket } from 'ws'
+import type { Served } from '../far/service-types.ts'
+import type { ComlinkJobs, Jobs } from '../far/worker-jobs.ts'
+import { now } from '../harness/clock.ts'
+import type { CurveSuite } from '../harness/model.ts'
+import { median } from '../harness/samples.ts'
+import { must, timed } from './cost.ts'
+import { powers } from './scale.ts'
+import { bareSocket, type Far as FarProcess, far as farProcess, urlOf } from './websocket-far.ts'
+import { far as farWorker } from './worker-far.ts'
+
+type Step = 'export' | 'import' | 'release' | 'end' | 'bytes'
+
+/** What was found together with another step, and not yet asked for: one run of n contexts gives a value for each line. */
+const found = new Map<string, number[]>()
+
+async function share(step: Step, n: number): Promise<number> {
+  const kept = found.get(`${step} ${n}`)?.shift()
+  if (kept !== undefined) return kept
+  const all = await exportAll(n)
+  for (const [other, value] of Object.entries(all)) {
+    const key = `${other} ${n}`
+    if (other !== step) found.set(key, [...(found.get(key) ?? []), value])
+  }
+  return all[step]
+}
+
+/** Each one's share of the steps, taken for all of n contexts. */
+async function exportAll(n: number): Promise<Record<Step, number>> {
+  const it = farWorker('ctxbridge')
+  try {
+    const jobs = wrapWorker<Jobs>(it.worker)
+    const out = link(it.worker)
+    // Until the code of both sides is warm: what is asked here is not what a first export costs.
+    for (let i = 0; i < 30; i++) {
+      const few = Array.from({ length: 20 }, () => withCancel(background()))
+      await jobs.take(
+        background(),
+        few.map((ctx) => out.export(ctx)),
+      )
+      for (const ctx of few) ctx.cancel()
+    }
+    const contexts = Array.from({ length: n }, () => withCancel(background()))
+    const handles = Array.from<ContextHandle | undefined>({ length: n }).fill(undefined)
+    const before = await heap()
+    const exporting = timed(() => {
+      for (const [i, ctx] of contexts.entries()) handles[i] = out.export(ctx)
+    })
+    const bytes = (await heap()) - before
+    must(out.stats().exports === n, 'all were exported')
+    const [importing, releasing] = await jobs.take(background(), handles as ContextHandle[])
+    const ending = timed(() => {
+      for (const ctx of contexts) ctx.cancel()
+    })
+    must(out.stats().exports === 0, 'nothing was left')
+    return { export: exporting / n, import: importing / n, release: releasing / n, end: ending / n, bytes: bytes / n }
+  } finally {
+    await it.close()
+  }
+}
+
+/** Bytes of this thread's heap, when all is collected that can be: what was weakly held goes in a later turn than what held it. */
+async function heap(): Promise<number> {
+  for (let used = Number.POSITIVE_INFINITY; ; ) {
+    globalThis.gc?.()
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    const { heapUsed } = process.memoryUsage()
+    if (heapUsed > 0.999 * used) return heapUsed
+    used = heapUsed
+  }
+}
+
+const exported: CurveSuite = {
+  id: 'scale/exports',
+  title: 'Contexts exported to a worker, by how many there are',
+  about:
+    "Each context's share of four steps, each taken for all of them in one turn of the event loop: here export and end, in the worker import and release. Beyond 65,536 the table is full, and they go by messages alone.",
+  unit: 'ns',
+  axis: 'exports',
+  lines: (['export', 'import', 'release', 'end'] as const).map((what) => ({
+    name: what,
+    points: powers(100_000),
+    measure: (n: number) => share(what, n),
+  })),
+}
+
+const exportedBytes: CurveSuite = {
+  id: 'scale/exports-memory',
+  title: 'Memory of an exported context, by how many there are',
+  about:
+    "Bytes of the exporting thread's heap for each, the handle included that was kept. Its slot in shared memory, 128 bytes, comes on top; the table of slots is kept for the next ones.",
+  unit: 'bytes',
+  axis: 'exports',
+  lines: [
+    {
+      name: 'heap',
+      points: powers(100_000).slice(2),
+      measure: (n) => share('bytes', n),
+    },
+  ],
+}
+
+/** All made in one turn: each one's share of the time until all have resolved. */
+async function atOnce(n: number, call: () => Promise<unknown>): Promise<number> {
+  for (let i = 0; i < 10; i++) await Promise.all(Array.from({ length: 20 }, call))
+  const times: number[] = []
+  // A few calls are over too soon for a single sample.
+  for (let made = 0; made < 200; made += n) {
+    const before = now()
+    await Promise.all(Array.from({ length: n }, call))
+    times.push((now() - before) / n)
+  }
+  return median(times)
+}
+
+async function withWorker(
+  role: 'ctxbridge' | 'comlink',
+  f: (it: ReturnType<typeof farWorker>) => Promise<number>,
+): Promise<number> {
+  const it = farWorker(role)
+  try {
+    return await f(it)
+  } finally {
+    await it.close()
+  }
+}
+
+/** One far process for all points of a curve, started when it is first needed. */
+function sharedProcess(): { get(): Promise<FarProcess>; close(): Promise<void> } {
+  let started: Promise<FarProcess> | undefined
+  return {
+    get: () => (started ??= farProcess()),
+    async close() {
+      const it = await started
+      started = undefined
+      await it?.close()
+    },
+  }
+}
+
+const callService = sharedProcess()
+
+const calls: CurveSuite = {
+  id: 'scale/calls',
+  title: 'Calls at once, by how many there are',
+  about:
+    'Of n calls, each with a context of its own, all made in one turn of the event loop: the share of each in the time until all have resolved.',
+  unit: 'ns',
+  axis: 'calls at once',
+  lines: [
+    {
+      name: 'worker',
+      points: powers(10_000),
+      measure: (n) =>
+        withWorker('ctxbridge', ({ worker }) => {
+          const jobs = wrapWorker<Jobs>(worker)
+          return atOnce(n, () => jobs.nothing(withCancel(background())))
+        }),
+    },
+    {
+      name: 'Comlink, without contexts',
+      points: powers(10_000),
+      measure: (n) =>
+        withWorker('comlink', ({ worker }) => {
+          const jobs = Comlink.wrap<ComlinkJobs>(nodeEndpoint(worker))
+          return atOnce(n, () => jobs.nothing())
+        }),
+    },
+    {
+      name: 'WebSocket',
+      points: powers(10_000),
+      async measure(n) {
+        const connection = await connect(urlOf((await callService.get()).ports.link), { limits: { maxCalls: 20_000 } })
+        const remote = wrap<Served>(connection)
+        const time = await atOnce(n, () => remote.nothing(withCancel(background())))
+        connection.close()
+        return time
+      },
+    },
+  ],
+  close: () => callService.close(),
+}
+
+const linkService = sharedProcess()
+const connections: Connection[] = []
+
+/** So many connections of the service are open, of which the first one is used. */
+async function connected(n: number): Promise<Connection> {
+  const { ports } = await linkService.get()
+  for (const extra of connections.splice(n)) extra.close()
+  while (connections.length < n) {
+    const batch = Math.min(50, n - connections.length)
+    connections.push(...(await Promise.all(Array.from({ length: batch }, () => connect(urlOf(ports.link))))))
+  }
+  return connections[0] as Connection
+}
+
+/** The median of some latencies, one after the other. */
+async function medianOf(samples: number, one: () => Promise<number>): Promise<number> {
+  for (let i = 0; i < 20; i++) await one()
+  const times: number[] = []
+  for (let i = 0; i < samples; i++) times.push(await one())
+  return median(times)
+}
+
+async function cancelOver(connection: Connection, { reports }: FarProcess): Promise<number> {
+  const ctx = withCancel(background())
+  const call = wrap<Served>(connection)
+    .func(ctx)
+    .catch(() => {})
+  await reports.ready()
+  const before = now()
+  ctx.cancel()
+  const { at } = await reports.seen()
+  await call
+  return at - before
+}
+
+const links: CurveSuite = {
+  id: 'scale/links',
+  title: 'One connection, by how many the server has',
+  about: 'A call and back, and a cancel to the handler, on one connection; the others are open and silent.',
+  unit: 'ns',
+  axis: 'connections',
+  lines: [
+    {
+      name: 'a call and back',
+      points: powers(1_000),
+      async measure(n) {
+        const remote = wrap<Served>(await connected(n))
+        return medianOf(100, async () => {
+          const before = now()
+          must((await remote.nothing(background())) === 1, 'the call returned what the method returns')
+          return now() - before
+        })
+      },
+    },
+    {
+      name: 'a cancel, until the handler sees it',
+      points: powers(1_000),
+      async measure(n) {
+        const connection = await connected(n)
+        const it = await linkService.get()
+        return medianOf(100, () => cancelOver(connection, it))
+      },
+    },
+  ],
+  async close() {
+    for (const connection of connections.splice(0)) connection.close()
+    await linkService.close()
+  },
+}
+
+const mostHops = 4
+let chain: Promise<readonly FarProcess[]> | undefined
+
+/** A service, and gateways before it: the one of index k is k + 1 hops away from the service's handler. */
+async function startChain(): Promise<readonly FarProcess[]> {
+  const started: FarProcess[] = []
+  for (let i = 0; i < mostHops; i++) started.push(await farProcess(started.at(-1)?.ports))
+  return started
+}
+
+async function hop(n: number): Promise<{ service: FarProcess; first: FarProcess }> {
+  const all = await (chain ??= startChain())
+  return { service: all[0] as FarProcess, first: all[n - 1] as FarProcess }
+}
+
+const hops: CurveSuite = {
+  id: 'scale/hops',
+  title: 'A cancel, by the number of hops',
+  about: 'From cancel() to the handler in the last process; each one before it passes its own context on. All share two cores.',
+  unit: 'ns',
+  axis: 'hops',
+  lines: [
+    {
+      name: 'ctxbridge/websocket',
+      points: [1, 2, 3, 4],
+      async measure(n) {
+        const { service, first } = await hop(n)
+        const connection = await connect(urlOf(first.ports.link))
+        const time = await medianOf(60, () => cancelOver(connection, service))
+        connection.close()
+        return time
+      },
+    },
+    {
+      name: 'bare ws frames, forwarded',
+      points: [1, 2, 3, 4],
+      async measure(n) {
+        const { service, first } = await hop(n)
+        const socket = await bareSocket(first.ports.ws, n > 1)
+        const time = await medianOf(60, () => frameOver(socket, service))
+        socket.close()
+        return time
+      },
+    },
+  ],
+  async close() {
+    // The outermost first: one that loses its service ends.
+    for (const one of [...((await chain) ?? [])].reverse()) await one.close()
+    chain = undefined
+  },
+}
+
+const frame = Buffer.alloc(6, 1)
+
+async function frameOver(socket: WebSocket, { reports }: FarProcess): Promise<number> {
+  socket.send('ready?')
+  await reports.ready()
+  const before = now()
+  socket.send(frame)
+  return (await reports.seen()).at - before
+}
+
+export const linkCurves: readonly CurveSuite[] = [exported, exportedBytes, calls, links, hops]
