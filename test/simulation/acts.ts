@@ -215,6 +215,16 @@ const shutdown: Act = (world, process, { b, c }) => {
   void use.connection.close({ grace: (c % 5) * 300 })
 }
 
+// --- Threads -----------------------------------------------------------------------------------------------------------
+
+const share: Act = (world, process, { b, c }) => world.workers.get(process)?.lend(world.rec(process, b), c)
+
+const scan: Act = (world, process, { b }) => world.workers.get(process)?.scan(b)
+
+const reclaim: Act = (world, process) => world.workers.get(process)?.reclaim()
+
+const terminate: Act = (world, process, { b, c }) => world.workers.get(process)?.terminate(b, [0, 5, 500][c % 3] as number)
+
 // --- Faults ------------------------------------------------------------------------------------------------------------
 
 /** The connections that a process is at one end of. */
@@ -235,11 +245,26 @@ function onWire(
   if (chosen === undefined) return
   const [bond, wire] = chosen
   if (wire.client.unread + wire.server.unread > 0) world.log.sometimes(`${excuse} with messages on their way`)
-  world.disturb([bond], excuse)
+  if (excuse !== 'cut') world.disturb([bond], excuse)
   f(wire, bond)
 }
 
-const cut: Act = (world, process, { b }) => onWire(world, process, b, 'cut', (wire) => wire.cut())
+/** After which a link must go on: whoever is alive connects again long before it is given up. */
+function isHarmless(world: World, bond: Bond): boolean {
+  const { lease, latency } = world.plan
+  const quick = lease === 1 && latency[0] + latency[1] <= 21 && bond.wires.size === 1
+  const fit = [bond.client, bond.server].every((process) => process.alive && !process.paused)
+  const open = [bond.client, bond.server].every((process) => world.sideOf(bond, process)?.connection.stats().state === 'open')
+  return quick && fit && open && world.hosts[bond.server.index]?.state === 'open' && world.time.now - bond.disturbed > 10_000
+}
+
+const cut: Act = (world, process, { b }) =>
+  onWire(world, process, b, 'cut', (wire, bond) => {
+    if (isHarmless(world, bond)) world.log.sometimes('a cut that no link may feel')
+    else bond.excuses.add('cut')
+    bond.disturbed = world.time.now
+    wire.cut()
+  })
 
 const cutOneSide: Act = (world, process, { b, c }) =>
   onWire(world, process, b, 'cut on one side', (wire) => {
@@ -328,6 +353,10 @@ const acts: Readonly<Record<What, Act>> = {
   lend,
   look,
   giveUp,
+  share,
+  scan,
+  reclaim,
+  terminate,
   dial,
   close,
   shutdown,

@@ -14,6 +14,7 @@ export class NodeClock implements Clock {
   readonly #early: boolean
   readonly #run: (f: () => void) => void
   #ahead: number
+  #stands: number | undefined
   wallAhead: number
   readonly armed = new Set<Due>()
 
@@ -34,7 +35,7 @@ export class NodeClock implements Clock {
   }
 
   now(): number {
-    return this.#time.now * this.#rate + this.#ahead
+    return this.#stands ?? this.#time.now * this.#rate + this.#ahead
   }
 
   wall(): number {
@@ -59,9 +60,15 @@ export class NodeClock implements Clock {
     if (this.armed.delete(timer as Due)) this.#time.unset(timer as Due)
   }
 
-  /** The clock stood still for so many milliseconds, as that of a machine that slept may. */
-  standStill(ms: number): void {
-    this.#ahead -= ms * this.#rate
+  /** From now on it stands still, as that of a machine that sleeps may. */
+  stand(): void {
+    this.#stands = this.now()
+  }
+
+  goOn(): void {
+    if (this.#stands === undefined) return
+    this.#ahead = this.#stands - this.#time.now * this.#rate
+    this.#stands = undefined
   }
 }
 
@@ -82,12 +89,11 @@ export class Process<M> implements Machine {
   readonly dropped = new Map<object, () => void>()
   /** When it last went on after a pause. */
   resumed = -Infinity
-  /** How long the clock has stood still while time passed. */
-  stood = 0
   readonly #time: Timeline
   readonly #ran: (process: this) => void
   #paused = false
   #since = 0
+  #stood = 0
   #clockStands = false
   #wakes: Due | undefined
   #waiting: (() => void)[] = []
@@ -134,6 +140,11 @@ export class Process<M> implements Machine {
     this.#ran(this)
   }
 
+  /** How long the clock has stood still while time passed. */
+  get stood(): number {
+    return this.#stood + (this.#paused && this.#clockStands ? this.#time.now - this.#since : 0)
+  }
+
   get paused(): boolean {
     return this.#paused
   }
@@ -144,6 +155,7 @@ export class Process<M> implements Machine {
     this.#paused = true
     this.#since = this.#time.now
     this.#clockStands = clockStands
+    if (clockStands) this.clock.stand()
     this.#wakes = this.#time.set(this.#time.now + ms, () => this.resume())
   }
 
@@ -153,9 +165,8 @@ export class Process<M> implements Machine {
     this.resumed = this.#time.now
     this.#time.unset(this.#wakes)
     if (this.#clockStands) {
-      const ms = this.#time.now - this.#since
-      this.clock.standStill(ms)
-      this.stood += ms
+      this.clock.goOn()
+      this.#stood += this.#time.now - this.#since
     }
     this.#goOn()
   }

@@ -29,6 +29,11 @@ const weights = {
   lend: 5,
   look: 4,
   giveUp: 1,
+  // threads
+  share: 8,
+  scan: 4,
+  reclaim: 1,
+  terminate: 0.7,
   // connections
   dial: 4,
   close: 0.3,
@@ -46,7 +51,17 @@ const weights = {
 } as const
 
 const faults = ['cut', 'cutOneSide', 'lose', 'stall', 'slow', 'away', 'crash', 'pause', 'wall'] as const satisfies readonly What[]
-const optional = [...faults, 'close', 'shutdown', 'drop', 'lend', 'export', 'listen'] as const satisfies readonly What[]
+const optional = [
+  ...faults,
+  'close',
+  'shutdown',
+  'drop',
+  'lend',
+  'export',
+  'listen',
+  'share',
+  'terminate',
+] as const satisfies readonly What[]
 
 export interface Plan {
   readonly seed: number

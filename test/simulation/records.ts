@@ -59,6 +59,8 @@ export class Rec {
   end: { readonly at: number; readonly local: number; readonly error: ContextError } | undefined
   /** Whether a listener of ours was told. */
   wasTold = false
+  /** Those elsewhere that end with it. */
+  readonly remotes: Rec[] = []
   /** Calls that wait, and children: so that nothing is dropped that is in use. */
   uses = 0
 

@@ -82,6 +82,7 @@ async function closeAll(world: World, healing: number): Promise<void> {
   await until(world, world.time.now + healing)
   for (const [process] of world.recs) for (const resolve of world.held.get(process)?.splice(0) ?? []) resolve()
   await until(world, world.time.now + 1_000)
+  for (const [process, workers] of world.workers) if (process.alive) workers.close()
   for (const [process, uses] of world.uses) {
     if (!process.alive) continue
     for (const { bond, connection } of uses) {

@@ -13,6 +13,7 @@ import { Bond, connect, Host, type Use } from './links.ts'
 import { Log, must } from './log.ts'
 import { Process } from './node.ts'
 import type { Plan } from './plan.ts'
+import { Workers } from './workers.ts'
 import { justify, type Kind, Rec, type RecOptions } from './records.ts'
 
 const text = { encode: (value: string) => value, decode: (data: unknown) => String(data) }
@@ -59,6 +60,7 @@ export class World {
   readonly handles: Handle[] = []
   /** Methods that wait for somebody to let them end. */
   readonly held = new Map<Process<unknown>, (() => void)[]>()
+  readonly workers = new Map<Process<unknown>, Workers>()
   /** What takes listeners back. */
   readonly stops: (() => void)[] = []
   /** Connections that lose what is sent: for good. */
@@ -121,6 +123,7 @@ export class World {
     this.recs.set(process, [this.#root(process)])
     this.uses.set(process, [])
     this.held.set(process, [])
+    this.workers.set(process, new Workers(this, process))
     this.hosts[index] = new Host(this, process, this.#methods(process))
   }
 
@@ -204,6 +207,10 @@ export class World {
       })
     }
     this.look(rec)
+    if (rec.source !== undefined) {
+      rec.source.remotes.push(rec)
+      if (rec.source.end !== undefined) this.#expect(rec)
+    }
     // Too many cost time and find nothing more: one of the oldest is cancelled.
     if (recs.length > most) {
       const old = recs.find((one) => one.cancel !== undefined && one.canceled === undefined && one !== rec)
@@ -239,6 +246,19 @@ export class World {
     const why = justify(rec, error, this.log)
     this.log.add(this.time.now, `ended c${rec.id}`, rec.process.index, why)
     this.#ended.push(rec)
+    for (const remote of rec.remotes) if (remote.end === undefined) this.#expect(remote)
+  }
+
+  /** V1: over a link to which nothing has happened, an end arrives as fast as messages do. */
+  #expect({ id, over, process }: Rec): void {
+    const rec = this.recs.get(process)?.find((one) => one.id === id)
+    if (rec === undefined || over === undefined || over.bond.disturbed > 0) return
+    const [least, more] = this.plan.latency
+    this.time.set(this.time.now + least + more + 0.01, () => {
+      if (over.bond.disturbed > 0) return
+      must(rec.end !== undefined || rec.ctx.err() !== undefined, 'V1', () => `c${id} has not heard of the end of its exporter`)
+      this.log.sometimes('an end that arrived in time')
+    })
   }
 
   /** The process on which something has just happened. */

@@ -1,0 +1,193 @@
+/** Worker threads of a machine: contexts lent by slots in shared memory, handles that are on their way, and threads that end at any moment. */
+import { listen } from '../../lib/boundary.ts'
+import { SlotReader, type SlotView } from '../../lib/bridge/slot-reader.ts'
+import { SlotTable } from '../../lib/bridge/slot-table.ts'
+import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
+import { kindOf } from '../../lib/errors.ts'
+import { must } from './log.ts'
+import type { Process } from './node.ts'
+import { type Rec, shown } from './records.ts'
+import type { World } from './world.ts'
+
+interface Lent {
+  readonly rec: Rec
+  readonly slot: Slot
+  readonly cause: () => string
+  stop: () => boolean
+}
+
+interface Import {
+  readonly lent: Lent
+  readonly view: SlotView
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+/** What a slot holds of a cause is short. */
+const most = 60
+
+class Worker {
+  readonly link: number
+  readonly reader: SlotReader
+  readonly imports: Import[] = []
+  alive = true
+  /** Whether the owner knows that it is gone. */
+  swept = false
+
+  constructor(table: SlotTable, link: number) {
+    this.link = link
+    this.reader = new SlotReader({ link })
+    for (const [chunk, buffer] of table.chunks().entries()) this.attach(chunk, buffer)
+  }
+
+  attach(chunk: number, buffer: SharedArrayBuffer): void {
+    must(this.reader.attach(chunk, buffer) === undefined, 'slots', () => `chunk ${chunk} was refused`)
+  }
+}
+
+/** The table of one process and its threads. */
+export class Workers {
+  readonly table: SlotTable
+  readonly #world: World
+  readonly #process: Process<unknown>
+  readonly #workers: Worker[] = []
+  readonly #lent = new Set<Lent>()
+  #links = 0
+  /** Slots that were opened, ever. */
+  #opened = 0
+
+  constructor(world: World, process: Process<unknown>) {
+    this.#world = world
+    this.#process = process
+    this.table = new SlotTable({
+      limit: 192,
+      onGrow: (chunk, buffer) => {
+        world.log.sometimes('a table that grew')
+        for (const worker of this.#workers) worker.attach(chunk, buffer)
+      },
+    })
+    for (let i = 0; i < 2; i++) this.#workers.push(new Worker(this.table, this.#links++))
+  }
+
+  /** Lends a context to a thread: one slot, and a few handles. */
+  lend(rec: Rec, n: number): void {
+    const worker = this.#workers[n % 2] as Worker
+    if (rec.ctx.err() !== undefined || worker.swept) return
+    const slot = this.table.open(worker.link, rec.due)
+    if (slot === undefined) {
+      this.#world.log.sometimes('a table that was full')
+      return
+    }
+    if (this.#opened++ > 64 && slot.generation > 1) this.#world.log.sometimes('a slot that was used again')
+    const lent: Lent = { rec, slot, cause: () => shown(rec.ctx.err()?.cause).slice(0, most), stop: () => true }
+    this.#lent.add(lent)
+    for (let i = 0; i <= (n >>> 4) % 3; i++) this.#send(worker, lent, slot.grant() as SlotHandle)
+    lent.stop = listen(rec.ctx, () => {
+      slot.end(kindOf(rec.ctx.err()) ?? 'canceled', encoder.encode(lent.cause()))
+      this.#lent.delete(lent)
+    })
+  }
+
+  #send(worker: Worker, lent: Lent, handle: SlotHandle): void {
+    const { time, latency } = this.#world
+    time.set(time.now + latency(), () => {
+      if (!worker.alive || !this.#process.alive) return
+      const view = worker.reader.accept(handle)
+      if (typeof view === 'string') {
+        must(worker.swept, 'slots', () => `a handle that was sent once is refused as ${view}`)
+        return
+      }
+      must(view.deadline === lent.rec.due, 'slots', () => `the deadline of c${lent.rec.id} is ${view.deadline} over there`)
+      worker.imports.push({ lent, view })
+      this.#look(worker, worker.imports.at(-1) as Import)
+    })
+  }
+
+  #look(worker: Worker, { lent, view }: Import): boolean {
+    const { rec } = lent
+    // Asked first: a deadline may have passed of which no timer has told yet.
+    const error = rec.ctx.err()
+    const end = view.read()
+    if (end === 'open') {
+      must(error === undefined, 'V1', () => `c${rec.id} has ended, and its slot is open`)
+      return true
+    }
+    if (typeof end === 'string') {
+      must(worker.swept && end === 'stale', 'slots', () => `the slot of c${rec.id} is ${end}`)
+      return false
+    }
+    must(error !== undefined, 'S1', () => `the slot of c${rec.id} has ended, and it is live`)
+    must(end.kind === kindOf(error), 'S6', () => `the slot of c${rec.id} ended as ${end.kind}`)
+    const cause = decoder.decode(end.cause)
+    must(cause === lent.cause(), 'S4', () => `the cause of c${rec.id} is ${cause} over there`)
+    return false
+  }
+
+  /** A thread looks at what it has, and gives some of it back. */
+  scan(n: number): void {
+    const worker = this.#workers[n % 2] as Worker
+    if (!worker.alive) return
+    const kept = worker.imports.filter((one, i) => {
+      const open = this.#look(worker, one)
+      if (open && (n >>> (i % 16)) % 3 !== 0) return true
+      one.view.release()
+      return false
+    })
+    worker.imports.splice(0, Infinity, ...kept)
+  }
+
+  /** The owner takes back what nobody imports any more. */
+  reclaim(): void {
+    for (const slot of this.table.reclaim()) {
+      for (const lent of this.#lent) {
+        if (lent.slot !== slot) continue
+        lent.stop()
+        this.#lent.delete(lent)
+        this.#world.log.sometimes('a slot that was given back while its context lived')
+      }
+    }
+  }
+
+  /** A thread is terminated; its owner is told a while later. */
+  terminate(n: number, ms: number): void {
+    const index = n % 2
+    const worker = this.#workers[index] as Worker
+    if (!worker.alive) return
+    if (worker.imports.length > 0) this.#world.log.sometimes('a thread that ended with imports')
+    worker.alive = false
+    const { time } = this.#world
+    time.set(time.now + ms, () => {
+      if (!this.#process.alive) return
+      this.#sweep(worker)
+      this.#workers[index] = new Worker(this.table, this.#links++)
+    })
+  }
+
+  #sweep(worker: Worker): void {
+    worker.swept = true
+    const open = new Set(this.table.sweep(worker.link))
+    for (const lent of this.#lent) {
+      if (!open.has(lent.slot)) continue
+      lent.stop()
+      this.#lent.delete(lent)
+    }
+  }
+
+  /** V5: when all is given back, no slot is in use. */
+  close(): void {
+    for (const worker of this.#workers) {
+      if (!worker.alive) this.#sweep(worker)
+      for (const one of worker.imports.splice(0)) {
+        this.#look(worker, one)
+        one.view.release()
+      }
+    }
+    this.reclaim()
+    const { inUse } = this.table.stats()
+    must(inUse === 0, 'V5', () => `n${this.#process.index} has ${inUse} slots in use`)
+    for (const worker of this.#workers) {
+      const { views } = worker.reader.stats()
+      must(views === 0 || worker.swept, 'V5', () => `a thread of n${this.#process.index} has ${views} views`)
+    }
+  }
+}
