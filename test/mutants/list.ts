@@ -1,5 +1,7 @@
 /** Small breakages of the library. Each must be noticed by one of the test files that it names: they are tried in order. */
 
+import { link } from './link.ts'
+
 export interface Mutant {
   readonly file: string
   /** Must be in the file exactly once. */
@@ -271,4 +273,4 @@ const slots: readonly Mutant[] = [
 ]
 
 /** By part of the library. Those of the link come here, as a part of their own, killed by its simulation. */
-export const mutants: Readonly<Record<string, readonly Mutant[]>> = { tree, slots }
+export const mutants: Readonly<Record<string, readonly Mutant[]>> = { tree, slots, link }

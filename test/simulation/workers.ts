@@ -1,7 +1,8 @@
 /** Worker threads of a machine: contexts lent by slots in shared memory, handles that are on their way, and threads that end at any moment. */
 import { listen } from '../../lib/boundary.ts'
-import { SlotReader, type SlotView } from '../../lib/bridge/slot-reader.ts'
+import { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
+import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
 import { kindOf } from '../../lib/errors.ts'
 import { must } from './log.ts'
@@ -83,7 +84,9 @@ export class Workers {
     this.#lent.add(lent)
     for (let i = 0; i <= (n >>> 4) % 3; i++) this.#send(worker, lent, slot.grant() as SlotHandle)
     lent.stop = listen(rec.ctx, () => {
-      slot.end(kindOf(rec.ctx.err()) ?? 'canceled', encoder.encode(lent.cause()))
+      const kind = kindOf(rec.ctx.err()) ?? 'canceled'
+      // Both ways of telling it: as a text, and as bytes.
+      if (n % 3 === 0 || !slot.endWithText(kind, lent.cause())) slot.end(kind, encoder.encode(lent.cause()))
       this.#lent.delete(lent)
     })
   }
@@ -118,7 +121,7 @@ export class Workers {
     }
     must(error !== undefined, 'S1', () => `the slot of c${rec.id} has ended, and it is live`)
     must(end.kind === kindOf(error), 'S6', () => `the slot of c${rec.id} ended as ${end.kind}`)
-    const cause = decoder.decode(end.cause)
+    const cause = end.cause.text ?? decoder.decode(end.cause.bytes)
     must(cause === lent.cause(), 'S4', () => `the cause of c${rec.id} is ${cause} over there`)
     return false
   }
