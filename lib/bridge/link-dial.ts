@@ -23,6 +23,14 @@ export interface Receiver<M = Uint8Array> {
   lost(reason: LinkLostError, final: boolean): void
 }
 
+/** What may happen to a side as a whole, such as a page. */
+export interface Life {
+  /** Time or the network may have passed it by: it woke, it can be seen again, it is online. */
+  readonly awake: () => void
+  /** Nothing will run until it is awake, if it ever is. */
+  readonly asleep: () => void
+}
+
 /** The sockets of a platform. */
 export interface Sockets<S, M = Uint8Array> {
   /** Opens a socket; rejects where that fails, and when `signal` gives up. Whoever takes it gives it to `channel` before anything else happens. */
@@ -31,8 +39,8 @@ export interface Sockets<S, M = Uint8Array> {
   channel<R extends Receiver<M>>(socket: S, connect: (channel: Channel<M>) => R): R
   /** What the platform makes of leases, where that differs from the rest. */
   readonly lease?: Partial<LinkLease>
-  /** Calls `f` whenever time or the network may have passed this side by: it woke, it can be seen again, it is online. Returns what stops that. */
-  onWake?(f: () => void): () => void
+  /** Tells of what happens to this side as a whole, until the function returned is called. */
+  watch?(life: Life): () => void
   /** Whether a failure to open says that nobody is there who could know a session. */
   refused(error: unknown): boolean
 }
@@ -70,8 +78,11 @@ class Dialer<S, M> {
   #wake: (() => void) | undefined
   /** Ends the wait between two attempts, and an attempt that is not of just now. */
   #hurry: (() => void) | undefined
+  /** Ends an attempt. */
+  #giveUp: (() => void) | undefined
   #looping = false
   #waits = firstWait
+  #asleep = false
 
   constructor(
     host: LinkHost<M>,
@@ -114,7 +125,7 @@ class Dialer<S, M> {
       return this.#receiver(channel)
     })
     const link = this.#link as unknown as Link<M>
-    const stop = this.#sockets.onWake?.(() => this.#awake(link))
+    const stop = this.#sockets.watch?.({ awake: () => this.#awake(link), asleep: () => this.#sleep(link) })
     if (stop !== undefined) void closed.then(stop)
     try {
       await race(context, Promise.race([opened, closed.then((reason) => Promise.reject(reason))]))
@@ -145,9 +156,25 @@ class Dialer<S, M> {
   /** Time or the network has passed us by: connects again at once, or asks whether the connection is still good. */
   #awake(link: Link<M>): void {
     catchUp(this.#host.clock)
+    this.#asleep = false
     if (link.stats().state === 'open') return link.probe()
     this.#waits = firstWait
     this.#hurry?.()
+  }
+
+  /**
+   * Leaves the connection, which would look alive to the other side, and connects when awake: in time, everything goes on; later, it has ended there. Without
+   * a session there is nothing to go on with.
+   */
+  #sleep(link: Link<M>): void {
+    if (link.token === '') return
+    this.#asleep = true
+    if (link.stats().state === 'open') {
+      this.#channel = undefined
+      link.leave()
+    } else {
+      this.#giveUp?.()
+    }
   }
 
   /** Connects again, until that succeeds, or makes no sense, or the link is over. Never rejects. */
@@ -160,6 +187,7 @@ class Dialer<S, M> {
       // oxlint-disable-next-line no-await-in-loop -- attempt after attempt
       await this.#pause(this.#host.random() * this.#waits)
       if (link.stats().state !== 'suspended') break
+      if (this.#asleep) continue
       // oxlint-disable-next-line no-await-in-loop -- attempt after attempt
       const verdict = await this.#attempt(link)
       if (verdict === 'nobody') link.lost(reason)
@@ -173,6 +201,7 @@ class Dialer<S, M> {
     const { clock } = this.#host
     const stop = after(clock, attemptTimeout, () => giveUp.abort())
     const since = clock.now()
+    this.#giveUp = () => giveUp.abort()
     this.#hurry = () => {
       if (clock.now() - since > freshAttempt) giveUp.abort()
     }
@@ -199,7 +228,7 @@ class Dialer<S, M> {
       // The process that knew the session is gone. Anything else may pass: a network that is down, a name that is not resolved now.
       return this.#sockets.refused(error) ? 'nobody' : undefined
     } finally {
-      this.#wake = this.#hurry = undefined
+      this.#wake = this.#hurry = this.#giveUp = undefined
       stop()
     }
   }
@@ -211,7 +240,7 @@ class Dialer<S, M> {
         stop()
         resolve()
       }
-      const stop = after(this.#host.clock, ms, done)
+      const stop = this.#asleep ? () => undefined : after(this.#host.clock, ms, done)
       this.#wake = this.#hurry = done
     })
   }

@@ -74,7 +74,7 @@ export class Link<M = Uint8Array> {
         {
           shared: () => this.#state === 'suspended' || (this.#state === 'open' && this.#shared),
           ping: (n) => this.#core.push({ type: 'ping', n }, 4, 16),
-          stale: () => this.#leaveStale(),
+          stale: () => this.leave(),
           unreadSince: (now) => this.#unreadSince(now),
           slow: () => this.#fail(closeCode.tooSlow, 'backlog: the peer reads too slowly'),
           expire: () => this.#expire(),
@@ -456,10 +456,11 @@ export class Link<M = Uint8Array> {
   }
 
   /**
-   * Neither side waits for a connection that is silent, as long as there is time for another one. The side that accepts drops it, too: the other one
-   * may hear all that comes, and not know that nothing of its own arrives.
+   * Drops the connection for another one; nothing happens where there is no session to go on with. Neither side waits for a connection that is silent, as
+   * long as there is time for another one. The side that accepts drops it, too: the other one may hear all that comes, and not know that nothing of its own
+   * arrives.
    */
-  #leaveStale(): void {
+  leave(): void {
     if (this.#state !== 'open' || this.#replay === undefined) return
     // Without a word, which would end the session where it arrives.
     this.#channel?.terminate()

@@ -85,6 +85,11 @@ export class Proxy {
     return this.passages.at(-1) as Passage
   }
 
+  /** Connections that come from now on pass again; those that are there stay dead. */
+  heal(): void {
+    this.#blackHole = false
+  }
+
   /** From now on nothing passes, on any connection, also on those that come. */
   partition(): void {
     this.#blackHole = true

@@ -17,7 +17,8 @@ export type { LinkSettings } from '../../lib/bridge/link-host.ts'
  * @throws TypeError at once when the options are not of the stated form
  *
  * A hidden page's timers are slow, so its leases are longer: 125 and 150 s. The server's pings, which are messages, are answered at once. When the page can be seen again, wakes
- * from being frozen or kept for the history, or is online again, what is overdue ends, and the connection is tried, or made anew, at once.
+ * from being frozen or kept for the history, or is online again, what is overdue ends, and the connection is tried, or made anew, at once. A page that is frozen or kept has 5 s for that, by the server's default, then its
+ * work has ended; one that is closed or left has none.
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Promise<Connection> {
   return connectBy(pageSockets, url, options)

@@ -1,6 +1,6 @@
 /** The WebSocket of a page, or of a worker of one, as a channel. */
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
-import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
+import type { Life, Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { pageLease } from '../../lib/bridge/link-liveness.ts'
 
@@ -76,16 +76,23 @@ function clip(reason: string): string {
   return new TextDecoder().decode(bytes).replace(/\ufffd+$/, '')
 }
 
-/** A page that was frozen, hidden, kept for its history, or offline. A worker of a page is told of the last alone. */
-function onWake(f: () => void): () => void {
+/**
+ * A page may be frozen, or kept for going back to: its connection stays open meanwhile, and when the page wakes the browser closes it with 1001, which
+ * would end the session. So it is left before. A worker of a page is told only that it is online again.
+ */
+function watch({ awake, asleep }: Life): () => void {
   const { document } = globalThis as Partial<typeof globalThis>
   const listeners: [Pick<EventTarget, 'addEventListener' | 'removeEventListener'>, string, (event: Event) => void][] = []
   if ('addEventListener' in globalThis) {
-    const shown = (event: Event): unknown => (event as PageTransitionEvent).persisted && f()
-    listeners.push([globalThis, 'online', f], [globalThis, 'pageshow', shown])
+    listeners.push(
+      [globalThis, 'online', awake],
+      [globalThis, 'pageshow', (event) => isKept(event) && awake()],
+      [globalThis, 'pagehide', (event) => isKept(event) && asleep()],
+    )
   }
   if (document !== undefined) {
-    listeners.push([document, 'resume', f], [document, 'visibilitychange', () => document.visibilityState === 'visible' && f()])
+    const seen = (): unknown => document.visibilityState === 'visible' && awake()
+    listeners.push([document, 'freeze', asleep], [document, 'resume', awake], [document, 'visibilitychange', seen])
   }
   for (const [target, type, listener] of listeners) target.addEventListener(type, listener)
   return () => {
@@ -93,11 +100,15 @@ function onWake(f: () => void): () => void {
   }
 }
 
+function isKept(event: Event): boolean {
+  return (event as PageTransitionEvent).persisted
+}
+
 /** A page cannot tell who refuses from who cannot be reached: the lease decides. */
 export const pageSockets: Sockets<WebSocket> = {
   open: openSocket,
   channel: openChannel,
   lease: pageLease,
-  onWake,
+  watch,
   refused: () => false,
 }
