@@ -29,7 +29,8 @@ export class Imported {
   awaited: boolean
   /** Whether the peer's context has ended: nobody waits for the answers of calls under it. */
   ended = false
-  /** What users hold of it. */
+  /** What is above all that users hold of it, and how much they hold. */
+  lent: CancelableContext | undefined
   users = 0
   /** All handles up to this one have come, and those in `#ahead`: user code may carry them over several ways, on which a later one overtakes. */
   grant = 0
@@ -114,8 +115,9 @@ export class Imports<M> {
   takeRetract(frame: RetractFrame): string | undefined {
     const entry = this.#entries.get(frame.id)
     if (entry === undefined || entry.awaited) return this.#core.takeLate(frame, 'peers')
-    if (entry.users > 0) this.#close(entry, noneSuch('it was imported and given back before'))
-    else this.#entries.delete(frame.id)
+    this.#entries.delete(frame.id)
+    // Not the gate: what was exported below it, or called, goes on.
+    if (entry.users > 0) endWith(entry.lent as CancelableContext, noneSuch('it was imported and given back before'))
     this.#core.budget.giveBack()
     return undefined
   }
@@ -157,7 +159,8 @@ export class Imports<M> {
   #use(entry: Imported, handle: ParsedHandle): CancelableContext {
     entry.users++
     entry.took(handle.grant)
-    const { base, at, why } = receiveContext(this.#core, entry.awaited ? entry.gate : entry.base, handle)
+    // The handle has all that there is to know, but the end.
+    const { base, at, why } = receiveContext(this.#core, (entry.lent ??= withCancel(entry.gate)), handle)
     const use = new Use(() => this.#release(entry))
     const ctx = withRemote(base, 'Import', use, at, why)
     this.#core.options.onDropped?.(ctx, () => use.close())

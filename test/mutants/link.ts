@@ -141,10 +141,17 @@ export const link: readonly Mutant[] = [
   {
     file: 'lib/bridge/link-imports.ts',
     original:
-      "    if (entry.users > 0) this.#close(entry, noneSuch('it was imported and given back before'))\n    else this.#entries.delete(frame.id)\n",
-    replacement: '    this.#entries.delete(frame.id)\n',
+      "    if (entry.users > 0) endWith(entry.lent as CancelableContext, noneSuch('it was imported and given back before'))\n",
+    replacement: '',
     breaks: 'an import that the exporter does not know any more lives on',
     tests: or('test/link/exports.test.ts'),
+  },
+  {
+    file: 'lib/bridge/link-imports.ts',
+    original: 'endWith(entry.lent as CancelableContext,',
+    replacement: 'endWith(entry.gate,',
+    breaks: 'a context that is not known any more takes what is exported below it with it',
+    tests: ['test/simulation/simulation.test.ts'],
   },
   {
     file: 'lib/bridge/link-exports.ts',

@@ -158,7 +158,7 @@ export function justify(rec: Rec, error: ContextError, log: Log): string {
     false,
     isDeadline && local < rec.due ? 'S2' : 'S1',
     () =>
-      `c${rec.id} (${rec.kind} of n${process.index}, ${String(ctx)}) ended with ${error.name} (${shown(cause)}):${canceled}${exporter} ` +
+      `c${rec.id} of bond ${over?.bond.id} (${rec.kind} of n${process.index}, ${String(ctx)}) ended with ${error.name} (${shown(cause)}):${canceled}${exporter} ` +
       `its deadline is in ${rec.due - local} ms (${rec.why})`,
   )
 }
