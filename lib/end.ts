@@ -37,9 +37,9 @@ export class End {
     }))
   }
 
-  /** Whether kind and cause say all of it, so that nobody needs the error to know why: not where an error from elsewhere is all that is known. */
+  /** Whether kind and cause say all of it: not where an error stands for it that somebody has, or may have, seen, as of a foreign context. */
   get plain(): boolean {
-    return this.cause !== undefined || this.#error === undefined
+    return this.#error === undefined
   }
 
   /** The same, of which it is known only now when it happened. */

@@ -376,6 +376,18 @@ describe('deadlines', () => {
     }
   })
 
+  it('C30: at one instant the deadline of a foreign context is reached before a cancel, though that was seen first', () => {
+    for (const kind of [Wrapper, EndWrapper]) {
+      const { clock, root } = setting()
+      const foreign = new kind(withTimeout(root, 10, 'deadline'))
+      const canceled = withCancel(root)
+      const both = [merge(canceled, withCancel(foreign)), merge(withCancel(foreign), canceled)]
+      clock.block(10)
+      canceled.cancel('cancel')
+      expect(both.map((ctx) => cause(ctx))).toEqual(['deadline', 'deadline'])
+    }
+  })
+
   it('C30: the first end of a merge counts by its instant, though nobody looked', () => {
     for (const [cancelAt, expected] of [
       [5, 'cancel'],

@@ -15,7 +15,7 @@ const codec = byteCodec()
 
 export const codecTarget: Target = {
   name: 'codec',
-  weight: 740,
+  weight: 763,
   outcomes: [
     'accepted',
     'message: empty',

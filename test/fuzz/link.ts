@@ -21,7 +21,7 @@ export interface Conversation {
 
 export const linkTarget: Target = {
   name: 'link',
-  weight: 40,
+  weight: 25,
   outcomes: ['open', '1009', '4400', '4408', '4429', 'called', 'streamed'],
   make: conversation,
   check: (input) => check(input as Conversation),

@@ -5,6 +5,7 @@ import { linkTarget } from './link.ts'
 import { causesTarget, traceTarget } from './parts.ts'
 import { sessionTarget } from './session.ts'
 import type { Target } from './target.ts'
+import { upgradeTarget } from './upgrade.ts'
 import { workerTarget } from './worker.ts'
 
 export const targets: readonly Target[] = [
@@ -15,6 +16,7 @@ export const targets: readonly Target[] = [
   workerTarget,
   causesTarget,
   traceTarget,
+  upgradeTarget,
 ]
 
 export function targetOf(name: string): Target {

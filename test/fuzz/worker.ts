@@ -23,7 +23,7 @@ type Step =
 
 export const workerTarget: Target = {
   name: 'worker',
-  weight: 20,
+  weight: 12,
   outcomes: ['live', 'ended', 'done', 'ERR_HANDLE', 'ERR_LINK_LOST', 'called', 'no handle'],
   make: steps,
   check: (input) => check(input as Step[]),

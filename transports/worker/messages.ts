@@ -129,10 +129,15 @@ export function isAttach(value: unknown): value is Attach {
     attach.ctxbridge === 'attach' &&
     attach.version === VERSION &&
     Number.isInteger(attach.table) &&
-    Number.isInteger(attach.link) &&
+    isLinkNumber(attach.link) &&
     Array.isArray(attach.chunks) &&
     attach.port instanceof MessagePort
   )
+}
+
+/** Exporters number their links from 1, in an Int32; where their bells lie follows from that. */
+function isLinkNumber(link: unknown): boolean {
+  return Number.isInteger(link) && (link as number) > 0 && (link as number) <= 0x7fffffff
 }
 
 export function isEnvelope(value: unknown, kind: Envelope['ctxbridge']): value is Envelope {
