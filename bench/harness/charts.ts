@@ -1,70 +1,61 @@
 /** Charts as inline SVG, on logarithmic axes; colours come from the page's style. */
-import type { CurveResult, Result, SuiteResult, Unit } from './model.ts'
-import { escape, show } from './text.ts'
+import { countText, horizontals, logAxis, pretty, round, svg, tickText, verticals, width } from './axis.ts'
+import type { CurveResult, Result, SuiteResult } from './model.ts'
+import { escape } from './text.ts'
 
-const width = 480
 const left = 8
-const right = 12
+const right = 8
 
-/** A logarithmic axis of whole decades around all values. */
-function axis(values: readonly number[], from: number, to: number): { at: (value: number) => number; ticks: number[] } {
-  const logs = values.filter((value) => value > 0).map((value) => Math.log10(value))
-  const low = Math.floor(Math.min(...logs))
-  const high = Math.max(low + 1, Math.ceil(Math.max(...logs)))
-  const at = (value: number): number =>
-    round(from + ((Math.log10(Math.max(value, 10 ** low)) - low) / (high - low)) * (to - from))
-  return { at, ticks: Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i)) }
+/** What a contender is drawn in: the colour of its kind, and a dash that tells it from others of that kind. */
+export function markOf(results: readonly Result[], result: Result): string {
+  const same = results.filter(({ kind }) => kind === result.kind)
+  return `${result.kind} d${same.indexOf(result) % 5}`
 }
 
-function round(value: number): number {
-  return Math.round(value * 10) / 10
+/** The fastest physical limit of a suite; undefined where it has none. */
+export function limitOf(results: readonly Result[]): number | undefined {
+  const limits = results.filter(({ kind }) => kind === 'limit').map(({ p50 }) => p50)
+  return limits.length === 0 ? undefined : Math.min(...limits)
 }
 
-function svg(height: number, title: string, parts: readonly string[]): string {
-  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(title)}">${parts.join('')}</svg>`
-}
-
-function verticals(ticks: readonly number[], at: (value: number) => number, top: number, bottom: number, unit: Unit): string[] {
-  return ticks.map((tick, i) => {
-    const x = at(tick)
-    const anchor = i === 0 ? 'start' : i === ticks.length - 1 ? 'end' : 'middle'
-    return `<line class="grid" x1="${x}" x2="${x}" y1="${top}" y2="${bottom}"/><text x="${x}" y="${bottom + 16}" text-anchor="${anchor}">${short(tick, unit)}</text>`
-  })
-}
-
-/** `100 us`, without the decimals of a measured number. */
-function short(tick: number, unit: Unit): string {
-  return show(tick, unit).replace(/\.0+(?= )/, '')
-}
-
-/** Medians, each with the middle half of its rounds; a line through all at the fastest limit. */
-export function barChart({ title, unit, results }: SuiteResult): string {
+/** Medians as dots, the fastest limit as a line through all. Of events the tail to p99 as well; of means the middle half of the rounds. */
+export function dotChart({ title, unit, sample, results }: SuiteResult): string {
   if (results.length === 0) return ''
-  const row = 34
-  const bottom = results.length * row + 4
-  const { at, ticks } = axis(
-    results.flatMap(({ p50, rounds }) => [p50, ...rounds]),
-    left,
-    width - right,
-  )
-  const limit = Math.min(...results.filter(({ kind }) => kind === 'limit').map(({ p50 }) => p50))
-  const bars = results.map((result, i) => {
+  const row = 36
+  const bottom = results.length * row + 2
+  const ends = results.map((result) => (sample === 'event' ? ([result.p50, result.p99 ?? result.p90] as const) : middle(result)))
+  const axis = logAxis([...ends.flat(), ...results.map(({ p50 }) => p50)], left + 4, width - right - 4)
+  const limit = limitOf(results)
+  const rows = results.map((result, i) => {
     const y = i * row
-    const [low, high] = middle(result)
-    const label = `${result.name}  ${show(result.p50, unit)}${Number.isFinite(limit) && result.kind !== 'limit' ? `, ${(result.p50 / limit).toFixed(1)}x the limit` : ''}`
+    const [low, high] = ends[i] as readonly [number, number]
+    const ratio = limit === undefined || result.kind === 'limit' ? '' : `, ${times(result.p50 / limit)}`
+    const line = `<line class="tail ${result.kind}" x1="${axis.at(low)}" x2="${axis.at(high)}" y1="${y + 25}" y2="${y + 25}"/>`
+    const end =
+      sample === 'event'
+        ? `<line class="tick ${result.kind}" x1="${axis.at(high)}" x2="${axis.at(high)}" y1="${y + 21}" y2="${y + 29}"/>`
+        : ''
+    const spaceForName = 60 - pretty(result.p50, unit).length - ratio.length
     return (
-      `<text class="name" x="${left}" y="${y + 14}">${escape(label)}</text>` +
-      `<rect class="${result.kind}" x="${left}" y="${y + 19}" width="${Math.max(2, round(at(result.p50) - left))}" height="8" rx="2"/>` +
-      `<line class="${result.kind}" x1="${at(low)}" x2="${at(high)}" y1="${y + 23}" y2="${y + 23}" stroke-width="2"/>`
+      `<text class="name" x="${left}" y="${y + 15}">${escape(clip(result.name, spaceForName))}</text>` +
+      `<text class="value" x="${width - right}" y="${y + 15}" text-anchor="end"><tspan class="name">${pretty(result.p50, unit)}</tspan>${ratio}</text>` +
+      `${line}${end}<circle class="${result.kind}" cx="${axis.at(result.p50)}" cy="${y + 25}" r="4.5"/>`
     )
   })
-  const line = Number.isFinite(limit)
-    ? `<line class="limit" x1="${at(limit)}" x2="${at(limit)}" y1="0" y2="${bottom}" stroke-dasharray="4 3"/>`
-    : ''
-  return svg(bottom + 22, `${title}: medians`, [...verticals(ticks, at, 0, bottom, unit), line, ...bars])
+  const line =
+    limit === undefined ? '' : `<line class="bar limit" x1="${axis.at(limit)}" x2="${axis.at(limit)}" y1="0" y2="${bottom}"/>`
+  return svg(bottom + 22, `${title}: medians`, [...verticals(axis, 0, bottom, (tick) => tickText(tick, unit)), line, ...rows])
 }
 
-function middle({ rounds }: Result): [low: number, high: number] {
+function times(ratio: number): string {
+  return `${ratio < 9.95 ? ratio.toFixed(1) : Math.round(ratio).toLocaleString('en')}x`
+}
+
+function clip(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, Math.max(1, most - 1))}…`
+}
+
+function middle({ rounds }: Result): readonly [low: number, high: number] {
   const sorted = [...rounds].sort((a, b) => a - b)
   const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))] ?? 0
   return [at(0.25), at(0.75)]
@@ -74,9 +65,9 @@ function middle({ rounds }: Result): [low: number, high: number] {
 export function cdfChart({ title, unit, results }: SuiteResult): string {
   const curves = results.filter(({ curve }) => curve.length > 3)
   if (curves.length === 0) return ''
-  const [top, bottom, start] = [8, 190, 46]
-  const { at, ticks } = axis(
-    curves.flatMap(({ curve }) => curve.map(([, value]) => value)),
+  const [top, bottom, start] = [8, 224, 44]
+  const axis = logAxis(
+    curves.flatMap(({ curve }) => curve.filter(([share]) => share < 1).map(([, value]) => value)),
     start,
     width - right,
   )
@@ -84,43 +75,59 @@ export function cdfChart({ title, unit, results }: SuiteResult): string {
   const most = -3.5
   const height = (share: number): number =>
     round(bottom - ((Math.log10(Math.max(1 - share, 10 ** most)) - least) / (most - least)) * (bottom - top))
-  const marks = [0.5, 0.9, 0.99, 0.999].map((share) => {
-    const y = height(share)
-    return `<line class="grid" x1="${start}" x2="${width - right}" y1="${y}" y2="${y}"/><text x="${start - 6}" y="${y + 4}" text-anchor="end">p${share * 100}</text>`
+  const marks = horizontals({ at: height, ticks: [0.5, 0.9, 0.99, 0.999] }, start, width - right, (share) => `p${share * 100}`)
+  const paths = curves.map((result) => {
+    const points = result.curve.filter(([share]) => share < 1).map(([share, value]) => `${axis.at(value)},${height(share)}`)
+    return `<path class="${markOf(results, result)}" d="M${points.join('L')}"><title>${escape(result.name)}</title></path>`
   })
-  const paths = curves.map(({ kind, name, curve }) => {
-    const points = curve.filter(([share]) => share < 1).map(([share, value]) => `${at(value)},${height(share)}`)
-    return `<path class="${kind}" d="M${points.join('L')}"><title>${escape(name)}</title></path>`
-  })
-  return svg(bottom + 24, `${title}: cumulative`, [...verticals(ticks, at, top, bottom, unit), ...marks, ...paths])
+  return svg(bottom + 22, `${title}: cumulative`, [
+    ...verticals(axis, top, bottom, (tick) => tickText(tick, unit)),
+    ...marks,
+    ...paths,
+  ])
 }
 
-/** Cost against count, both logarithmic: constant is level, linear is a diagonal. */
+/** Cost against count, both logarithmic: constant is level, linear is as the dotted line. */
 export function curveChart({ title, unit, axis: name, lines }: CurveResult): string {
-  const [top, bottom, start] = [8, 190, 58]
+  const [top, bottom, start] = [8, 214, 56]
   const all = lines.flatMap(({ points }) => points)
-  const x = axis(
+  const x = logAxis(
     all.map(([n]) => n),
     start,
     width - right,
+    { span: 1, gap: 36 },
   )
-  const y = axis(
+  const y = logAxis(
     all.map(([, value]) => value),
     bottom,
     top,
+    { span: 20, gap: 26 },
   )
-  const grid = y.ticks.map(
-    (tick) =>
-      `<line class="grid" x1="${start}" x2="${width - right}" y1="${y.at(tick)}" y2="${y.at(tick)}"/><text x="${start - 6}" y="${y.at(tick) + 4}" text-anchor="end">${short(tick, unit)}</text>`,
-  )
-  const counts = x.ticks.map((tick, i) => {
-    const anchor = i === x.ticks.length - 1 ? 'end' : 'middle'
-    return `<text x="${x.at(tick)}" y="${bottom + 16}" text-anchor="${anchor}">${tick.toLocaleString('en')}</text>`
-  })
   const paths = lines.map(({ name, points }, i) => {
     const dots = points.map(([n, value]) => `<circle class="line${i}" cx="${x.at(n)}" cy="${y.at(value)}" r="3"/>`)
     return `<path class="line${i}" d="M${points.map(([n, value]) => `${x.at(n)},${y.at(value)}`).join('L')}"><title>${escape(name)}</title></path>${dots.join('')}`
   })
-  const caption = `<text x="${width / 2}" y="${bottom + 34}" text-anchor="middle">${escape(name)}</text>`
-  return svg(bottom + 40, title, [...grid, ...counts, ...paths, caption])
+  const caption = `<text x="${(start + width - right) / 2}" y="${bottom + 34}" text-anchor="middle">${escape(name)}</text>`
+  return svg(bottom + 42, title, [
+    ...verticals(x, top, bottom, countText),
+    ...horizontals(y, start, width - right, (tick) => tickText(tick, unit)),
+    diagonal(all, x.at, y.at, top),
+    ...paths,
+    caption,
+  ])
+}
+
+/** What would grow linearly, from the least value at the least count. */
+function diagonal(
+  points: readonly (readonly [n: number, value: number])[],
+  x: (n: number) => number,
+  y: (value: number) => number,
+  top: number,
+): string {
+  const [least, most] = [Math.min(...points.map(([n]) => n)), Math.max(...points.map(([n]) => n))]
+  const low = Math.min(...points.map(([, value]) => value))
+  const high = Math.max(...points.map(([, value]) => value))
+  const end = Math.min(most, (least * high) / low)
+  if (!(end > least)) return ''
+  return `<line class="linear" x1="${x(least)}" y1="${y(low)}" x2="${x(end)}" y2="${Math.max(top, y((low * end) / least))}"/>`
 }
