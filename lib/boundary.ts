@@ -39,6 +39,11 @@ export function catchUp(clock: Clock): void {
   timeOf(clock).catchUp(clock.now())
 }
 
+/** Whether `bindingsOf` may give any. */
+export function hasBindings(ctx: Context): boolean {
+  return !(ctx instanceof ContextNode) || ctx.bindings !== undefined
+}
+
 /** The bindings that can be seen from a context, nearest first, each key once; what a foreign context holds cannot be listed. */
 export function* bindingsOf(ctx: Context): Iterable<[Key<unknown>, unknown]> {
   const seen = new Set<unknown>()

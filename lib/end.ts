@@ -8,6 +8,32 @@ export function nextOrder(): number {
   return ++order
 }
 
+function make(kind: Kind, cause: unknown): ContextError {
+  const options = cause === undefined ? undefined : { cause }
+  return withoutStack(() => (kind === 'deadline' ? new DeadlineExceededError(options) : new CanceledError(options)))
+}
+
+/** Errors of cancels that have not happened yet: one that has a cause, still to be filled in, and one that has none. */
+const spare: { caused: CanceledError | undefined; plain: CanceledError | undefined } = { caused: undefined, plain: undefined }
+
+/** Makes the error of a coming cancel now. For who polls another thread: to make it takes longer than all else between the cancel and the look that sees it. */
+export function prepareError(): void {
+  spare.plain ??= withoutStack(() => new CanceledError())
+  spare.caused ??= withoutStack(() => new CanceledError({ cause: null }))
+}
+
+function takeSpare(cause: unknown): CanceledError | undefined {
+  if (cause === undefined) {
+    const { plain } = spare
+    spare.plain = undefined
+    return plain
+  }
+  const { caused } = spare
+  spare.caused = undefined
+  if (caused !== undefined) caused.cause = cause
+  return caused
+}
+
 /** An end as it happened: shared by every context that it ended. Its error is made when somebody first looks. */
 export class End {
   readonly kind: Kind
@@ -31,10 +57,7 @@ export class End {
   }
 
   get error(): ContextError {
-    return (this.#error ??= withoutStack(() => {
-      const options = this.cause === undefined ? undefined : { cause: this.cause }
-      return this.kind === 'deadline' ? new DeadlineExceededError(options) : new CanceledError(options)
-    }))
+    return (this.#error ??= (this.kind === 'canceled' ? takeSpare(this.cause) : undefined) ?? make(this.kind, this.cause))
   }
 
   /** Whether kind and cause say all of it: not where an error stands for it that somebody has, or may have, seen, as of a foreign context. */

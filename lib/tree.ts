@@ -106,6 +106,13 @@ function inherited(scope: Scope): End | undefined {
 function look(scope: Scope): End | undefined {
   const { time, due } = scope.bounds
   const now = due === undefined ? Number.NaN : time.clock.now()
+  // Nobody else has a say, and nobody is to be told: a loop that waits for another thread must not wait for more than this.
+  if (scope.up === undefined && scope.watch === undefined && time.size === 0 && scope.rule.others.length === 0) {
+    const end = scope.rule.judge(scope, undefined, now)
+    if (end === undefined) scope.seen = epoch
+    else markAlone(scope, end)
+    return end
+  }
   const passed = due !== undefined && due.at <= now
   if (!passed && !stirred(scope) && allQuiet(scope)) return undefined
   // What is observed and was due ends first, so that nothing found here makes its deadline lose.

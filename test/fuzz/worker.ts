@@ -49,12 +49,13 @@ function steps(random: Random): Step[] {
       case 2:
         made.push({
           what: 'message',
-          value: spoil({
-            ctxbridge: 'answer',
-            version: 1,
-            message: { id: '1', type: 'RAW', value: data(random) },
-            failed: random.once(2),
-          }),
+          value: spoil([
+            'ctxbridge.answer',
+            1,
+            '1',
+            data(random),
+            ...(random.once(2) ? [random.of([0, 'proxy', text(random)])] : []),
+          ]),
         })
         break
       case 3:
@@ -64,7 +65,7 @@ function steps(random: Random): Step[] {
         if (random.once(3))
           made.push({
             what: 'write',
-            at: random.once(2) ? random.below(700) : 528 + 32 * random.below(4) + random.below(9),
+            at: random.once(2) ? random.below(700) : 528 + 30 * random.below(4) + random.below(9),
             word: random.of([0, 1, 2, 3, 5, 6, 7, -1, 2 ** 31 - 1, random.below(2 ** 32) | 0]),
           })
         break
@@ -101,22 +102,17 @@ function handle(random: Random): Record<string, unknown> {
 }
 
 function call(random: Random): unknown {
-  const argument = (): unknown =>
-    random.once(2) ? { ctxbridge: 'context', version: 1, handle: handle(random) } : data(random, 1)
+  const marks: unknown[] = []
   const name = random.of(['echo', 'constructor', '__proto__', 'then', 'toString', 'none', text(random)])
-  const argumentList = [name, ...list(random, 3, argument)].map((value) =>
-    random.once(20) ? { type: 'HANDLER', name: text(random), value } : { type: 'RAW', value },
-  )
-  return {
-    ctxbridge: 'call',
-    version: 1,
-    message: {
-      id: `${random.below(9)}`,
-      type: random.once(10) ? random.of(['GET', 'SET', 'CONSTRUCT', 'RELEASE', 'ENDPOINT']) : 'APPLY',
-      path: random.once(10) ? ['constructor'] : [],
-      argumentList,
-    },
-  }
+  const args = list(random, 3, () => (random.once(2) ? handle(random) : random.once(2) ? flat(random) : data(random, 1)))
+  for (let i = 0; i < args.length; i++) if (random.once(2)) marks.push(i + 1, random.once(8) ? text(random) : 0)
+  return ['ctxbridge.call', 1, `${random.below(9)}`, [name, ...args], marks]
+}
+
+/** A handle as calls have it. */
+function flat(random: Random): unknown {
+  const { table, link, slot = [0, 1, 1], at } = handle(random)
+  return [table, link, ...(slot as unknown[]), ...(at === undefined ? [] : [at])]
 }
 
 function message(random: Random): unknown {

@@ -135,8 +135,14 @@ describe('messages of others on the same port', () => {
       {},
       [],
       { ctxbridge: 'attach' },
-      { ctxbridge: 'call', version: 1 },
-      { ctxbridge: 'answer', version: 1, message: { id: 'x' } },
+      ['ctxbridge.call', 1],
+      ['ctxbridge.call', 1, 'x'],
+      ['ctxbridge.call', 1, 'x', 'add'],
+      ['ctxbridge.call', 2, 'x', ['add', 1, 2]],
+      ['ctxbridge.call', 1, 'x', ['add', 1, 2], 'marks'],
+      ['ctxbridge.call', 1, 'x', ['add', 1, 2], [3, 0]],
+      ['ctxbridge.call', 1, 'x', ['add', 1, 2], ['length', 0]],
+      ['ctxbridge.answer', 1, 'x'],
     ]) {
       worker.postMessage(message)
     }
@@ -158,21 +164,26 @@ describe('messages of others on the same port', () => {
       { id: '7', type: 'APPLY', path: [], argumentList: [{ type: 'HANDLER', name: 'nobody', value: 1 }] },
       { id: '8', type: 'APPLY', path: [], argumentList: 'x' },
     ]
-    for (const message of inner) {
-      worker.postMessage(message)
-      worker.postMessage({ ctxbridge: 'call', version: 1, message })
-    }
+    for (const message of inner) worker.postMessage(message)
+    worker.postMessage(['ctxbridge.call', 1, '9', ['add', 1], [1, 'nobody']])
+    worker.postMessage(['ctxbridge.call', 1, '10', ['add', 1], [1, {}]])
     expect(await jobs.add(1, 2)).toBe(3)
     expect(seen).toHaveLength(1)
   })
 
-  test('a marker that is forged rejects its call, or is a context that is done', async () => {
-    const { jobs } = startJobs()
-    const look = jobs.look as unknown as (arg: unknown) => Promise<unknown>
-    expect(await rejection(look({ ctxbridge: 'context', version: 1, handle: 'x' }))).toMatchObject({ name: 'TypeError' })
-    expect(
-      await look({ ctxbridge: 'context', version: 1, handle: { ctxbridge: 1, table: 1, link: 1, slot: [0, 1, 1] } }),
-    ).toMatchObject({ err: 'AbortError' })
+  test('a handle that is forged rejects its call, or is a context that is done', async () => {
+    const { worker } = startJobs()
+    const look = async (handle: unknown): Promise<unknown> => {
+      worker.postMessage(['ctxbridge.call', 1, 'forged', ['look', handle], [1, 0]])
+      for (;;) {
+        const [answer] = (await once(worker, 'message')) as [unknown]
+        if (Array.isArray(answer) && answer[2] === 'forged') return answer.slice(3)
+      }
+    }
+    expect(await look('x')).toMatchObject([{ threw: expect.arrayContaining(['TypeError']) as unknown }, 0])
+    const odd = [[], [1], [1, 1, 0, 1, 1], [1, 1, 'x', {}, null], [1.5, 1, 0, 1, 1], [1, 1, 0, 1, 1, Number.NaN]]
+    for (const handle of [{ ctxbridge: 1, table: 1, link: 1, slot: [0, 1, 1] }, ...odd])
+      expect(await look(handle)).toMatchObject([{ err: 'AbortError' }])
   })
 })
 

@@ -1,9 +1,9 @@
 /** The calling side of a link: each call is answered exactly once, by the other thread or by its loss. */
 
-import type { LinkLostError } from '../../lib/errors.ts'
-import { type CallPort, callerOf } from './comlink.ts'
+import { BridgeError, type LinkLostError } from '../../lib/errors.ts'
+import { type CallPort, callerOf, isReadable } from './comlink.ts'
 import { Failure, failureFromWire, messageOf, refusal } from './failure.ts'
-import type { CallMessage, Envelope } from './messages.ts'
+import { packCall, type PackedAnswer, type PackedCall, unpackAnswer } from './call-message.ts'
 
 export interface Call {
   /** False when an argument could not be sent: then `answer` rejects. */
@@ -18,15 +18,15 @@ export class Caller {
   #refused = false
   #lost: LinkLostError | undefined
 
-  /** @param post sends a message of Comlink's to the other side; throws where it cannot be cloned */
-  constructor(post: (message: CallMessage, transfer: readonly Transferable[]) => void) {
+  /** @param post sends a call to the other side; throws where it cannot be cloned */
+  constructor(post: (message: PackedCall, transfer: readonly Transferable[]) => void) {
     this.#port = {
       post: (message, transfer) => {
         // Comlink asks for a release when its proxy is collected: ours go with the link.
         if (message.type !== 'APPLY') return
         this.#pending.add(message.id)
         try {
-          if (this.#lost === undefined) return post(message, transfer)
+          if (this.#lost === undefined) return post(packCall(message), transfer)
           this.#answer(message.id, this.#lost)
         } catch (error) {
           this.#answer(
@@ -55,10 +55,12 @@ export class Caller {
     return { sent: !this.#refused, answer }
   }
 
-  receive({ message, failed }: Envelope): void {
+  receive(answer: PackedAnswer): void {
+    const { message, failed } = unpackAnswer(answer)
     if (!this.#pending.delete(message.id)) return
-    if (failed === true) this.#port.receive({ id: message.id, type: 'RAW', value: failureFromWire(message.value) })
-    else this.#port.receive(message)
+    if (failed) this.#port.receive({ id: message.id, type: 'RAW', value: failureFromWire(message.value) })
+    else if (isReadable(message)) this.#port.receive(message)
+    else this.#port.receive({ id: message.id, type: 'RAW', value: new Failure(unreadable()) })
   }
 
   /** Ends all calls that are pending, and all to come. */
@@ -71,4 +73,8 @@ export class Caller {
     this.#pending.delete(id)
     this.#port.receive({ id, type: 'RAW', value: new Failure(error) })
   }
+}
+
+function unreadable(): unknown {
+  return new BridgeError('ERR_PROTOCOL', 'The result is of a kind for which no transfer handler of Comlink is installed here.')
 }

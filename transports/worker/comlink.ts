@@ -2,12 +2,12 @@
  * Comlink carries the calls: the only file that imports it. What can be an argument or a result by itself can be one here: `Comlink.proxy`
  * and `Comlink.transfer` work, and so do transfer handlers that a program has installed.
  *
- * Comlink is given one function to serve, and its messages reach it one by one and checked: the rest of what it can do (read, set and
+ * Comlink is given one function to serve, and its messages reach it one by one, made here of what came: the rest of what it can do (read, set and
  * construct along a path of any properties, inherited ones too) is never asked for, and not reached by anybody who does.
  */
 
 import * as Comlink from 'comlink'
-import type { CallMessage } from './messages.ts'
+import type { CallMessage } from './call-message.ts'
 
 /** What is between Comlink and a port. */
 export interface CallPort {
@@ -29,17 +29,11 @@ export function serve(f: (...args: readonly unknown[]) => Promise<unknown>, port
   Comlink.expose(f, endpointOf(port))
 }
 
-/** Whether a message is a call of the served function itself, whose arguments Comlink can read. */
-export function isCall(message: CallMessage): boolean {
-  const { type, path, argumentList } = message
-  return (
-    type === 'APPLY' && Array.isArray(path) && path.length === 0 && Array.isArray(argumentList) && argumentList.every(isReadable)
-  )
-}
-
-function isReadable(argument: unknown): boolean {
-  const { type, name } = (argument ?? {}) as { type?: unknown; name?: unknown }
-  return type === 'RAW' || (type === 'HANDLER' && typeof name === 'string' && Comlink.transferHandlers.has(name))
+/** Whether Comlink can read all that a message has. */
+export function isReadable({ name, argumentList = [] }: Pick<CallMessage, 'name' | 'argumentList'>): boolean {
+  if (name !== undefined && !Comlink.transferHandlers.has(name)) return false
+  for (const argument of argumentList) if (argument.name !== undefined && !isReadable(argument)) return false
+  return true
 }
 
 function endpointOf(port: CallPort): Comlink.Endpoint {

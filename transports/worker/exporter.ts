@@ -8,7 +8,7 @@
 import { CAUSE_BYTES, chunkOf, hearsBells } from '../../lib/bridge/slot-memory.ts'
 import { Slot } from '../../lib/bridge/slot.ts'
 import type { SlotTable } from '../../lib/bridge/slot-table.ts'
-import { bindingsOf } from '../../lib/boundary.ts'
+import { bindingsOf, hasBindings } from '../../lib/boundary.ts'
 import { hostClock } from '../../lib/clock.ts'
 import type { Context } from '../../lib/context.ts'
 import { scopeOf } from '../../lib/foreign.ts'
@@ -200,7 +200,7 @@ export class Exporter implements Owner {
     if (due?.cause !== undefined) handle.why = describeCause(due.cause)
     // An instant of another clock, say of a simulation, means nothing over there: of such a context only the end is told.
     if (due !== undefined && time.clock === hostClock) handle.at = toShared(due.at)
-    const values = encodeValues(bindingsOf(ctx), this.#reportValue)
+    const values = hasBindings(ctx) ? encodeValues(bindingsOf(ctx), this.#reportValue) : []
     if (values.length > 0) handle.values = values
     return handle
   }

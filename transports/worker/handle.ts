@@ -1,5 +1,6 @@
 /** Handles: what stands for a context in a message. */
 
+import { named } from '../../lib/key.ts'
 import { type WireCause } from '../../lib/wire/cause.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import type { WirePair } from '../../lib/wire/frame.ts'
@@ -71,6 +72,34 @@ export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
     return { ...parsed, told: { id, grant } }
   } catch {
     return undefined
+  }
+}
+
+/** What a call sends in place of a handle, where this says all of it: table, link, slot, generation, grant, and the deadline if it has one. */
+type FlatHandle = readonly [table: number, link: number, slot: number, generation: number, grant: number, at?: number]
+
+/** A handle for a call, as short as can be. */
+export function flatten(handle: ContextHandle): ContextHandle | FlatHandle {
+  const { table, link, slot, at, why, values } = handle
+  if (slot === undefined || why !== undefined || values !== undefined) return handle
+  return at === undefined ? [table, link, ...slot] : [table, link, ...slot, at]
+}
+
+/** As `parseHandle`, for what came in a call; throws a `TypeError` where it is no handle at all. */
+export function parseSent(sent: unknown, caller: string): ParsedHandle | undefined {
+  if (isHandle(sent)) return parseHandle(sent)
+  if (!Array.isArray(sent)) throw new TypeError(`${caller}() needs a handle that export() made, but got ${named(sent)}.`)
+  const [table, link, slot, generation, grant, at = Number.POSITIVE_INFINITY] = sent as unknown as FlatHandle
+  if (!Number.isInteger(table) || !Number.isInteger(link) || typeof at !== 'number' || Number.isNaN(at)) return undefined
+  return {
+    table,
+    link,
+    slot: { slot, generation, grant },
+    told: undefined,
+    at,
+    end: undefined,
+    why: undefined,
+    values: [],
   }
 }
 

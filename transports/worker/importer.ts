@@ -133,7 +133,7 @@ export class Importer implements Importing {
 
   /**
    * @param base what the context gets its values from
-   * @param dropped whether the context may be dropped without a cancel: then it is given back some time after that
+   * @param mayBeDropped whether the context may be dropped without a cancel: then it is given back some time after that
    */
   import(handle: ParsedHandle, base: Context, why: unknown, mayBeDropped = true): CancelableContext {
     const source = this.#sourceOf(handle)

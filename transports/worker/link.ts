@@ -9,14 +9,15 @@ import { LinkLostError } from '../../lib/errors.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
+import { isAnswer, isCall, type PackedCall } from './call-message.ts'
 import { Caller } from './caller.ts'
 import { canTerminate, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { tableStats } from './export.ts'
 import { Exporter } from './exporter.ts'
 import { type Emitter, listenTo, threads, warn } from './host.ts'
-import { type ContextHandle, isHandle, parseHandle } from './handle.ts'
+import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent } from './handle.ts'
 import { ended, Importer, importEnded, refused } from './importer.ts'
-import { type CallMessage, type Envelope, isAttach, isEnvelope, VERSION } from './messages.ts'
+import { isAttach } from './messages.ts'
 import { Server } from './server.ts'
 
 export interface LinkOptions {
@@ -115,7 +116,7 @@ export class WorkerLink implements Link {
   #caller: Caller | undefined
   #server: Server | undefined
   /** Calls that came before there was somebody to serve them. */
-  #early: Envelope[] = []
+  #early: PackedCall[] = []
   #lost: LinkLostError | undefined
   #uncaught: { readonly error: unknown; readonly heard: boolean } | undefined
   #stop: () => void
@@ -201,7 +202,7 @@ export class WorkerLink implements Link {
 
   get caller(): Caller {
     if (this.#caller !== undefined) return this.#caller
-    this.#caller = new Caller((message, transfer) => this.#send('call', message, transfer, false))
+    this.#caller = new Caller((message, transfer) => this.#post(message, transfer))
     if (this.#lost !== undefined) this.#caller.lose(this.#lost)
     return this.#caller
   }
@@ -211,8 +212,8 @@ export class WorkerLink implements Link {
     if (this.#server !== undefined) return false
     const server = new Server(
       api,
-      (handle) => this.import(handle),
-      (message, transfer, failed) => this.#send('answer', message, transfer, failed),
+      (sent) => this.#import(parseSent(sent, 'import'), false),
+      (message, transfer) => this.#post(message, transfer),
     )
     this.#server = server
     for (const early of this.#early.splice(0)) server.receive(early)
@@ -225,7 +226,11 @@ export class WorkerLink implements Link {
 
   import(handle: unknown): CancelableContext {
     if (!isHandle(handle)) throw new TypeError(`import() needs a handle that export() made, but got ${named(handle)}.`)
-    const parsed = parseHandle(handle)
+    return this.#import(parseHandle(handle), true)
+  }
+
+  /** @param mayBeDropped whether nobody may cancel it */
+  #import(parsed: ParsedHandle | undefined, mayBeDropped: boolean): CancelableContext {
     if (parsed === undefined) return refused('it is forged, damaged, or of another version')
     const { bindings } = decodeValues(parsed.values, this.#keys, (error, name) => this.#warn(name, 'received', error))
     const base = bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), background())
@@ -233,7 +238,7 @@ export class WorkerLink implements Link {
     if (this.#lost !== undefined) return ended(base, new End('canceled', this.#lost, hostClock.now()))
     if (importer === undefined) return refused('it was made for another link, or for one that is closed')
     if (parsed.end === undefined)
-      return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why))
+      return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why), mayBeDropped)
     return importEnded(parsed.end, base)
   }
 
@@ -291,17 +296,12 @@ export class WorkerLink implements Link {
           this.#ended()
         }),
       )
-    } else if (isEnvelope(data, 'call')) {
+    } else if (isCall(data)) {
       if (this.#server === undefined) this.#early.push(data)
       else this.#server.receive(data)
-    } else if (isEnvelope(data, 'answer')) {
+    } else if (isAnswer(data)) {
       this.#caller?.receive(data)
     }
-  }
-
-  #send(kind: Envelope['ctxbridge'], message: CallMessage, transfer: readonly Transferable[], failed: boolean): void {
-    const envelope: Envelope = { ctxbridge: kind, version: VERSION, message, ...(failed && { failed }) }
-    this.#post(envelope, transfer)
   }
 
   #post(message: unknown, transfer: readonly Transferable[]): void {

@@ -2,7 +2,7 @@
  * What goes between two threads.
  *
  * Over the endpoint's own port, where a program may send messages of its own and speak Comlink, goes what bears the brand: an attach
- * from each side that exports, calls, answers. It has no `type` and no `id`, so Comlink passes it over, as we pass over Comlink's.
+ * from each side that exports, and calls and answers, of which `call-message.ts` tells.
  *
  * Over the channel of an attach go messages between the exporter and the importer, each an array that begins with its type.
  */
@@ -22,31 +22,6 @@ export interface Attach {
   readonly link: number
   readonly chunks: readonly SharedArrayBuffer[]
   readonly port: MessagePort
-}
-
-/** A message of Comlink's, in an envelope. */
-export interface Envelope {
-  readonly ctxbridge: 'call' | 'answer'
-  readonly version: typeof VERSION
-  readonly message: CallMessage
-  /** Of an answer: the call failed, and the message's value is the failure as data. */
-  readonly failed?: boolean
-}
-
-/** As much of Comlink's messages as is looked at here. */
-export interface CallMessage {
-  readonly id: string
-  readonly type: string
-  readonly path?: readonly string[]
-  readonly value?: unknown
-  readonly argumentList?: readonly unknown[]
-}
-
-/** Takes the place of a context in an argument list. */
-export interface Marker {
-  readonly ctxbridge: 'context'
-  readonly version: typeof VERSION
-  readonly handle: unknown
 }
 
 /** Exporter to importer. A new chunk: chunk, buffer. */
@@ -116,11 +91,6 @@ export class Batch<T> {
   }
 }
 
-export function isMarker(value: unknown): value is Marker {
-  const marker = value as Partial<Marker> | null
-  return typeof marker === 'object' && marker !== null && marker.ctxbridge === 'context' && marker.version === VERSION
-}
-
 export function isAttach(value: unknown): value is Attach {
   const attach = value as Partial<Attach> | null
   return (
@@ -138,12 +108,4 @@ export function isAttach(value: unknown): value is Attach {
 /** Exporters number their links from 1, in an Int32; where their bells lie follows from that. */
 function isLinkNumber(link: unknown): boolean {
   return Number.isInteger(link) && (link as number) > 0 && (link as number) <= 0x7fffffff
-}
-
-export function isEnvelope(value: unknown, kind: Envelope['ctxbridge']): value is Envelope {
-  const envelope = value as Partial<Envelope> | null
-  if (typeof envelope !== 'object' || envelope === null || envelope.ctxbridge !== kind || envelope.version !== VERSION)
-    return false
-  const message: unknown = envelope.message
-  return typeof message === 'object' && message !== null && typeof (message as CallMessage).id === 'string'
 }

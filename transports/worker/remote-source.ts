@@ -5,7 +5,7 @@ import type { SlotCause } from '../../lib/bridge/slot-memory.ts'
 import { SlotView } from '../../lib/bridge/slot-view.ts'
 import { type BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import type { Source } from '../../lib/source.ts'
-import { End } from '../../lib/end.ts'
+import { End, prepareError } from '../../lib/end.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { fromShared } from './clock.ts'
@@ -63,6 +63,7 @@ export class RemoteSource implements Source {
   }
 
   give(view: SlotView | ToldView): void {
+    prepareError()
     const first = view.tag as RemoteSource | undefined
     this.#view = view
     this.#next = first

@@ -2,30 +2,30 @@
 
 import type { CancelableContext } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
-import { type CallPort, isCall, serve } from './comlink.ts'
+import { packAnswer, type PackedAnswer, type PackedCall, SentContext, unpackCall } from './call-message.ts'
+import { type CallPort, isReadable, serve } from './comlink.ts'
 import { Failure, failureToWire, messageOf, refusal } from './failure.ts'
-import { type CallMessage, type Envelope, isMarker } from './messages.ts'
 
 export class Server {
   readonly #api: object
   readonly #import: (handle: unknown) => CancelableContext
   readonly #port: CallPort
 
-  /** @param post sends a message of Comlink's to the other side; throws where it cannot be cloned */
+  /** @param post sends an answer to the other side; throws where it cannot be cloned */
   constructor(
     api: object,
     importHandle: (handle: unknown) => CancelableContext,
-    post: (message: CallMessage, transfer: readonly Transferable[], failed: boolean) => void,
+    post: (answer: PackedAnswer, transfer: readonly Transferable[]) => void,
   ) {
     this.#api = api
     this.#import = importHandle
     this.#port = {
       post: (message, transfer) => {
-        const { id, value } = message
-        const fail = (failure: Failure): void => post({ id, type: 'RAW', value: failureToWire(failure) }, [], true)
+        const { value } = message
+        const fail = (failure: Failure): void => post(packAnswer({ ...message, value: failureToWire(failure) }, true), [])
         if (value instanceof Failure) return fail(value)
         try {
-          post(message, transfer, false)
+          post(packAnswer(message, false), transfer)
         } catch (error) {
           fail(new Failure(refusal('ERR_UNSENDABLE', `The result cannot be sent to the other thread: ${messageOf(error)}`)))
         }
@@ -35,8 +35,9 @@ export class Server {
     serve((name, ...args) => this.#run(name, args), this.#port)
   }
 
-  receive({ message }: Envelope): void {
-    if (isCall(message)) this.#port.receive(message)
+  receive(call: PackedCall): void {
+    const message = unpackCall(call)
+    if (message !== undefined && isReadable(message)) this.#port.receive(message)
   }
 
   /** Runs a call. Its contexts live as long as it does: what it leaves behind that holds one, sees a plain cancel. */
@@ -44,7 +45,7 @@ export class Server {
     const imports: CancelableContext[] = []
     try {
       const list = args.map((arg) => {
-        if (!isMarker(arg)) return arg
+        if (!(arg instanceof SentContext)) return arg
         const ctx = this.#import(arg.handle)
         imports.push(ctx)
         return ctx

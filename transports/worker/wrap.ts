@@ -5,10 +5,11 @@ import type { Context } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { named } from '../../lib/key.ts'
+import { SentContext } from './call-message.ts'
 import { canTerminate, type WorkerEndpoint } from './endpoint.ts'
 import type { Grant } from './export.ts'
+import { flatten } from './handle.ts'
 import { linkOf, type LinkOptions, type WorkerLink } from './link.ts'
-import { type Marker, VERSION } from './messages.ts'
 import { isMethodName } from './server.ts'
 
 /** The names that are never called: see `expose`. */
@@ -81,7 +82,7 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
       if (!isContext(arg)) return arg
       const grant = exporter.exportForCall(arg)
       grants.push(grant)
-      return { ctxbridge: 'context', version: VERSION, handle: grant.handle } satisfies Marker
+      return new SentContext(flatten(grant.handle))
     })
     const { sent, answer } = link.caller.call(name, list)
     // As long as the other side is at it, it holds the contexts, also when nobody here waits any more.

@@ -1,0 +1,100 @@
+/**
+ * A call and its answer, as they go over the endpoint. Comlink's messages are objects within objects, each of which both threads pay for; these say the
+ * same as two lists at most.
+ *
+ * Comlink passes them over, since they have no `type` and no `id`, as we pass over Comlink's own.
+ */
+
+import { named } from '../../lib/key.ts'
+import { VERSION } from './messages.ts'
+
+/** As much of Comlink's messages as is looked at here. */
+export interface CallMessage {
+  readonly id: string
+  readonly type: string
+  readonly path?: readonly string[]
+  readonly name?: string
+  readonly value?: unknown
+  readonly argumentList?: readonly Argument[]
+}
+
+/** `RAW`: the value as it is; `HANDLER`: what the transfer handler of that name made of it. */
+interface Argument {
+  readonly type: string
+  readonly name?: string
+  readonly value?: unknown
+}
+
+/** Takes the place of a context among the arguments, on their way through Comlink. */
+export class SentContext {
+  readonly handle: unknown
+  constructor(handle: unknown) {
+    this.handle = handle
+  }
+}
+
+const CALL = 'ctxbridge.call'
+const ANSWER = 'ctxbridge.answer'
+
+/** Says of an argument that it is the handle of a context. */
+const CONTEXT = 0
+/** Says of an answer that the call failed, and that its value is the failure as data. */
+const FAILED = 0
+
+/** Marks: place, what stands there, place, what stands there, and so on, where it is no plain value: the name of a transfer handler, or `CONTEXT`. */
+export type PackedCall = readonly [
+  tag: typeof CALL,
+  version: number,
+  id: string,
+  args: readonly unknown[],
+  marks?: readonly unknown[],
+]
+/** How: left out where the value is the result; the name of a transfer handler, or `FAILED`. */
+export type PackedAnswer = readonly [tag: typeof ANSWER, version: number, id: string, value: unknown, how?: unknown]
+
+export function packCall({ id, argumentList = [] }: CallMessage): PackedCall {
+  const args: unknown[] = []
+  const marks: unknown[] = []
+  for (const { name, value } of argumentList) {
+    if (name !== undefined) marks.push(args.length, name)
+    else if (value instanceof SentContext) marks.push(args.length, CONTEXT)
+    args.push(value instanceof SentContext ? value.handle : value)
+  }
+  return marks.length === 0 ? [CALL, VERSION, id, args] : [CALL, VERSION, id, args, marks]
+}
+
+/** The message that it was; undefined where it is of no form that `packCall` gives. */
+export function unpackCall([, , id, args, marks = []]: PackedCall): CallMessage | undefined {
+  if (!Array.isArray(args) || !Array.isArray(marks)) return undefined
+  const argumentList: Argument[] = (args as unknown[]).map((value) => ({ type: 'RAW', value }))
+  for (let i = 0; i < marks.length; i += 2) {
+    const [at, what] = [marks[i] as unknown, marks[i + 1] as unknown]
+    if (typeof at !== 'number' || argumentList[at] === undefined) return undefined
+    const { value } = argumentList[at]
+    if (what === CONTEXT) argumentList[at] = { type: 'RAW', value: new SentContext(value) }
+    else argumentList[at] = { type: 'HANDLER', name: typeof what === 'string' ? what : named(what), value }
+  }
+  return { id, type: 'APPLY', path: [], argumentList }
+}
+
+export function packAnswer({ id, name, value }: CallMessage, failed: boolean): PackedAnswer {
+  if (failed) return [ANSWER, VERSION, id, value, FAILED]
+  return name === undefined ? [ANSWER, VERSION, id, value] : [ANSWER, VERSION, id, value, name]
+}
+
+export function unpackAnswer([, , id, value, how]: PackedAnswer): { readonly message: CallMessage; readonly failed: boolean } {
+  if (typeof how !== 'string') return { message: { id, type: 'RAW', value }, failed: how === FAILED }
+  return { message: { id, type: 'HANDLER', name: how, value }, failed: false }
+}
+
+export function isCall(data: unknown): data is PackedCall {
+  return isPacked(data, CALL)
+}
+
+export function isAnswer(data: unknown): data is PackedAnswer {
+  return isPacked(data, ANSWER)
+}
+
+function isPacked(data: unknown, tag: string): boolean {
+  return Array.isArray(data) && data[0] === tag && data[1] === VERSION && typeof data[2] === 'string'
+}
