@@ -8,7 +8,7 @@ import { Deadline } from './deadline.ts'
 import { Hook } from './observers.ts'
 import { ContextNode, nodeKey, orNone, type Scope } from './scope.ts'
 import { BySource, type Source, sourced } from './source.ts'
-import { conclude, endOf, keepTime, register, timeOf } from './tree.ts'
+import { conclude, concludeAll, endOf, keepTime, register, timeOf } from './tree.ts'
 
 /**
  * Calls `f` once, synchronously, right after the context and all its descendants are marked; at once when it has ended already.
@@ -26,6 +26,15 @@ export function endWith(ctx: CancelableContext, error: ContextError): void {
 /** As {@link endWith}, without a cause: the error is made when somebody first looks. */
 export function endPlainly(ctx: CancelableContext, kind: Kind): void {
   conclude(scopeOf(ctx, 'endPlainly'), kind, undefined)
+}
+
+/** As {@link endWith}, or {@link endPlainly} where there is no error, for many contexts of one root by one end: no listener sees some of them ended and others not. */
+export function endAll(contexts: readonly CancelableContext[], kind: Kind, error: ContextError | undefined): void {
+  concludeAll(
+    contexts.map((ctx) => scopeOf(ctx, 'endAll')),
+    kind,
+    error,
+  )
 }
 
 /** A context's deadline as an instant of its clock, with the cause given with it; undefined without one. Not public: it is what an export sends. */

@@ -279,6 +279,20 @@ export function conclude(scope: Scope, kind: Kind, cause: unknown, error?: Conte
   if (endOf(scope) === undefined) finish(scope, kind, cause, error)
 }
 
+/** As `conclude`, for many scopes of one clock, by one end: all are marked before any listener runs. */
+export function concludeAll(scopes: readonly Scope[], kind: Kind, error?: ContextError): void {
+  // To ask one may end another.
+  const live = scopes.filter((scope) => endOf(scope) === undefined)
+  if (live.length === 0) return
+  const { time } = (live[0] as Scope).bounds
+  const now = time.clock.now()
+  if (time.size > 0 && time.catchUp(now)) return concludeAll(live, kind, error)
+  const wave: Watch[] = []
+  const end = new End(kind, undefined, now, error)
+  for (const scope of live) if (scope.end === undefined) mark(scope, end, wave)
+  notify(wave)
+}
+
 /** Ends a scope that is live. */
 export function finish(scope: Scope, kind: Kind, cause: unknown, error?: ContextError): void {
   const { time } = scope.bounds

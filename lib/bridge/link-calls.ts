@@ -127,12 +127,15 @@ export class Calls<M> {
   }
 
   #count(scope: Scope, by: 1 | -1): void {
-    for (const s of [scope, scope.up]) {
-      if (s === undefined || s.endless) continue
-      const count = (this.#uses.get(s) ?? 0) + by
-      if (count === 0) this.#uses.delete(s)
-      else this.#uses.set(s, count)
-    }
+    this.#countOne(scope, by)
+    if (scope.up !== undefined) this.#countOne(scope.up, by)
+  }
+
+  #countOne(scope: Scope, by: 1 | -1): void {
+    if (scope.endless) return
+    const count = (this.#uses.get(scope) ?? 0) + by
+    if (count === 0) this.#uses.delete(scope)
+    else this.#uses.set(scope, count)
   }
 
   #settle(under: Exported | undefined): void {

@@ -1,7 +1,7 @@
 /** Contexts as the wire has them: from one of this side, and to one. */
 
 import type { Clock } from '../clock.ts'
-import { bindingsOf, deadlineOf, endPlainly, endWith, withInstant } from '../boundary.ts'
+import { bindingsOf, deadlineOf, endAll, endPlainly, endWith, withInstant } from '../boundary.ts'
 import { type CancelableContext, type Context, withCancel, withValue } from '../context.ts'
 import { type ContextError, CanceledError, DeadlineExceededError, type Kind, withoutStack } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
@@ -120,6 +120,11 @@ export function importContext<M>(core: LinkCore<M>, base: Context, context: Wire
 export function endBy(ctx: CancelableContext, kind: Kind, wire: WireCause | undefined): void {
   if (wire === undefined) endPlainly(ctx, kind)
   else endWith(ctx, errorOf(kind, wire))
+}
+
+/** As `endBy`, for several contexts by one end. */
+export function endAllBy(contexts: readonly CancelableContext[], kind: Kind, wire: WireCause | undefined): void {
+  endAll(contexts, kind, wire === undefined ? undefined : errorOf(kind, wire))
 }
 
 /** The error with which a peer ends a context. */

@@ -140,6 +140,8 @@ export class LinkCore<M> {
     this.#costs.push(lastElements + 1, lastBytes + idBytes)
     this.#elements++
     this.#bytes += idBytes
+    // Of very many the peer may end the first while the last are still said.
+    if (last.type === 'cancels' && last.ids.length >= manyIds) this.flush()
   }
 
   #speak(): void {
@@ -208,6 +210,9 @@ export class LinkCore<M> {
 
 /** What a further id in a frame takes at most. */
 const idBytes = 9
+
+/** So many are enough for a message of their own. */
+const manyIds = 1_024
 
 const plainEnd: Described = Object.freeze({ cause: undefined, elements: 1, bytes: 9 })
 

@@ -1,25 +1,45 @@
 /** Calls that come in: each runs a method of what is served, with a context that lives as long as the call. */
 
-import { endWith } from '../boundary.ts'
+import { endPlainly, endWith } from '../boundary.ts'
 import type { CancelableContext } from '../context.ts'
 import { BridgeError, type ContextError } from '../errors.ts'
 import { named } from '../key.ts'
 import { race } from '../wait.ts'
-import type { CallFrame, CancelFrame, CreditFrame } from '../wire/frame.ts'
+import type { CallFrame, CreditFrame } from '../wire/frame.ts'
 import { checkSendable, countElements } from '../wire/sendable.ts'
-import { endBy, importContext } from './link-contexts.ts'
+import { importContext } from './link-contexts.ts'
 import { bytesOf, type LinkCore } from './link-core.ts'
 import type { Imported, Imports } from './link-imports.ts'
 import type { Method } from './link-types.ts'
 
-interface RunningHandler {
+/** A call whose method runs, or is to be started. */
+class RunningHandler {
+  readonly id: number
   readonly ctx: CancelableContext
   readonly under: Imported | undefined
   /** Whether the caller still waits, as far as a cancel of this very call tells. */
   wanted: boolean
-  /** How many items of a stream may be sent, and who waits for more. */
+  stream: OutgoingStream | undefined
+
+  constructor(id: number, ctx: CancelableContext, under: Imported | undefined) {
+    this.id = id
+    this.ctx = ctx
+    this.under = under
+    this.wanted = true
+    this.stream = undefined
+  }
+}
+
+interface OutgoingStream {
+  /** How many items may be sent, and who waits for more. */
   credit: number
   wake: (() => void) | undefined
+}
+
+interface Beginning {
+  readonly handler: RunningHandler
+  readonly f: Method
+  readonly args: readonly unknown[]
 }
 
 export class Handlers<M> {
@@ -28,6 +48,8 @@ export class Handlers<M> {
   readonly #methods: object | undefined
   readonly #finished: () => void
   readonly #handlers = new Map<number, RunningHandler>()
+  /** Those that are to start when the message that they came in is read. */
+  #starting: Beginning[] = []
   #refusing = false
 
   /** @param finished called when a handler has finished, after its answer */
@@ -61,46 +83,75 @@ export class Handlers<M> {
         new BridgeError('ERR_LIMIT', 'Too many calls were opened and abandoned: the peer takes no more for now.'),
       )
     } else {
-      void this.#run(id, f, frame, under)
+      const handler = new RunningHandler(id, importContext(this.#core, under?.base ?? this.#core.root, context), under)
+      this.#handlers.set(id, handler)
+      this.#starting.push({ handler, f, args: frame.args })
+      if (this.#starting.length === 1) this.#core.options.defer(this.#startAll)
     }
     return undefined
   }
 
-  /** Runs a handler, and answers unless the caller has gone. Never rejects. */
-  async #run(id: number, f: Method, { context, args }: CallFrame, under: Imported | undefined): Promise<void> {
-    const core = this.#core
-    const ctx = importContext(core, under?.base ?? core.root, context)
-    const handler: RunningHandler = { ctx, under, wanted: true, credit: core.peer.limits.window, wake: undefined }
-    this.#handlers.set(id, handler)
-    let outcome: { readonly value: unknown } | { readonly error: unknown }
+  /** After a message: a cancel in the same one, and a deadline that has passed, keep a handler from starting. */
+  readonly #startAll = (): void => {
+    const starting = this.#starting
+    this.#starting = []
+    for (const beginning of starting) this.#start(beginning)
+  }
+
+  #start({ handler, f, args }: Beginning): void {
+    let value: unknown
+    let promise: Promise<unknown> | undefined
     try {
-      // After this message: a cancel in the same one, and a deadline that has passed, keep the handler from starting.
-      await Promise.resolve()
-      ctx.throwIfDone()
-      let value: unknown = await f.call(this.#methods, ctx, ...(args as never[]))
-      if (isAsyncIterable(value)) value = await this.#stream(id, handler, value)
-      outcome = { value }
+      handler.ctx.throwIfDone()
+      value = f.call(this.#methods, handler.ctx, ...(args as never[]))
+      // It may be a promise, of any kind.
+      if ((typeof value === 'object' && value !== null) || typeof value === 'function') promise = Promise.resolve(value)
     } catch (error) {
-      outcome = { error }
+      return this.#fail(handler, error)
     }
+    if (promise === undefined) return this.#succeed(handler, value)
+    promise.then(
+      (settled) => this.#settle(handler, settled),
+      (error: unknown) => this.#fail(handler, error),
+    )
+  }
+
+  #settle(handler: RunningHandler, value: unknown): void {
+    if (!isAsyncIterable(value)) return this.#succeed(handler, value)
+    this.#stream(handler, value).then(
+      (last) => this.#succeed(handler, last),
+      (error: unknown) => this.#fail(handler, error),
+    )
+  }
+
+  #succeed(handler: RunningHandler, value: unknown): void {
+    if (this.#over(handler)) this.#answer(handler.id, value)
+    this.#finished()
+  }
+
+  #fail(handler: RunningHandler, error: unknown): void {
+    if (this.#over(handler)) this.#answerError(handler.id, error)
+    this.#finished()
+  }
+
+  /** A handler has finished. Returns whether somebody waits for its answer. */
+  #over({ id, ctx, under, wanted }: RunningHandler): boolean {
     this.#handlers.delete(id)
     // Whatever the handler left running under its context has nobody to work for any more.
-    ctx.cancel()
-    if (handler.wanted && under?.ended !== true && core.lost === undefined) {
-      if ('error' in outcome) this.#answerError(id, outcome.error)
-      else this.#answer(id, outcome.value)
-      core.budget.giveBack()
-    }
-    this.#finished()
+    endPlainly(ctx, 'canceled')
+    if (!wanted || under?.ended === true || this.#core.lost !== undefined) return false
+    this.#core.budget.giveBack()
+    return true
   }
 
   /**
    * Sends the items of a stream, each when there is credit for it; returns what the stream returned. At the end of the context, and when an item cannot be
    * sent, the stream is told to return: its `finally` runs, and is waited for.
    */
-  async #stream(id: number, handler: RunningHandler, iterable: AsyncIterable<unknown>): Promise<unknown> {
+  async #stream(handler: RunningHandler, iterable: AsyncIterable<unknown>): Promise<unknown> {
     const core = this.#core
-    const { ctx } = handler
+    const { id, ctx } = handler
+    const stream = this.#outgoing(handler)
     core.push({ type: 'stream', id }, 4, 16)
     const iterator = iterable[Symbol.asyncIterator]()
     let finished = false
@@ -114,9 +165,9 @@ export class Handlers<M> {
         }
         // One item ahead, so that the end is told without a credit for it.
         // oxlint-disable-next-line no-await-in-loop -- item after item
-        if (handler.credit === 0) await race(ctx, new Promise<void>((resolve) => (handler.wake = resolve)))
+        if (stream.credit === 0) await race(ctx, new Promise<void>((resolve) => (stream.wake = resolve)))
         ctx.throwIfDone()
-        handler.credit--
+        stream.credit--
         this.#item(id, result.value)
       }
     } catch (error) {
@@ -126,6 +177,11 @@ export class Handlers<M> {
     } finally {
       if (!finished) await iterator.return?.()
     }
+  }
+
+  /** Made when it is asked for: the peer may give credit before there is a stream. */
+  #outgoing(handler: RunningHandler): OutgoingStream {
+    return (handler.stream ??= { credit: this.#core.peer.limits.window, wake: undefined })
   }
 
   #item(id: number, value: unknown): void {
@@ -141,10 +197,11 @@ export class Handlers<M> {
   takeCredit(frame: CreditFrame): string | undefined {
     const handler = this.#handlers.get(frame.id)
     if (handler === undefined) return this.#core.takeLate(frame, 'peers')
-    handler.credit += frame.n
-    if (!Number.isSafeInteger(handler.credit)) return 'credit: more than 2^53-1 together'
-    handler.wake?.()
-    handler.wake = undefined
+    const stream = this.#outgoing(handler)
+    stream.credit += frame.n
+    if (!Number.isSafeInteger(stream.credit)) return 'credit: more than 2^53-1 together'
+    stream.wake?.()
+    stream.wake = undefined
     return undefined
   }
 
@@ -158,13 +215,12 @@ export class Handlers<M> {
     for (const { ctx } of [...this.#handlers.values()]) endWith(ctx, error)
   }
 
-  /** Returns false where no handler of that id runs. */
-  takeCancel({ id, kind, cause }: CancelFrame): boolean {
+  /** The caller has gone. Returns the context that is to be ended by that; undefined where no handler of that id runs. */
+  takeCancel(id: number): CancelableContext | undefined {
     const handler = this.#handlers.get(id)
-    if (handler === undefined) return false
+    if (handler === undefined) return undefined
     handler.wanted = false
-    endBy(handler.ctx, kind, cause)
-    return true
+    return handler.ctx
   }
 
   #answer(id: number, value: unknown): void {

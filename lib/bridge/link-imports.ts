@@ -9,7 +9,7 @@ import { endWith, withRemote } from '../boundary.ts'
 import { type CancelableContext, type Context, merge, withCancel } from '../context.ts'
 import { BridgeError, CanceledError, type ContextError, withoutStack } from '../errors.ts'
 import type { Source } from '../source.ts'
-import type { CancelFrame, ExportFrame, RetractFrame } from '../wire/frame.ts'
+import type { ExportFrame, RetractFrame } from '../wire/frame.ts'
 import { errorOf, importContext, receiveContext } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
 import { type ParsedHandle, parseHandle } from './link-handle.ts'
@@ -103,12 +103,13 @@ export class Imports<M> {
     }
   }
 
-  /** The peer's context is done. Returns false where it is not known here. */
-  takeCancel({ id, kind, cause }: CancelFrame): boolean {
+  /** The peer's context is done. Returns what is to be ended by that; undefined where it is not known here. */
+  takeCancel(id: number): CancelableContext | undefined {
     const entry = this.#entries.get(id)
-    if (entry === undefined || entry.awaited) return false
-    this.#close(entry, errorOf(kind, cause))
-    return true
+    if (entry === undefined || entry.awaited) return undefined
+    this.#entries.delete(id)
+    entry.ended = true
+    return entry.gate
   }
 
   /** The peer needs it no more. A handle that was imported again after it was given back is of no use from here on. */

@@ -13,7 +13,7 @@ import type { CancelableContext, Context } from '../context.ts'
 import { BridgeError, CanceledError, LinkLostError, withoutStack } from '../errors.ts'
 import { type CancelFrame, type CancelsFrame, type Frame, type HelloFrame, PROTOCOL_VERSION } from '../wire/frame.ts'
 import { Calls } from './link-calls.ts'
-import { clockOf } from './link-contexts.ts'
+import { clockOf, endAllBy, endBy } from './link-contexts.ts'
 import { LinkCore } from './link-core.ts'
 import type { LinkHandle } from './link-handle.ts'
 import { Handlers } from './link-handlers.ts'
@@ -271,17 +271,28 @@ export class Link<M = Uint8Array> {
     return undefined
   }
 
-  #takeCancel(frame: CancelFrame): string | undefined {
-    if (this.#handlers.takeCancel(frame) || this.#imports.takeCancel(frame)) return undefined
-    return this.#core.takeLate(frame, 'peers')
+  #takeCancel({ id, kind, cause }: CancelFrame): string | undefined {
+    const ctx = this.#cancelled(id)
+    if (ctx === undefined) return this.#core.takeLate({ type: 'cancel', id }, 'peers')
+    endBy(ctx, kind, cause)
+    return undefined
   }
 
   #takeCancels({ ids, kind, cause }: CancelsFrame): string | undefined {
+    const contexts: CancelableContext[] = []
     for (const id of ids) {
-      const fault = this.#takeCancel({ type: 'cancel', id, kind, cause })
+      const ctx = this.#cancelled(id)
+      const fault = ctx === undefined ? this.#core.takeLate({ type: 'cancels', id }, 'peers') : undefined
       if (fault !== undefined) return fault
+      if (ctx !== undefined) contexts.push(ctx)
     }
+    endAllBy(contexts, kind, cause)
     return undefined
+  }
+
+  /** Whoever the peer has cancelled, still to be ended. */
+  #cancelled(id: number): CancelableContext | undefined {
+    return this.#handlers.takeCancel(id) ?? this.#imports.takeCancel(id)
   }
 
   // --- What goes out ---------------------------------------------------------------------------------------------------

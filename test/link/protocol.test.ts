@@ -35,7 +35,7 @@ describe('a frame that is not allowed ends the link with a code and a reason', (
     ['a call under what was never exported', 'call: under what is not open', [hello, callFrame(1, 'f', [null, null, [], 7])]],
     ['a call under a call', 'call: under what is not open', [hello, callFrame(1, 'f'), callFrame(2, 'f', [null, null, [], 1])]],
     ['an export under itself', 'export: under what is not open', [hello, [6, 1, [null, null, [], 1]]]],
-    ['cancels of what was never opened', 'cancel: of what was never opened', [hello, callFrame(1, 'f'), [16, [1, 2], 0, null]]],
+    ['cancels of what was never opened', 'cancels: of what was never opened', [hello, callFrame(1, 'f'), [16, [1, 2], 0, null]]],
     ['type 17', 'frame: type is unknown', [hello, [17, 1]]],
     ['type 63', 'frame: type is unknown', [hello, [63]]],
     ['type 128', 'frame: type is unknown', [hello, [128]]],
