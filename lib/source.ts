@@ -103,7 +103,7 @@ export class BySource extends Rule {
   #wake(scope: Scope): void {
     if (scope.end !== undefined || (scope.up !== undefined && endOf(scope.up) !== undefined && endOf(scope) !== undefined)) return
     const end = this.source.poll()
-    if (end !== undefined) finish(scope, end.kind, end.cause, end.plain ? undefined : end.error)
+    if (end !== undefined) finish(scope, end.kind, end.cause, end.told ? end.error : undefined)
   }
 
   override label(): string {

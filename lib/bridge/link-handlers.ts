@@ -20,14 +20,34 @@ class RunningHandler {
   /** Whether the caller still waits, as far as a cancel of this very call tells. */
   wanted: boolean
   stream: OutgoingStream | undefined
+  readonly #owner: HandlerOwner
 
-  constructor(id: number, ctx: CancelableContext, under: Imported | undefined) {
+  constructor(owner: HandlerOwner, id: number, ctx: CancelableContext, under: Imported | undefined) {
+    this.#owner = owner
     this.id = id
     this.ctx = ctx
     this.under = under
     this.wanted = true
     this.stream = undefined
   }
+
+  /** Waits for what its method will have come to. Functions that are bound take half the memory of those that close over something. */
+  follow(promise: Promise<unknown>): void {
+    promise.then(this.#settle.bind(this), this.#fail.bind(this))
+  }
+
+  #settle(value: unknown): void {
+    this.#owner.settle(this, value)
+  }
+
+  #fail(error: unknown): void {
+    this.#owner.fail(this, error)
+  }
+}
+
+interface HandlerOwner {
+  settle(handler: RunningHandler, value: unknown): void
+  fail(handler: RunningHandler, error: unknown): void
 }
 
 interface OutgoingStream {
@@ -83,7 +103,7 @@ export class Handlers<M> {
         new BridgeError('ERR_LIMIT', 'Too many calls were opened and abandoned: the peer takes no more for now.'),
       )
     } else {
-      const handler = new RunningHandler(id, importContext(this.#core, under?.base ?? this.#core.root, context), under)
+      const handler = new RunningHandler(this, id, importContext(this.#core, under?.base ?? this.#core.root, context), under)
       this.#handlers.set(id, handler)
       this.#starting.push({ handler, f, args: frame.args })
       if (this.#starting.length === 1) this.#core.options.defer(this.#startAll)
@@ -107,20 +127,18 @@ export class Handlers<M> {
       // It may be a promise, of any kind.
       if ((typeof value === 'object' && value !== null) || typeof value === 'function') promise = Promise.resolve(value)
     } catch (error) {
-      return this.#fail(handler, error)
+      return this.fail(handler, error)
     }
     if (promise === undefined) return this.#succeed(handler, value)
-    promise.then(
-      (settled) => this.#settle(handler, settled),
-      (error: unknown) => this.#fail(handler, error),
-    )
+    handler.follow(promise)
   }
 
-  #settle(handler: RunningHandler, value: unknown): void {
+  /** What a method returned is there. */
+  settle(handler: RunningHandler, value: unknown): void {
     if (!isAsyncIterable(value)) return this.#succeed(handler, value)
     this.#stream(handler, value).then(
       (last) => this.#succeed(handler, last),
-      (error: unknown) => this.#fail(handler, error),
+      (error: unknown) => this.fail(handler, error),
     )
   }
 
@@ -129,7 +147,8 @@ export class Handlers<M> {
     this.#finished()
   }
 
-  #fail(handler: RunningHandler, error: unknown): void {
+  /** A method failed. */
+  fail(handler: RunningHandler, error: unknown): void {
     if (this.#over(handler)) this.#answerError(handler.id, error)
     this.#finished()
   }

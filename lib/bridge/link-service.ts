@@ -91,10 +91,13 @@ export class LinkService<M = Uint8Array> implements Service {
       this.#waiting--
       clock.clearTimer(timer)
     }
+    let waits = true
     return {
       receive: (message) => {
         connected.receive(message)
-        if (connected.link !== undefined) greeted()
+        if (!waits || connected.link === undefined) return
+        waits = false
+        greeted()
       },
       lost: (reason, final) => {
         greeted()

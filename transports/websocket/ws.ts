@@ -29,7 +29,7 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
   }
   const receiver = connect({
     // ws reports a failure by its events, too: there is nothing to do here.
-    send: (bytes) => socket.send(bytes, () => {}),
+    send: (bytes) => socket.send(bytes, nothing),
     queued: () => socket.bufferedAmount,
     close,
     terminate: () => socket.terminate(),
@@ -60,6 +60,8 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
   socket.resume()
   return receiver
 }
+
+const nothing = (): void => {}
 
 /** A reason fits into a close frame: 123 bytes. */
 function clip(reason: string): string {
