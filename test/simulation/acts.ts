@@ -217,7 +217,11 @@ const shutdown: Act = (world, process, { b, c }) => {
 
 // --- Threads -----------------------------------------------------------------------------------------------------------
 
-const share: Act = (world, process, { b, c }) => world.workers.get(process)?.lend(world.rec(process, b), c)
+/** One context, or many at once, as a pool does. */
+const share: Act = (world, process, { b, c }) => {
+  const count = c % 29 === 0 ? 100 : 1
+  for (let i = 0; i < count; i++) world.workers.get(process)?.lend(world.rec(process, b + i), c + i)
+}
 
 const scan: Act = (world, process, { b }) => world.workers.get(process)?.scan(b)
 

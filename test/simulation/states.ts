@@ -17,6 +17,7 @@ const states = [
   'a slot that was given back while its context lived',
   'a slot that was used again',
   'a table that grew',
+  'a table that was full',
   'a thread that ended with imports',
   'an end that arrived in time',
   'an import that was collected',

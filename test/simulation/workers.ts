@@ -54,8 +54,6 @@ export class Workers {
   readonly #workers: Worker[] = []
   readonly #lent = new Set<Lent>()
   #links = 0
-  /** Slots that were opened, ever. */
-  #opened = 0
 
   constructor(world: World, process: Process<unknown>) {
     this.#world = world
@@ -79,7 +77,7 @@ export class Workers {
       this.#world.log.sometimes('a table that was full')
       return
     }
-    if (this.#opened++ > 64 && slot.generation > 1) this.#world.log.sometimes('a slot that was used again')
+    if (slot.generation > 1) this.#world.log.sometimes('a slot that was used again')
     const lent: Lent = { rec, slot, cause: () => shown(rec.ctx.err()?.cause).slice(0, most), stop: () => true }
     this.#lent.add(lent)
     for (let i = 0; i <= (n >>> 4) % 3; i++) this.#send(worker, lent, slot.grant() as SlotHandle)
