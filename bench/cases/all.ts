@@ -4,6 +4,8 @@ import { browserSuites } from './browser.ts'
 import { coreMakeSuites } from './core-make.ts'
 import { coreObserveSuites } from './core-observe.ts'
 import { coreUseSuites } from './core-use.ts'
+import { crossingSuites } from './crossing.ts'
+import { memoryCurves, memorySuites } from './memory.ts'
 import { linkCurves } from './scale-links.ts'
 import { treeCurves } from './scale.ts'
 import { threadSuites } from './thread.ts'
@@ -27,9 +29,11 @@ const own: readonly Suite[] = [
   ...websocketSuites,
   ...browserSuites,
   ...websocketCallSuites,
+  ...crossingSuites,
   ...coreMakeSuites,
   ...coreObserveSuites,
   ...coreUseSuites,
+  ...memorySuites,
 ]
 
 export function allSuites(extra: readonly Extra[]): Suite[] {
@@ -46,7 +50,7 @@ async function together(
 }
 
 export function allCurves(): readonly CurveSuite[] {
-  return [...treeCurves, ...linkCurves]
+  return [...treeCurves, ...linkCurves, ...memoryCurves]
 }
 
 /** How far the clocks of the two sides of each boundary are apart. */

@@ -1,12 +1,10 @@
-/** What it costs to look at a context, to end many, and to keep them. */
+/** What it costs to look at a context, and to end many. */
 import { type CancelableContext, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
 import { now } from '../harness/clock.ts'
 import type { Contender, Suite } from '../harness/model.ts'
 import { key, minute, parent, seenBySignal } from './core-common.ts'
 import { cost, must } from './cost.ts'
 import { go } from './go.ts'
-
-const listener = (): void => {}
 
 const check: Suite = {
   id: 'core/check',
@@ -134,60 +132,4 @@ const children: Suite = {
   ],
 }
 
-const many = 50_000
-
-function bytes(name: string, kind: 'ours' | 'platform', make: () => unknown): Contender {
-  return {
-    name,
-    kind,
-    start: () => {
-      const measure = (): number => {
-        const kept = Array.from<unknown>({ length: many }).fill(0)
-        globalThis.gc?.()
-        const before = process.memoryUsage().heapUsed
-        for (let i = 0; i < many; i++) kept[i] = make()
-        globalThis.gc?.()
-        const used = process.memoryUsage().heapUsed - before
-        must(kept.length === many, 'all were kept')
-        return used / many
-      }
-      return {
-        prove: () => {
-          must(globalThis.gc !== undefined, 'the process was started with --expose-gc')
-          return `${many.toLocaleString('en')} kept, heap measured after collecting before and after`
-        },
-        round: (record) => record(measure()),
-      }
-    },
-  }
-}
-
-const size: Suite = {
-  id: 'core/bytes',
-  title: 'Memory of a live context',
-  about: 'Heap bytes for each of many that are kept.',
-  unit: 'bytes',
-  sample: 'mean',
-  rounds: 5,
-  warmUp: 1,
-  contenders: () => [
-    bytes('withCancel(p)', 'ours', () => withCancel(parent)),
-    bytes('withTimeout(p, ms)', 'ours', () => withTimeout(parent, minute)),
-    bytes('withValue(p, key, value)', 'ours', () => withValue(parent, key, 'v')),
-    bytes('withCancel(p), with a listener on its signal', 'ours', () => {
-      const ctx = withCancel(parent)
-      ctx.signal.addEventListener('abort', listener)
-      return ctx
-    }),
-    bytes('new AbortController()', 'platform', () => {
-      const controller = new AbortController()
-      return controller.signal.aborted ? undefined : controller
-    }),
-    bytes('AbortController with a listener', 'platform', () => {
-      const controller = new AbortController()
-      controller.signal.addEventListener('abort', listener)
-      return controller
-    }),
-  ],
-}
-export const coreUseSuites: readonly Suite[] = [check, lookUp(1), lookUp(10), lookUp(100), children, size]
+export const coreUseSuites: readonly Suite[] = [check, lookUp(1), lookUp(10), lookUp(100), children]

@@ -15,7 +15,7 @@ import { powers } from './scale.ts'
 import { bareSocket, type Far as FarProcess, far as farProcess, urlOf } from './websocket-far.ts'
 import { far as farWorker } from './worker-far.ts'
 
-type Step = 'export' | 'import' | 'release' | 'end' | 'bytes'
+type Step = 'export' | 'import' | 'release' | 'end'
 
 /** What was found together with another step, and not yet asked for: one run of n contexts gives a value for each line. */
 const found = new Map<string, number[]>()
@@ -48,31 +48,18 @@ async function exportAll(n: number): Promise<Record<Step, number>> {
     }
     const contexts = Array.from({ length: n }, () => withCancel(background()))
     const handles = Array.from<ContextHandle | undefined>({ length: n }).fill(undefined)
-    const before = await heap()
     const exporting = timed(() => {
       for (const [i, ctx] of contexts.entries()) handles[i] = out.export(ctx)
     })
-    const bytes = (await heap()) - before
     must(out.stats().exports === n, 'all were exported')
     const [importing, releasing] = await jobs.take(background(), handles as ContextHandle[])
     const ending = timed(() => {
       for (const ctx of contexts) ctx.cancel()
     })
     must(out.stats().exports === 0, 'nothing was left')
-    return { export: exporting / n, import: importing / n, release: releasing / n, end: ending / n, bytes: bytes / n }
+    return { export: exporting / n, import: importing / n, release: releasing / n, end: ending / n }
   } finally {
     await it.close()
-  }
-}
-
-/** Bytes of this thread's heap, when all is collected that can be: what was weakly held goes in a later turn than what held it. */
-async function heap(): Promise<number> {
-  for (let used = Number.POSITIVE_INFINITY; ; ) {
-    globalThis.gc?.()
-    await new Promise((resolve) => setTimeout(resolve, 1))
-    const { heapUsed } = process.memoryUsage()
-    if (heapUsed > 0.999 * used) return heapUsed
-    used = heapUsed
   }
 }
 
@@ -80,7 +67,7 @@ const exported: CurveSuite = {
   id: 'scale/exports',
   title: 'Contexts exported to a worker, by how many there are',
   about:
-    "Each context's share of four steps, each taken for all of them in one turn of the event loop: here export and end, in the worker import and release. Beyond 65,536 the table is full, and they go by messages alone.",
+    "Each context's share of four steps, each taken for all of them in one turn of the event loop: here export and end, in the worker import and release.",
   unit: 'ns',
   axis: 'exports',
   lines: (['export', 'import', 'release', 'end'] as const).map((what) => ({
@@ -88,22 +75,6 @@ const exported: CurveSuite = {
     points: powers(100_000),
     measure: (n: number) => share(what, n),
   })),
-}
-
-const exportedBytes: CurveSuite = {
-  id: 'scale/exports-memory',
-  title: 'Memory of an exported context, by how many there are',
-  about:
-    "Bytes of the exporting thread's heap for each, the handle included that was kept. Its slot in shared memory, 128 bytes, comes on top; the table of slots is kept for the next ones.",
-  unit: 'bytes',
-  axis: 'exports',
-  lines: [
-    {
-      name: 'heap',
-      points: powers(100_000).slice(2),
-      measure: (n) => share('bytes', n),
-    },
-  ],
 }
 
 /** All made in one turn: each one's share of the time until all have resolved. */
@@ -319,4 +290,4 @@ async function frameOver(socket: WebSocket, { reports }: FarProcess): Promise<nu
   return (await reports.seen()).at - before
 }
 
-export const linkCurves: readonly CurveSuite[] = [exported, exportedBytes, calls, links, hops]
+export const linkCurves: readonly CurveSuite[] = [exported, calls, links, hops]

@@ -1,14 +1,11 @@
-/** What calls to another process cost: one at a time, ten thousand ended at once, and the memory of those that are open. */
-import { once } from 'node:events'
-import { afterFunc, background, type CancelableContext, type Context, withCancel } from 'ctxbridge'
-import { connect, serve, wrap } from 'ctxbridge/websocket'
-import { pack, unpack } from 'msgpackr'
-import { WebSocketServer } from 'ws'
+/** What calls to another process cost: one at a time, and ten thousand ended at once. */
+import { background, type CancelableContext, withCancel } from 'ctxbridge'
+import { connect, wrap } from 'ctxbridge/websocket'
 import type { Served } from '../far/service-types.ts'
 import { now } from '../harness/clock.ts'
 import type { Contender, Started, Suite } from '../harness/model.ts'
 import { must } from './cost.ts'
-import { bareSocket, cancelSize, far, urlOf } from './websocket-far.ts'
+import { bareEcho, bareSocket, cancelSize, far, urlOf } from './websocket-far.ts'
 
 const call: Suite = {
   id: 'websocket/call',
@@ -40,25 +37,8 @@ const call: Suite = {
       kind: 'limit',
       async start() {
         const it = await far()
-        const socket = await bareSocket(it.ports.ws)
-        const waiting = new Map<number, (value: number) => void>()
-        let id = 0
-        socket.on('message', (data: Buffer) => {
-          const [id, value] = unpack(data) as [number, number]
-          waiting.get(id)?.(value)
-          waiting.delete(id)
-        })
-        return trips(
-          () =>
-            new Promise((resolve) => {
-              waiting.set(++id, resolve)
-              socket.send(pack([1, id, 'nothing']))
-            }),
-          async () => {
-            socket.close()
-            await it.close()
-          },
-        )
+        const { call, close } = await bareEcho(it)
+        return trips(call, close)
       },
     },
   ],
@@ -155,72 +135,4 @@ const storms: Suite = {
   ],
 }
 
-const openCalls = 5_000
-
-const memory: Suite = {
-  id: 'websocket/memory',
-  title: 'Memory of an open call',
-  about:
-    'Heap bytes of caller and handler together, both in this process; the promise of the caller, that of the handler, and the afterFunc of the handler are in it.',
-  unit: 'bytes',
-  sample: 'mean',
-  rounds: 4,
-  warmUp: 1,
-  contenders: () => [
-    {
-      name: 'an open call, both sides',
-      kind: 'ours',
-      async start() {
-        const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false, maxPayload: 1_048_576 })
-        let running = 0
-        let all = (): void => {}
-        const methods = {
-          // It ends with its context: a cancelled call counts until its handler has finished.
-          hold(ctx: Context) {
-            if (++running === openCalls) all()
-            return new Promise<void>((resolve) => afterFunc(ctx, resolve))
-          },
-        }
-        const service = serve(server, methods, { limits: { maxCalls: 3 * openCalls } })
-        await once(server, 'listening')
-        const connection = await connect(urlOf((server.address() as { port: number }).port))
-        const remote = wrap<typeof methods>(connection)
-        const one = async (): Promise<number> => {
-          running = 0
-          const ctx = withCancel(background())
-          const arrived = new Promise<void>((resolve) => (all = resolve))
-          const calls = Array.from<Promise<unknown> | undefined>({ length: openCalls }).fill(undefined)
-          globalThis.gc?.()
-          const before = process.memoryUsage().heapUsed
-          for (let i = 0; i < openCalls; i++) calls[i] = remote.hold(ctx)
-          await arrived
-          globalThis.gc?.()
-          const used = process.memoryUsage().heapUsed - before
-          const settled = Promise.allSettled(calls)
-          ctx.cancel()
-          must(
-            (await settled).every(({ status }) => status === 'rejected'),
-            'every call ended',
-          )
-          while (service.stats().handlers > 0) await new Promise((resolve) => setImmediate(resolve))
-          return used / openCalls
-        }
-        return {
-          async prove() {
-            must(globalThis.gc !== undefined, 'the process was started with --expose-gc')
-            await one()
-            return `${openCalls.toLocaleString('en')} open at once, then all ended`
-          },
-          round: async (record) => record(await one()),
-          async close() {
-            connection.close()
-            service.close()
-            server.close()
-            await once(server, 'close')
-          },
-        }
-      },
-    },
-  ],
-}
-export const websocketCallSuites: readonly Suite[] = [call, storms, memory]
+export const websocketCallSuites: readonly Suite[] = [call, storms]

@@ -3,8 +3,9 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { background, withCancel } from 'ctxbridge'
 import { connect, wrap } from 'ctxbridge/websocket'
+import { pack, unpack } from 'msgpackr'
 import { WebSocket } from 'ws'
-import type { FromProcess, Served, ToProcess } from '../far/service-types.ts'
+import type { FromProcess, Question, Served, ToProcess } from '../far/service-types.ts'
 import { compareClocks } from '../harness/clock.ts'
 import type { ClockResult } from '../harness/model.ts'
 import { Reports } from '../harness/reports.ts'
@@ -15,7 +16,7 @@ export type Ports = Extract<FromProcess, { ports: unknown }>['ports']
 export interface Far {
   readonly ports: Ports
   readonly reports: Reports
-  ask(what: 'clock' | 'bytes'): Promise<number>
+  ask(what: Question): Promise<number>
   /** From now on so many events are reported as one. */
   expect(events: number): Promise<void>
   close(): Promise<void>
@@ -66,6 +67,29 @@ export async function bareSocket(port: number, gateway = false): Promise<WebSock
   await once(socket, 'open')
   await through
   return socket
+}
+
+/** Calls by bare ws and msgpackr: an id goes there and comes back with the result. */
+export async function bareEcho(it: Far): Promise<{ call(): Promise<number>; close(): Promise<void> }> {
+  const socket = await bareSocket(it.ports.ws)
+  const waiting = new Map<number, (value: number) => void>()
+  let id = 0
+  socket.on('message', (data: Buffer) => {
+    const [id, value] = unpack(data) as [number, number]
+    waiting.get(id)?.(value)
+    waiting.delete(id)
+  })
+  return {
+    call: () =>
+      new Promise((resolve) => {
+        waiting.set(++id, resolve)
+        socket.send(pack([1, id, 'nothing']))
+      }),
+    async close() {
+      socket.close()
+      await it.close()
+    },
+  }
 }
 
 /** A cancel of ours, without a cause, in bytes of a message: what a bare frame is to be as long as. Measured, not believed. */

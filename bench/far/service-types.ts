@@ -9,8 +9,11 @@ export type FromProcess =
   | { readonly clock: number }
   | { readonly bytes: number }
 
-/** `clock`: a reading of it. `bytes`: what has come in on the link's sockets so far. `expect`: how many calls to report as one. */
-export type ToProcess = { readonly ask: 'clock' | 'bytes' } | { readonly expect: number }
+/** `clock`: a reading of it. `bytes`: what has come in on the latest socket of the link so far; `traffic`: on the latest one of all, in both directions. */
+export type Question = 'clock' | 'bytes' | 'traffic'
+
+/** `expect`: how many calls to report as one. */
+export type ToProcess = { readonly ask: Question } | { readonly expect: number }
 
 export interface Served {
   /** Reports the end of its context. */

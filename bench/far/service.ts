@@ -88,14 +88,17 @@ const methods: Served =
 
 const linkServer = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false, maxPayload: 1_048_576 })
 let bytes = (): number => 0
-linkServer.on('connection', (_socket, request) => {
-  bytes = () => request.socket.bytesRead
+let traffic = (): number => 0
+linkServer.on('connection', (_socket, { socket }) => {
+  bytes = () => socket.bytesRead
+  traffic = () => socket.bytesRead + socket.bytesWritten
 })
 serve(linkServer, methods, { limits: { maxCalls: 20_000 } })
 
 // Text asks for an echo of msgpack; a binary frame is the event.
 const wsServer = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false })
-wsServer.on('connection', (socket) => {
+wsServer.on('connection', (socket, request) => {
+  traffic = () => request.socket.bytesRead + request.socket.bytesWritten
   const forward =
     upstream === undefined ? undefined : new WebSocket(`ws://127.0.0.1:${upstream.ws}`, { perMessageDeflate: false })
   const open = forward === undefined ? undefined : once(forward, 'open')
@@ -134,7 +137,7 @@ process.on('message', (order: ToProcess) => {
     opened = 0
     ready()
   } else if (order.ask === 'clock') tell({ clock: now() })
-  else tell({ bytes: bytes() })
+  else tell({ bytes: order.ask === 'bytes' ? bytes() : traffic() })
 })
 // All at once, since they may be listening by the time that the first has said so.
 const [link = 0, ws = 0, tcp = 0, http = 0] = await Promise.all([linkServer, wsServer, tcpServer, httpServer].map(portOf))

@@ -136,7 +136,7 @@ ${charts(result)}
 function charts(result: SuiteResult): string {
   const { sample, results } = result
   if (results.length === 0) return ''
-  const line = limitOf(results) === undefined ? '' : '; dashed the fastest limit, and how many times that it is'
+  const line = limitOf(results) === undefined ? '' : '; dashed: the fastest limit (1x)'
   const dots = `<figure><figcaption>${sample === 'event' ? 'median, and the way to p99' : 'median, and the middle half of the rounds'}${line}</figcaption>${dotChart(result)}</figure>`
   const cdf = sample === 'event' ? cdfChart(result) : ''
   if (cdf === '') return `<div class="charts">${dots}</div>`

@@ -106,3 +106,15 @@ test('a cancel in a page reaches the worker of the service behind it, with its c
   ])
   expect(proofs).toEqual([ours, bare, ours, bare])
 }, 60_000)
+
+test('bytes that cross are counted, in every contender', () => {
+  const json = join(folder, 'bytes.json')
+  const { status, stderr } = bench('--only', '^(worker|websocket)/bytes$', '--rounds', '1', '--json', json)
+  expect([status, stderr]).toEqual([0, ''])
+  const { suites } = JSON.parse(readFileSync(json, 'utf8')) as Run
+  expect(suites.map(({ id, unit, absent }) => [id, unit, absent])).toEqual([
+    ['worker/bytes', 'bytes', []],
+    ['websocket/bytes', 'bytes', []],
+  ])
+  for (const { results } of suites) for (const { p50, name } of results) expect(p50, name).toBeGreaterThan(10)
+}, 60_000)

@@ -1,0 +1,77 @@
+/** What contexts, calls and connections take in memory: each sample in a process of its own. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import type { Kept } from '../far/memory-types.ts'
+import type { Contender, CurveSuite, Kind, Suite } from '../harness/model.ts'
+import { must } from './cost.ts'
+import { farProgram } from './paths.ts'
+import { powers } from './scale.ts'
+
+/** Bytes of each of so many. */
+async function bytesOf(kept: Kept, many: number): Promise<number> {
+  const child = fork(farProgram('memory'), [kept, String(many)], { execArgv: ['--expose-gc'] })
+  const exited = once(child, 'exit').then(([code]) => {
+    throw new Error(`The process that measures memory exited with code ${code}.`)
+  })
+  // It exits after it has told.
+  exited.catch(() => {})
+  const [bytes] = (await Promise.race([once(child, 'message'), exited])) as [number]
+  return bytes
+}
+
+function memory(name: string, kind: Kind, kept: Kept, many: number, note?: string): Contender {
+  return {
+    name,
+    kind,
+    ...(note !== undefined && { note }),
+    start: () => ({
+      async prove() {
+        must((await bytesOf(kept, many)) > 0, 'they took memory')
+        return `${many.toLocaleString('en')} kept, measured after collecting before and after`
+      },
+      round: async (record) => record(await bytesOf(kept, many)),
+    }),
+  }
+}
+
+const common = { unit: 'bytes', sample: 'mean', rounds: 4, warmUp: 0 } as const
+
+const context: Suite = {
+  ...common,
+  id: 'core/bytes',
+  title: 'Memory of a live context',
+  about: 'Heap bytes for each of many that are kept, in a fresh process for each sample.',
+  contenders: () => [
+    memory('withCancel(p)', 'ours', 'cancel', 50_000),
+    memory('withTimeout(p, ms)', 'ours', 'timeout', 50_000),
+    memory('withValue(p, key, value)', 'ours', 'value', 50_000),
+    memory('withCancel(p), with a listener on its signal', 'ours', 'signal', 10_000),
+    memory('new AbortController()', 'platform', 'controller', 10_000),
+    memory('AbortController with a listener', 'platform', 'controller, listened to', 10_000),
+  ],
+}
+
+const call: Suite = {
+  ...common,
+  id: 'websocket/memory',
+  title: 'Memory of an open call, and of an open connection',
+  about:
+    'Bytes of both sides together, which are in one fresh process. Of a call the promise of the caller, that of the handler, and the afterFunc of the handler are in it; of a connection its two sockets.',
+  contenders: () => [
+    memory('an open call, both sides', 'ours', 'call', 5_000),
+    memory('an open connection, both sides', 'ours', 'connection', 200),
+  ],
+}
+
+const exported: CurveSuite = {
+  id: 'scale/exports-memory',
+  title: 'Memory of an exported context, by how many there are',
+  about:
+    'Bytes of the exporting thread for each: the context, its handle, and its share of the table of slots, which grows by chunks. In a fresh process for each point.',
+  unit: 'bytes',
+  axis: 'exports',
+  lines: [{ name: 'context, handle and slot', points: powers(100_000).slice(2), measure: (n) => bytesOf('exported', n) }],
+}
+
+export const memorySuites: readonly Suite[] = [context, call]
+export const memoryCurves: readonly CurveSuite[] = [exported]

@@ -1,0 +1,109 @@
+/**
+ * What one of many takes in memory: a process for each sample, so that nothing of other measurements is in it. Its arguments are what is kept, and how many;
+ * its one message is the bytes of each.
+ */
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { afterFunc, background, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
+import { connect, type Connection, serve, wrap } from 'ctxbridge/websocket'
+import { link } from 'ctxbridge/worker'
+import { WebSocketServer } from 'ws'
+import { far } from '../cases/worker-far.ts'
+import type { Kept } from './memory-types.ts'
+
+const [, , kept, count] = process.argv
+const many = Number(count)
+const parent = withCancel(background())
+const key = createKey<string>('key')
+const listener = (): void => {}
+
+/** Of the heap and of what lies beside it, when all is collected that can be. */
+async function used(): Promise<number> {
+  for (let before = Number.POSITIVE_INFINITY; ; ) {
+    globalThis.gc?.()
+    await new Promise((resolve) => setTimeout(resolve, 2))
+    const { heapUsed, arrayBuffers } = process.memoryUsage()
+    const now = heapUsed + arrayBuffers
+    if (now > 0.9995 * before) return now
+    before = now
+  }
+}
+
+async function bytesOf(make: (i: number) => unknown, settled?: () => Promise<unknown>): Promise<number> {
+  // The code is compiled, and tables have their first entries, before anything is counted.
+  const first = make(0)
+  const all = Array.from<unknown>({ length: many }).fill(first)
+  const before = await used()
+  for (let i = 0; i < many; i++) all[i] = make(i)
+  await settled?.()
+  const bytes = ((await used()) - before) / many
+  if (all.length !== many) throw new Error('They were not kept.')
+  return bytes
+}
+
+function listened<T extends { readonly signal: AbortSignal }>(it: T): T {
+  it.signal.addEventListener('abort', listener)
+  return it
+}
+
+async function server(methods: object): Promise<string> {
+  const sockets = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false, maxPayload: 1_048_576 })
+  serve(sockets, methods, { limits: { maxCalls: 4 * many } })
+  await once(sockets, 'listening')
+  return `ws://127.0.0.1:${(sockets.address() as AddressInfo).port}`
+}
+
+/** Both sides are in this process. */
+async function call(): Promise<number> {
+  let running = 0
+  const methods = {
+    hold(ctx: Context) {
+      running++
+      return new Promise<void>((resolve) => afterFunc(ctx, resolve))
+    },
+  }
+  const remote = wrap<typeof methods>(await connect(await server(methods)))
+  const ctx = withCancel(background())
+  const all = (): boolean => running > many
+  return bytesOf(
+    () => remote.hold(ctx),
+    async () => {
+      while (!all()) await new Promise((resolve) => setImmediate(resolve))
+    },
+  )
+}
+
+async function connection(): Promise<number> {
+  const url = await server({ nothing: () => 1 })
+  const open: Connection[] = []
+  return bytesOf(listener, async () => {
+    while (open.length < many) open.push(await connect(url))
+  })
+}
+
+async function exported(): Promise<number> {
+  const out = link(far('ctxbridge').worker)
+  return bytesOf(() => {
+    const ctx = withCancel(parent)
+    return [ctx, out.export(ctx)]
+  })
+}
+
+const makers: Record<Kept, () => Promise<number>> = {
+  cancel: () => bytesOf(() => withCancel(parent)),
+  timeout: () => bytesOf(() => withTimeout(parent, 60_000)),
+  value: () => bytesOf(() => withValue(parent, key, 'v')),
+  signal: () => bytesOf(() => listened(withCancel(parent))),
+  controller: () =>
+    bytesOf(() => {
+      const controller = new AbortController()
+      return controller.signal.aborted ? undefined : controller
+    }),
+  'controller, listened to': () => bytesOf(() => listened(new AbortController())),
+  call,
+  connection,
+  exported,
+}
+
+process.send?.(await makers[kept as Kept]())
+process.exit()
