@@ -124,6 +124,8 @@ export const bars: readonly Bar[] = [
     what: ['core/timeout', 'withTimeout(p, ms), disposed in finally'],
     against: [['core/timeout', "Go's WithTimeout"]],
     bar: { times: 5 },
+    reason:
+      'two readings of the clock take most of it, and neither can be spared: see the limit in that suite, and docs/performance.md',
   },
   {
     id: 'children',
@@ -138,6 +140,8 @@ export const bars: readonly Bar[] = [
     what: ['core/signal', 'withTimeout(p, ms).signal'],
     against: [['core/signal', 'AbortSignal.any([p, AbortSignal.timeout(ms)])']],
     bar: { times: 3 },
+    reason:
+      'an AbortController with one listener, made and aborted, takes more than a third by itself: see the limit in that suite',
   },
   {
     id: 'bytes',

@@ -293,15 +293,21 @@ export function concludeAll(scopes: readonly Scope[], kind: Kind, error?: Contex
   notify(wave)
 }
 
-/** Ends a scope that is live. */
+/** Ends a scope that is live. Short for the sake of those that nobody observes. */
 export function finish(scope: Scope, kind: Kind, cause: unknown, error?: ContextError): void {
+  // No alarm is set below one that nobody observes: so nothing that is due could lose by its end.
+  if (scope.watch === undefined) markAlone(scope, endAlone(scope, kind, cause, error))
+  else finishObserved(scope, kind, cause, error)
+}
+
+function endAlone({ below, bounds }: Scope, kind: Kind, cause: unknown, error: ContextError | undefined): End {
+  if (below === 2) return new End(kind, cause, bounds.time.clock.now(), error)
+  const plain = kind === 'canceled' && cause === undefined && error === undefined
+  return plain ? unread : new End(kind, cause, Number.NaN, error)
+}
+
+function finishObserved(scope: Scope, kind: Kind, cause: unknown, error: ContextError | undefined): void {
   const { time } = scope.bounds
-  if (scope.watch === undefined) {
-    // No alarm is set below it: so nothing that is due could lose by this.
-    const dated = scope.below === 2
-    const plain = !dated && kind === 'canceled' && cause === undefined && error === undefined
-    return markAlone(scope, plain ? unread : new End(kind, cause, dated ? time.clock.now() : Number.NaN, error))
-  }
   const now = scope.below === 2 || time.size > 0 ? time.clock.now() : Number.NaN
   // What was due before ends first, so that no late timer makes a deadline lose. It may have ended this one; and its listeners took their time, so that more may be due.
   if (time.size > 0 && time.catchUp(now)) return conclude(scope, kind, cause, error)

@@ -155,6 +155,24 @@ const timeout: Suite = {
         return live
       },
     }),
+    cost({
+      name: 'two readings of the clock',
+      kind: 'limit',
+      note: 'one tells when the deadline is, the other whether it came before the cancel',
+      prove: () => {
+        const first = performance.now()
+        must(performance.now() >= first, 'the clock did not step back')
+        return 'the clock did not step back'
+      },
+      loop(n) {
+        let passed = 0
+        for (let i = 0; i < n; i++) {
+          const at = performance.now() + minute
+          if (performance.now() >= at) passed++
+        }
+        return passed
+      },
+    }),
     go("Go's WithTimeout", 'timeout'),
   ],
 }
