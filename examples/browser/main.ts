@@ -1,5 +1,5 @@
 /**
- * `npm run demo:browser`: a page with a Start and a Stop button, for work that is done three hops away.
+ * `npm run example:browser`: a page with a Start and a Stop button, for work that is done three hops away.
  *
  *     page  ──WebSocket──  gateway  ──WebSocket──  service  ──shared memory──  worker thread
  *

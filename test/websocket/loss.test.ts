@@ -34,6 +34,8 @@ describe('a connection that is lost on the way', { timeout }, () => {
     ['reset', (proxy) => proxy.last.reset()],
     ['half open: nothing comes from the client', (proxy) => proxy.last.set('up', 'drop')],
     ['half open: nothing comes from the server', (proxy) => proxy.last.set('down', 'drop')],
+    ['stalled: nothing is read of the client', (proxy) => proxy.last.set('up', 'stall')],
+    ['stalled: nothing is read of the server', (proxy) => proxy.last.set('down', 'stall')],
     ['silent in both directions', (proxy) => (['up', 'down'] as const).map((direction) => proxy.last.set(direction, 'drop'))],
   ])('%s, is replaced: the call goes on, runs once, and is cancelled as any other', async (_name, lose) => {
     const { process, proxy, connection, methods } = await throughProxy()
@@ -124,6 +126,25 @@ describe('a process that stands still', { timeout }, () => {
     await result
   })
 
+  it('reads what has come meanwhile before it judges who sent it', async () => {
+    // Without a session, so that neither side connects again; and the client is patient.
+    const process = new Process({ role: 'service', lease: { ping: 100, imports: 400, exports: 600, stretch: 1 } })
+    const url = await process.url()
+    const connection = await connect(url, { lease: { ping: 100, imports: 20_000, exports: 30_000 }, reconnect: false })
+    const methods = wrap<Methods>(connection)
+    const ctx = withCancel(background())
+    const held = rejection(methods.hold(ctx, 'a'))
+    await process.next('started')
+    // Twice as long as it would wait for anybody. What it hears of all that time comes behind its timers.
+    expect(await methods.block(background(), 1_200)).toBe('awake')
+    expect(await methods.echo(background(), 'there')).toBe('there')
+    ctx.cancel('enough')
+    expect(await held).toBe(ctx.err())
+    expect(await process.next('ended')).toMatchObject({ tag: 'a', cause: 'enough' })
+    connection.close()
+    await process.statsAre({ connections: 0, handlers: 0 })
+  })
+
   it('for longer is given up; when it wakes, it stops what it ran', async () => {
     const { process, connection, methods } = await throughProxy()
     const result = rejection(methods.hold(background(), 'a'))
@@ -163,23 +184,25 @@ describe('a process that stands still', { timeout }, () => {
 })
 
 describe('a reader that is slow', { timeout }, () => {
-  it('is given up when too much waits for it, and no other feels it', async () => {
+  it('is given up when what waits for it has waited for its lease, though it talks, and no other feels it', async () => {
     const { service, url } = await local(
       { big: () => 'x'.repeat(500_000), echo: (_ctx: Context, x: unknown) => x },
-      { limits: { maxBacklog: 2_000_000 }, lease: { ...lease, ping: 200 } },
+      { lease: { ping: 200, imports: 800, exports: 1_000, stretch: 1 }, limits: { maxBacklog: 1e9 } },
     )
     const proxy = await Proxy.to(url)
-    const slow = await connect(proxy.url, { lease, reconnect: false })
+    // It hears nothing, so it pings all the time.
+    const slow = await connect(proxy.url, { lease: { ping: 100, imports: 4_000, exports: 5_000 }, reconnect: false })
     const well = await connect(url)
+    await until(() => service.connections.size === 2)
+    const [there] = [...service.connections]
     const methods = wrap<{ big(ctx: Context): string }>(slow)
     proxy.last.set('down', 'stall')
     // More than all buffers on the way hold.
     const results = Array.from({ length: 60 }, () => rejection(methods.big(background())))
-    await until(() => service.connections.size === 1)
+    expect((await (there as Connection).closed).message).toContain('reads too slowly')
     expect(await wrap<Methods>(well).echo(background(), 'well')).toBe('well')
-    proxy.last.cut()
-    await Promise.all(results.map((result) => result.catch(() => undefined)))
-    slow.close()
+    await until(() => service.stats().connections === 1)
+    for (const result of results) expect(await result).toMatchObject({ code: 'ERR_LINK_LOST' })
     well.close()
     await idle(service)
   })
