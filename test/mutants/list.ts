@@ -215,6 +215,13 @@ const slots: readonly Mutant[] = [
     tests: interleavings,
   },
   {
+    file: 'transports/worker/importer.ts',
+    original: '    this.reader.stopWaiting()\n',
+    replacement: '',
+    breaks: 'a link that closes leaves its waiter behind',
+    tests: ['test/slots/waiters.test.ts'],
+  },
+  {
     file: 'lib/bridge/slot.ts',
     original: "if (this.#state !== 'open' || !this.returned) return false",
     replacement: "if (this.#state !== 'open') return false",
