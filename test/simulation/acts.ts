@@ -272,10 +272,16 @@ const cut: Act = (world, process, { b }) =>
 
 const cutOneSide: Act = (world, process, { b, c }) =>
   onWire(world, process, b, 'cut on one side', (wire) => {
-    wire.client.lose()
-    wire.server.lose()
-    world.lossy.add(wire)
     const end = c % 2 === 0 ? wire.client : wire.server
+    world.lossy.add(wire)
+    if (c % 4 < 2) {
+      wire.client.lose()
+      wire.server.lose()
+    } else {
+      // What was on its way arrives long after.
+      end.stall()
+      world.later([20, 300, 2_000][(c >>> 4) % 3] as number, () => end.resume())
+    }
     end.run(() => end.broken())
   })
 

@@ -22,6 +22,7 @@ export interface NetworkOptions<M> {
   readonly latency: () => number
   readonly size: (message: M) => number
   readonly buffer?: number
+  readonly trail?: () => number
   /** Told of each connection as it comes about. */
   readonly onWire?: (wire: Wire<M>) => void
   /** Runs what happens at the side that connects, and at the other one. */
@@ -37,7 +38,7 @@ export function memorySockets<M>(
   options: NetworkOptions<M>,
   destination: () => Destination<M> | undefined,
 ): Sockets<WireEnd<M>, M> {
-  const { timeline, clock, latency, size, buffer, onWire, run = [direct, direct] } = options
+  const { timeline, clock, latency, size, buffer, trail, onWire, run = [direct, direct] } = options
   return {
     open: (_url, _maxMessage, signal) =>
       new Promise((resolve, reject) => {
@@ -52,6 +53,7 @@ export function memorySockets<M>(
               timeline,
               latency,
               size,
+              trail,
               ...(buffer === undefined ? {} : { buffer }),
               clocks: [clock, there.clock],
             })

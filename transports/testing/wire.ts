@@ -17,6 +17,8 @@ export interface WireOptions<M> {
   readonly size: (message: M) => number
   /** How many bytes the network takes from a sender before they count as queued. Default: 65,536. */
   readonly buffer?: number
+  /** For how many milliseconds a side that has dropped the connection is still told what arrives, asked for each. Default: 0. */
+  readonly trail?: (() => number) | undefined
   /** The clocks of both sides: the one that connects, the one that accepts. */
   readonly clocks: readonly [Clock, Clock]
 }
@@ -49,6 +51,8 @@ export class WireEnd<M> {
   #stalled = false
   #lossy = false
   #unread = 0
+  /** Whether it was dropped on this side, and that is still to be told. */
+  #trailing = false
   #rate = Infinity
   #arrives = 0
 
@@ -151,12 +155,13 @@ export class WireEnd<M> {
   }
 
   #take({ message, code, reason }: Packet<M>): void {
-    if (this.#state === 'gone') return
+    if (this.#state === 'gone' && !this.#trailing) return
     if (message !== undefined) {
       if (this.#early === undefined) this.#receiver?.receive(message)
       else this.#early.push(() => this.#receiver?.receive(message))
       return
     }
+    if (this.#trailing) return
     // A close; where it is not the answer to ours, it is answered.
     if (this.#state === 'open') this.#send(undefined, code, reason, 8)
     const said = reason === '' ? '' : ` and the reason ${JSON.stringify(reason)}`
@@ -175,8 +180,14 @@ export class WireEnd<M> {
     if (this.#state === 'gone') return
     this.#leave()
     // Told later, as by a socket, and by no timer of anybody's clock.
-    const { timeline } = this.wire.options
-    timeline.set(timeline.now, () => this.run(() => this.#tell(broke, 'The connection broke without a close.')))
+    const { timeline, trail } = this.wire.options
+    this.#trailing = true
+    timeline.set(timeline.now + (trail?.() ?? 0), () =>
+      this.run(() => {
+        this.#trailing = false
+        this.#tell(broke, 'The connection broke without a close.')
+      }),
+    )
     this.#reset()
   }
 
