@@ -122,7 +122,7 @@ export const link: readonly Mutant[] = [
     original: 'const parent = above === undefined ? before.gate : merge(above.base, before.gate)',
     replacement: 'const parent = before.gate',
     breaks: 'a context whose handle came first has not what is above it',
-    tests: ['test/simulation/simulation.test.ts'],
+    tests: simulation,
   },
   {
     file: 'lib/bridge/link-imports.ts',
@@ -151,7 +151,7 @@ export const link: readonly Mutant[] = [
     original: 'endWith(entry.lent as CancelableContext,',
     replacement: 'endWith(entry.gate,',
     breaks: 'a context that is not known any more takes what is exported below it with it',
-    tests: ['test/simulation/simulation.test.ts'],
+    tests: simulation,
   },
   {
     file: 'lib/bridge/link-exports.ts',
@@ -162,15 +162,15 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-handlers.ts',
-    original: '    handler.wanted = false\n    endBy(handler.ctx, kind, cause)\n',
-    replacement: '    handler.wanted = false\n    this.#handlers.delete(id)\n    endBy(handler.ctx, kind, cause)\n',
+    original: '    handler.wanted = false\n    return handler.ctx\n',
+    replacement: '    handler.wanted = false\n    this.#handlers.delete(id)\n    return handler.ctx\n',
     breaks: 'a cancelled call does not count any more, though its method still runs (rapid reset)',
     tests: or('test/link/limits.test.ts'),
   },
   {
     file: 'lib/bridge/link-handlers.ts',
-    original: '      ctx.throwIfDone()\n      let value: unknown',
-    replacement: '      let value: unknown',
+    original: '      handler.ctx.throwIfDone()\n',
+    replacement: '',
     breaks: 'a call that was cancelled in the message that made it is started',
     tests: simulation,
   },
