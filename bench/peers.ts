@@ -3,7 +3,7 @@
  * there says. What uses them is plain JavaScript in that folder, so that the project compiles without them.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Extra } from './cases/all.ts'
 import { cost, must } from './cases/cost.ts'
@@ -31,9 +31,20 @@ const parts: readonly (readonly [suite: string, file: string, name: string])[] =
   ['websocket/storm', 'service.mjs', 'storm'],
 ]
 
+/** Whether all are there, in the versions of the lock file. */
+function installed(): boolean {
+  const read = (path: string): { version?: string; dependencies?: object; packages?: Record<string, { version?: string }> } =>
+    JSON.parse(readFileSync(new URL(path, folder), 'utf8')) as object
+  const locked = read('package-lock.json').packages ?? {}
+  return Object.keys(read('package.json').dependencies ?? {}).every((name) => {
+    const path = `node_modules/${name}`
+    return existsSync(new URL(`${path}/package.json`, folder)) && read(`${path}/package.json`).version === locked[path]?.version
+  })
+}
+
 /** Installs what is missing, and says so. */
 export function peerSuites(say: (text: string) => void): Extra[] {
-  if (!existsSync(new URL('node_modules/', folder))) {
+  if (!installed()) {
     say('Installs the other libraries into bench/peers, once.')
     // Nothing of theirs is run at installation.
     execFileSync('npm', ['ci', '--ignore-scripts'], { cwd: fileURLToPath(folder), stdio: ['ignore', 'ignore', 'inherit'] })
