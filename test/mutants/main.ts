@@ -1,5 +1,6 @@
 /**
- * `npm run mutants [-- PART]`: breaks a copy of the project in one small way after the other, each of which a test must notice.
+ * `npm run mutants [-- PART [TEXT]]`: breaks a copy of the project in one small way after the other, each of which a test must notice. PART: a part
+ * of the library; TEXT: only those in whose description it is.
  *
  * Exits with 1 when a mutant survives, when its original text is not in the file exactly once, or when a test that should
  * kill fails without any mutant. A test file that does not end counts as failed: some mutants make the library hang.
@@ -59,17 +60,22 @@ try {
     cpSync(join(project, name), join(copy, name), { recursive: true })
   }
   symlinkSync(join(project, 'node_modules'), join(copy, 'node_modules'))
-  const [part] = process.argv.slice(2)
-  const chosen = Object.entries(mutants).filter(([name]) => part === undefined || part === name)
+  const [part, text = ''] = process.argv.slice(2)
+  const chosen = Object.entries(mutants)
+    .filter(([name]) => part === undefined || part === name)
+    .map(([name, list]) => [name, list.filter(({ breaks }) => breaks.includes(text))] as const)
   if (chosen.length === 0) throw new Error(`There is no part ${part}; there are ${Object.keys(mutants).join(', ')}.`)
+  if (chosen.every(([, list]) => list.length === 0)) throw new Error(`No mutant of these says '${text}'.`)
   build()
   const { ok, out } = passes(...new Set(chosen.flatMap(([, list]) => list.flatMap(({ tests }) => tests))))
   if (!ok) throw new Error(`Tests fail without any mutant:\n${out}`)
   for (const [name, list] of chosen) {
     for (const mutant of list) {
+      const started = performance.now()
       try {
         const by = killer(mutant)
-        tell(by !== undefined, `${name}: ${mutant.breaks} (${mutant.file}): ${by ?? mutant.tests.join(', ')}`)
+        const took = `${((performance.now() - started) / 1_000).toFixed(1)} s`
+        tell(by !== undefined, `${name}: ${mutant.breaks} (${mutant.file}): ${by ?? mutant.tests.join(', ')}, ${took}`)
       } catch (error) {
         tell(false, `${name}: ${mutant.breaks}: ${error instanceof Error ? error.message : String(error)}`)
       }

@@ -58,6 +58,11 @@ interface World<Ghosts> {
   readonly queues: Map<string, readonly unknown[]>
   ghosts: Ghosts
   readonly schedule: string
+  /** How many steps that is. */
+  readonly depth: number
+  /** Who took the last one, and how often somebody was interrupted. */
+  readonly last: string
+  readonly preempted: number
 }
 
 export interface Explored {
@@ -67,8 +72,22 @@ export interface Explored {
 
 class Pause extends Error {}
 
-/** Explores everything. Throws what a thread throws, with the schedule that led there; a deadlock is a failure too. */
-export function explore<Ghosts>(threads: Readonly<Record<string, Thread<Ghosts>>>, ghosts: Ghosts): Explored {
+export interface ExploreOptions {
+  /** Runs this schedule alone, as a failure prints it: names of threads, in the order of their steps. */
+  readonly replay?: string
+  /** Explores those schedules in which no more threads than this are interrupted while they could go on. Default: all, however often. */
+  readonly preemptions?: number
+}
+
+/**
+ * Explores everything, or what the options say. Throws what a thread throws, with the schedule that led there; a deadlock is a failure too, and so is a
+ * schedule to be replayed of which a step is not possible.
+ */
+export function explore<Ghosts>(
+  threads: Readonly<Record<string, Thread<Ghosts>>>,
+  ghosts: Ghosts,
+  { replay, preemptions = Infinity }: ExploreOptions = {},
+): Explored {
   const names = Object.keys(threads)
   const histories = new Map<string, History>()
   const buffers = new Map<SharedArrayBuffer, number>()
@@ -99,7 +118,10 @@ export function explore<Ghosts>(threads: Readonly<Record<string, Thread<Ghosts>>
       states: new Map(from.states),
       queues: new Map(from.queues),
       ghosts: from.ghosts,
-      schedule: `${from.schedule} ${name}${choice > 0 ? choice : ''}`,
+      schedule: `${from.schedule} ${labelOf(name, choice)}`,
+      depth: from.depth + 1,
+      last: name,
+      preempted: from.preempted + (from.last !== name && from.last !== '' && waysOf(from.last, from) > 0 ? 1 : 0),
     }
     const past: unknown[] = []
     let history = from.states.get(name)?.history
@@ -179,38 +201,74 @@ export function explore<Ghosts>(threads: Readonly<Record<string, Thread<Ghosts>>
     queues.delete(name)
     queues.set(mourner, [...(queues.get(mourner) ?? []), 'exit'])
     const states = new Map(from.states).set(name, { history: undefined, next: 'dead' })
-    return { ...from, queues, states, schedule: `${from.schedule} ${name}-dies` }
+    return { ...from, queues, states, schedule: `${from.schedule} ${name}-dies`, depth: from.depth + 1, last: '' }
   }
 
   const keyOf = (world: World<Ghosts>): string => {
     const words = [...world.words].map(([at, value]) => `${at}=${value}`).toSorted()
     const states = names.map((name) => world.states.get(name)).map((s) => (s?.next === 'dead' ? 'dead' : s?.history?.id))
-    return JSON.stringify([words.join(), states, names.map((name) => world.queues.get(name) ?? []), world.ghosts])
+    // Where preemptions are counted, what may follow depends on who ran last and on how many there were.
+    const bound = preemptions === Infinity ? '' : [world.last, world.preempted]
+    return JSON.stringify([words.join(), states, names.map((name) => world.queues.get(name) ?? []), world.ghosts, bound])
   }
 
-  let world: World<Ghosts> = { words: new Map(), states: new Map(), queues: new Map(), ghosts, schedule: '' }
+  /** In how many ways a thread can go on: none where it is over, or waits. */
+  const waysOf = (name: string, { states, queues, words }: World<Ghosts>): number => {
+    const next = states.get(name)?.next ?? 'end'
+    if (next === 'end' || next === 'dead') return 0
+    if (next.kind === 'receive' && (queues.get(name) ?? []).length === 0) return 0
+    if (next.kind === 'wait' && read(words, next.at) === next.value) return 0
+    return next.kind === 'choose' ? next.ways : 1
+  }
+
+  const plan = replay?.trim().split(/\s+/)
+  /** Whether a step, by its name in schedules, is to be taken. */
+  const isWanted = ({ depth }: World<Ghosts>, label: string): boolean => plan === undefined || plan[depth] === label
+
+  let world: World<Ghosts> = {
+    words: new Map(),
+    states: new Map(),
+    queues: new Map(),
+    ghosts,
+    schedule: '',
+    depth: 0,
+    last: '',
+    preempted: 0,
+  }
   for (const name of names) world = advance(world, name, false, 0)
   started = true
-  const open = [{ ...world, schedule: '' }]
+  const open = [{ ...world, schedule: '', depth: 0, last: '', preempted: 0 }]
   for (let current = open.pop(); current !== undefined; current = open.pop()) {
+    if (current.depth === plan?.length) break
     const key = keyOf(current)
     if (seen.has(key)) continue
     seen.add(key)
     let moved = false
+    let taken = 0
     for (const name of names) {
-      const next = current.states.get(name)?.next ?? 'end'
-      if (next === 'end' || next === 'dead') continue
       const mourner = threads[name]?.mourner
+      const next = current.states.get(name)?.next ?? 'end'
       // To be terminated is no way on: who can do nothing else hangs.
-      if (mourner !== undefined) open.push(die(current, name, mourner))
-      if (next.kind === 'receive' && (current.queues.get(name) ?? []).length === 0) continue
-      if (next.kind === 'wait' && read(current.words, next.at) === next.value) continue
-      moved = true
-      const ways = next.kind === 'choose' ? next.ways : 1
-      for (let way = 0; way < ways; way++) open.push(advance(current, name, true, way))
+      if (mourner !== undefined && next !== 'end' && next !== 'dead' && isWanted(current, `${name}-dies`)) {
+        taken = open.push(die(current, name, mourner))
+      }
+      const ways = waysOf(name, current)
+      if (ways > 0) moved = true
+      const preempts = current.last !== name && current.last !== '' && waysOf(current.last, current) > 0
+      if (preempts && current.preempted >= preemptions) continue
+      for (let way = 0; way < ways; way++) {
+        if (isWanted(current, labelOf(name, way))) taken = open.push(advance(current, name, true, way))
+      }
     }
     const waiting = names.filter((name) => !['end', 'dead'].includes(String(current.states.get(name)?.next)))
     if (!moved && waiting.length > 0) throw new Error(`${waiting.join(' and ')} wait for ever after${current.schedule}`)
+    if (plan !== undefined && taken === 0)
+      throw new Error(`The schedule cannot go on with ${plan[current.depth]} after${current.schedule}`)
   }
   return { states: seen.size, steps }
+}
+
+/** A step in a schedule: who takes it, and what it chooses where that is not the first. */
+function labelOf(name: string, choice: number): string {
+  return `${name}${choice > 0 ? choice : ''}`
 }
