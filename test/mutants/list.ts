@@ -146,13 +146,6 @@ const tree: readonly Mutant[] = [
     breaks: "a parent's later end is taken for a deadline that had passed before",
     tests: contract('deadlines'),
   },
-  {
-    file: 'lib/context.ts',
-    original: 'if (child.end === undefined && own.at <= now) child.end = own.end()',
-    replacement: '',
-    breaks: 'a deadline in the past does not end at once',
-    tests: contract('deadlines'),
-  },
 ]
 
 const slots: readonly Mutant[] = [
