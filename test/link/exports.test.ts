@@ -548,3 +548,22 @@ test('what is under nothing that ends is not made known', async () => {
   await pair.settle()
   expect(await Promise.all(results)).toEqual([1, 1, 1])
 })
+
+it('is no fault of the peer when handles come before what makes room for them', async () => {
+  const pair = await joined({ server: { limits: { maxContexts: 1 } } })
+  const first = withCancel(pair.client.root)
+  pair.server.link.import(pair.client.link.export(first))
+  await pair.settle()
+  first.cancel()
+  const second = withCancel(pair.client.root)
+  const third = withCancel(pair.client.root)
+  pair.client.link.export(second)
+  second.cancel()
+  // It comes before the beginning and the end of the second one do.
+  const imported = pair.server.link.import(pair.client.link.export(third))
+  await pair.settle()
+  expect([pair.server.open, pair.client.open, imported.err()]).toEqual([true, true, undefined])
+  third.cancel('enough')
+  await pair.settle()
+  expect(cause(imported)).toBe('enough')
+})

@@ -136,7 +136,7 @@ export const link: readonly Mutant[] = [
     original: 'if (this.#entries.size - this.#awaited >= maxContexts)',
     replacement: 'if (this.#entries.size >= maxContexts)',
     breaks: "what is awaited counts as the peer's, and closes the link of an honest one",
-    tests: simulation,
+    tests: ['test/link/exports.test.ts'],
   },
   {
     file: 'lib/bridge/link-imports.ts',
