@@ -5,6 +5,7 @@ import type { Served } from '../far/service-types.ts'
 import { now } from '../harness/clock.ts'
 import type { Contender, Started, Suite } from '../harness/model.ts'
 import { must } from './cost.ts'
+import { untilCompiled } from './latency.ts'
 import { bareEcho, bareSocket, cancelSize, far, urlOf } from './websocket-far.ts'
 
 const call: Suite = {
@@ -13,6 +14,7 @@ const call: Suite = {
   about: 'From the call until its promise has resolved; no arguments, a number as the result, one call at a time.',
   unit: 'ns',
   sample: 'event',
+  warmUp: untilCompiled,
   contenders: () => [
     {
       name: 'ctxbridge/websocket',

@@ -6,7 +6,7 @@ import { connect, wrap } from 'ctxbridge/websocket'
 import type { Served } from '../far/service-types.ts'
 import { now } from '../harness/clock.ts'
 import type { Started, Suite } from '../harness/model.ts'
-import { latency, type Near } from './latency.ts'
+import { latency, type Near, untilCompiled } from './latency.ts'
 import { bareSocket, cancelSize, type Far, far, urlOf } from './websocket-far.ts'
 
 async function ours(hops: 1 | 2, method: 'watch' | 'func' = 'watch'): Promise<Near> {
@@ -94,6 +94,7 @@ const cancel: Suite = {
   about: "From cancel() until an observer of the handler's context runs in another process; loopback.",
   unit: 'ns',
   sample: 'event',
+  warmUp: untilCompiled,
   contenders: () => [
     latency({ name: 'ctxbridge/websocket, afterFunc', kind: 'ours', carries, start: () => ours(1, 'func') }),
     latency({
@@ -120,6 +121,7 @@ const hops: Suite = {
   about: 'The gateway passes its own context on. Three processes on the same machine, of which two share a core.',
   unit: 'ns',
   sample: 'event',
+  warmUp: untilCompiled,
   contenders: () => [
     latency({ name: 'ctxbridge/websocket', kind: 'ours', carries, start: () => ours(2) }),
     latency({ name: 'bare ws frames, forwarded', kind: 'limit', start: () => bareWs(2) }),

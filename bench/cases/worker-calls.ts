@@ -8,7 +8,7 @@ import type { ComlinkJobs, Jobs } from '../far/worker-jobs.ts'
 import { now } from '../harness/clock.ts'
 import type { Contender, Suite } from '../harness/model.ts'
 import { must } from './cost.ts'
-import { pause } from './latency.ts'
+import { pause, untilCompiled } from './latency.ts'
 import { far } from './worker-far.ts'
 
 /** Round trips, one after the other. */
@@ -48,6 +48,7 @@ const call: Suite = {
   about: 'From the call until its promise has resolved; no other argument, a number as the result, one call at a time.',
   unit: 'ns',
   sample: 'event',
+  warmUp: untilCompiled,
   contenders: () => [
     roundTrips('with a context', 'ours', () => {
       const it = far('ctxbridge')

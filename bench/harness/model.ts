@@ -81,6 +81,8 @@ export interface Result extends Percentiles {
   /** What its own test saw. */
   readonly proof: string
   readonly count: number
+  /** The median of the very first round, in which the code is new to the runtime: what the first events of a process take. It is not in the rest. */
+  readonly first?: number
   /** The median of each round: what is compared between runs, and shows the spread within one. */
   readonly rounds: readonly number[]
   /** Pairs of a share (0 to 1) and the value that this share of the samples does not exceed. */

@@ -111,6 +111,7 @@ function suite(result: SuiteResult): string {
       ? ([
           ['p99', (r: Result) => pretty(r.p99, unit)],
           ['p99.9', (r: Result) => pretty(r.p999, unit), true],
+          ['first', (r: Result) => pretty(r.first, unit), true],
         ] as const)
       : []),
     ['max', (r) => pretty(r.max, unit), true],

@@ -10,7 +10,7 @@ import { PerformanceObserver } from 'node:perf_hooks'
 import type { Contender, CurveResult, CurveSuite, Recorder, Result, Started, Suite, SuiteResult } from './model.ts'
 import { growth } from './growth.ts'
 import { shuffled } from './random.ts'
-import { Samples } from './samples.ts'
+import { median, Samples } from './samples.ts'
 
 export interface Progress {
   /** @param share of the suite that is done, 0 to 1 */
@@ -22,6 +22,7 @@ interface Running {
   readonly started: Started
   readonly proof: string
   readonly samples: Samples
+  first: number | undefined
   time: number
   gcTime: number
 }
@@ -78,7 +79,15 @@ export async function measure(
       progress.at(id, 0, `sets up ${contender.name}`)
       const started = await contender.start()
       try {
-        running.push({ contender, started, proof: await started.prove(), samples: new Samples(), time: 0, gcTime: 0 })
+        running.push({
+          contender,
+          started,
+          proof: await started.prove(),
+          samples: new Samples(),
+          first: undefined,
+          time: 0,
+          gcTime: 0,
+        })
       } catch (error) {
         absent.push({ name: contender.name, kind: contender.kind, cannot: `Its own test failed: ${(error as Error).message}` })
         await started.close?.()
@@ -88,7 +97,7 @@ export async function measure(
       for (const one of shuffled(running, random)) {
         progress.at(id, (round + warmUp) / (counted + warmUp), one.contender.name)
         try {
-          await takeTurn(one, collector, round >= 0)
+          await takeTurn(one, collector, round >= 0, round === -warmUp)
         } catch (error) {
           const { name, kind } = one.contender
           absent.push({ name, kind, cannot: `It failed while it was measured: ${(error as Error).message}` })
@@ -105,27 +114,34 @@ export async function measure(
   return { id, title, about, unit, sample, results, absent }
 }
 
-async function takeTurn(one: Running, collector: Collector, counts: boolean): Promise<void> {
+async function takeTurn(one: Running, collector: Collector, counts: boolean, first: boolean): Promise<void> {
   collectYoung()
   await collector.take()
-  const record: Recorder = counts ? (value) => one.samples.record(value) : () => {}
+  const fresh: number[] = []
+  const record: Recorder = counts
+    ? (value) => one.samples.record(value)
+    : (value) => {
+        if (first) fresh.push(value)
+      }
   const before = performance.now()
   await one.started.round(record)
   const time = performance.now() - before
   const gcTime = await collector.take()
+  if (fresh.length > 0) one.first = median(fresh)
   if (!counts) return
   one.samples.endRound()
   one.time += time
   one.gcTime += gcTime
 }
 
-function summary({ contender: { name, kind, note }, proof, samples, time, gcTime }: Running): Result {
+function summary({ contender: { name, kind, note }, proof, samples, first, time, gcTime }: Running): Result {
   return {
     name,
     kind,
     ...(note !== undefined && { note }),
     proof,
     count: samples.count,
+    ...(first !== undefined && { first }),
     ...samples.percentiles(),
     rounds: samples.rounds,
     curve: samples.curve(),

@@ -39,12 +39,19 @@ export function clockText(clocks: readonly ClockResult[]): string {
 }
 
 export function suiteText({ id, title, about, unit, sample, results, absent }: SuiteResult): string {
-  const head = ['', 'p50', ...(sample === 'event' ? ['p90', 'p99', 'p99.9', 'max'] : ['p90', 'max']), 'spread', 'samples', 'gc']
+  const head = [
+    '',
+    'p50',
+    ...(sample === 'event' ? ['p90', 'p99', 'p99.9', 'max', 'first'] : ['p90', 'max']),
+    'spread',
+    'samples',
+    'gc',
+  ]
   const rows = results.map((r) => [
     `  ${mark[r.kind]} ${r.name}`,
     show(r.p50, unit),
     ...(sample === 'event'
-      ? [show(r.p90, unit), show(r.p99, unit), show(r.p999, unit), show(r.max, unit)]
+      ? [show(r.p90, unit), show(r.p99, unit), show(r.p999, unit), show(r.max, unit), show(r.first, unit)]
       : [show(r.p90, unit), show(r.max, unit)]),
     spread(r.rounds),
     r.count.toLocaleString('en'),

@@ -47,6 +47,20 @@ test('each has a turn in each round, in changing order, and the first rounds are
   expect(log.slice(-2)).toEqual(['a closed', 'b closed'])
 })
 
+test('the median of the first round is kept apart, and the other rounds before those that count are not kept', async () => {
+  let round = 0
+  const settling = contender('settling', {
+    round(record) {
+      round++
+      for (const value of [1, 2, 3]) record(round === 1 ? value * 100 : round <= 3 ? value * 10 : value)
+    },
+  })
+  const { results } = await measure(suiteOf(settling), { random, progress })
+  expect(results.map(({ first, rounds }) => [first, new Set(rounds)])).toEqual([[200, new Set([2])]])
+  const { results: cold } = await measure({ ...suiteOf(contender('a')), warmUp: 0 }, { random, progress })
+  expect(cold[0]).not.toHaveProperty('first')
+})
+
 test('one whose own test fails is not measured, but shown with the reason, and closed', async () => {
   const lying = contender('lying', {
     prove() {
