@@ -45,11 +45,6 @@ function ring(due: Alarm<Scope>[]): void {
 export class Epoch {}
 let epoch = new Epoch()
 
-/** Notes that no scope that something was derived from has ended above, up to now. */
-export function bringUpToDate(scope: Scope): void {
-  scope.seen = epoch
-}
-
 /** Whether no scope that something was derived from has ended since this one was looked at. */
 export function isCurrent(scope: Scope): boolean {
   return scope.seen === epoch

@@ -121,6 +121,12 @@ const idle: Suite = {
       note: '`sharedMemory: false`: as in a page that is not cross-origin isolated',
     }),
     latency({ name: 'bare Atomics.waitAsync', kind: 'limit', start: bare('wait-async', storeAndNotify) }),
+    latency({
+      name: "bare Atomics.waitAsync, to an 'abort' listener",
+      kind: 'limit',
+      note: 'the wake-up aborts an AbortController: what no AbortSignal can do without',
+      start: bare('wait-async-abort', storeAndNotify),
+    }),
     latency({ name: 'bare MessagePort, long-lived', kind: 'limit', start: messagePort }),
     latency({
       name: 'bare MessageChannel for each job',

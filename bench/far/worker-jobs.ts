@@ -9,6 +9,7 @@ export type Role =
   | 'atomics-flag'
   | 'atomics-wait'
   | 'wait-async'
+  | 'wait-async-abort'
   | 'message-port'
   | 'channel-per-job'
   | 'transferable-signal'

@@ -74,6 +74,8 @@ function onOrder(handle: (order: Order) => void): void {
   parentPort?.on('message', handle)
 }
 
+/** Ready made: without one the platform makes an error for each abort. */
+const reason = new Error('a reason')
 const seen = (): void => tell({ ready: false, at: now() })
 
 if (role === 'ctxbridge') {
@@ -103,15 +105,18 @@ if (role === 'ctxbridge') {
     seen()
     Atomics.store(words, 0, 0)
   })
-} else if (role === 'wait-async') {
+} else if (role === 'wait-async' || role === 'wait-async-abort') {
   onOrder(() => {
     const { waitAsync } = Atomics as unknown as {
       waitAsync(words: Int32Array, index: number, value: number): { value: Promise<string> }
     }
-    void waitAsync(words, 0, 0).value.then(() => {
+    const controller = new AbortController()
+    const told = (): void => {
       seen()
       Atomics.store(words, 0, 0)
-    })
+    }
+    if (role === 'wait-async-abort') controller.signal.addEventListener('abort', told, { once: true })
+    void waitAsync(words, 0, 0).value.then(role === 'wait-async' ? told : () => controller.abort(reason))
     ready()
   })
 } else if (role === 'message-port') {
