@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { flag, quiet, reached, rejection, startJobs } from './workers.ts'
 
 const long = 'x'.repeat(10_000)
+const huge = 'x'.repeat(10_000_000)
 const cyclic = new Error('round')
 cyclic.cause = cyclic
 const hostile = new Proxy(new Error('hidden'), {
@@ -42,6 +43,9 @@ const causes: [string, unknown, unknown][] = [
       cause: { cause: { cause: { cause: { message: expect.stringContaining('level 2') as string } } } },
     },
   ],
+  ['a text of 10 MB', huge, expect.stringMatching(/^x{1000,}…$/)],
+  ['a message of 10 MB', new Error(huge), { name: 'Error', message: expect.stringMatching(/^x{1000,}…$/) as string }],
+  ['data of 10 MB', { rows: Array.from({ length: 1_000_000 }, () => 1_234_567) }, expect.stringContaining('object')],
   ['a cycle', cyclic, { message: 'round' }],
   ['throwing getters', hostile, { name: 'Error', message: '' }],
   ['what cannot be cloned', () => 1, expect.stringContaining('function')],

@@ -1,3 +1,4 @@
+import * as Comlink from 'comlink'
 import { background, withCancel, withTimeout } from 'ctxbridge'
 import { link, sleepSync } from 'ctxbridge/worker'
 import { describe, expect, test } from 'vitest'
@@ -15,6 +16,30 @@ describe('a worker that blocks in sleepSync', () => {
     expect(await call).toBe(ctx.err())
     await quiet(worker)
     expect(link(worker).stats()).toMatchObject(empty)
+  })
+
+  test.each([
+    ['given', 'this thread'],
+    ['held', 'this thread'],
+    ['given', 'another worker'],
+    ['held', 'another worker'],
+  ] as const)('under contexts of two threads, %s first, is woken by a cancel in %s', async (first, who) => {
+    const [sleeper, lender] = [startJobs(), startJobs()]
+    const { port1, port2 } = new MessageChannel()
+    await sleeper.jobs.serveOver(Comlink.transfer(port2, [port2]) as never)
+    const arrived = flag()
+    await lender.jobs.lend(Comlink.transfer(port1, [port1]) as never, arrived)
+    await reached(arrived)
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = sleeper.jobs.blockBetween(at, first, ctx).catch((error: unknown) => error)
+    await reached(at)
+    if (who === 'this thread') cancel(`said by ${who}`)
+    else await lender.jobs.takeBack(`said by ${who}`)
+    expect(await call).toBe(who === 'this thread' ? ctx.err() : 'woken')
+    await quiet(sleeper.worker)
+    expect(await sleeper.jobs.last()).toMatchObject({ name: 'AbortError', cause: `said by ${who}`, turned: false })
+    expect(link(sleeper.worker).stats()).toMatchObject(empty)
   })
 
   test('sees the cause, and its event loop does not turn', async () => {
