@@ -8,6 +8,7 @@ const all = {
   'handles that are taken back': ['-DREVOKE', '-DNG=3', '-DMG=2'],
   'an importer that is terminated anywhere': ['-DDIE', '-DNG=2', '-DMG=2'],
   'a link that is closed under a living importer': ['-DCLOSE', '-DNG=2', '-DMG=2'],
+  'an idle importer that looks at what the ring names': ['-DRING', '-DNS=2', '-DNG=3', '-DMG=1'],
 } as const
 
 export type Configuration = keyof typeof all
@@ -24,6 +25,7 @@ export interface Mutant {
 const one = 'one slot through four contexts'
 const dead = 'an importer that is terminated anywhere'
 const closed = 'a link that is closed under a living importer'
+const idle = 'an idle importer that looks at what the ring names'
 const leak = 'invalid end state'
 
 export const mutants: readonly Mutant[] = [
@@ -76,4 +78,10 @@ export const mutants: readonly Mutant[] = [
     configuration: 'a growing table',
     by: 'assertion',
   },
+  { define: 'M_BELL_FIRST', breaks: 'the bell is rung before the end is published', configuration: idle, by: leak },
+  { define: 'M_RING_LATE', breaks: 'an end is counted before the ring names it', configuration: idle, by: leak },
+  { define: 'M_RING_BELIEVED', breaks: 'more ends than the ring has entries are not noticed', configuration: idle, by: leak },
+  { define: 'M_RING_ONCE', breaks: 'a name may be written over while it is read', configuration: idle, by: leak },
+  { define: 'M_NOW_LATE', breaks: 'the next wait begins where the bell stood after the look', configuration: idle, by: leak },
+  { define: 'M_LISTEN_LATE', breaks: 'what was imported is looked at before the bell is loaded', configuration: idle, by: leak },
 ]

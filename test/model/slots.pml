@@ -13,7 +13,8 @@
  *    ever. Nobody polls without a block in between, so a leak or a lost wake-up is an invalid end state.
  *
  * Configurations: NS slots (slot 1 lies in chunk 1, made by growth), NG contexts, MG grants each, and DIE, CLOSE (a sweep under a
- * living importer; then link 2 uses the slots), OVERTAKE, DUP, REVOKE. Mutants: the M_ names.
+ * living importer; then link 2 uses the slots), OVERTAKE, DUP, REVOKE, and RING (MG=1): the importer is idle, and looks only at what the
+ * ring beside the bell names. It has two entries, so that it is soon too short. Mutants: the M_ names.
  */
 #ifndef NS
 #define NS 1
@@ -34,11 +35,15 @@
 #define ENDED 2
 #define LETGO 2 /* of the owner's own state */
 #define CHUNK 9
+#define ENTRIES 2 /* of the ring; they are 8 */
 #define BIT(x) (1 << (x))
 
 typedef Slot { byte gen; byte st; byte link; byte dl; byte granted; byte returned; byte c1; byte c2 }
 Slot sl[NS];
 byte bell[LINKS+1]; bit asleep[LINKS+1];
+#ifdef RING
+byte ring[ENTRIES];
+#endif
 chan inbox[LINKS+1] = [NG*MG+2] of { byte, byte, byte, byte }; /* slot, generation, grant; ghost: context */
 bit done, die, dead;
 
@@ -106,6 +111,16 @@ inline grant_(s) {
 #endif
 }
 
+inline count_(s) {
+#if defined(RING) && !defined(M_RING_LATE)
+  ring[bell[link[s]] % ENTRIES] = s;
+#endif
+  bell[link[s]]++;
+#ifdef M_RING_LATE
+  ring[(bell[link[s]] - 1) % ENTRIES] = s;
+#endif
+}
+
 inline end_(s) {
 #ifdef M_FLAG_FIRST
   atomic { own[s] = LETGO; ending[ctx[s]] = 1; sl[s].st = ENDED };
@@ -114,12 +129,12 @@ inline end_(s) {
   atomic { own[s] = LETGO; ending[ctx[s]] = 1; sl[s].c1 = ctx[s] };
   sl[s].c2 = ctx[s];
 #ifdef M_BELL_FIRST
-  bell[link[s]]++; asleep[link[s]] = 0;
+  count_(s); asleep[link[s]] = 0;
 #endif
   sl[s].st = ENDED;
 #endif
 #if !defined(M_BELL_FIRST) && !defined(M_NO_BELL)
-  bell[link[s]]++;
+  count_(s);
 #endif
 #if !defined(M_BELL_FIRST) && !defined(M_NO_NOTIFY)
   asleep[link[s]] = 0
@@ -255,6 +270,37 @@ inline release_(i) {
   fi
 }
 
+#ifdef RING
+/* Looks at one, and keeps it at most while it is open. */
+inline keep(i) {
+  look(i);
+  if :: release_(i) :: ok fi; ok = 0
+}
+
+/* SlotReader.rungSince, and the look at what it gives. The next wait begins where the bell stood before that. */
+inline hear() {
+#ifndef M_NOW_LATE
+  now = bell[me];
+#endif
+  rings = bell[me] - seen;
+  name = NS;
+  if :: rings == 1 -> name = ring[seen % ENTRIES] :: else fi;
+#ifndef M_RING_ONCE
+  if :: rings < ENTRIES -> rings = bell[me] - seen :: else fi;
+#endif
+#ifdef M_RING_BELIEVED
+  rings = 0;
+#endif
+  if :: imports[0] > 0 && (name == 0 || rings >= ENTRIES) -> keep(0) :: else fi;
+  if :: imports[1] > 0 && (name == 1 || rings >= ENTRIES) -> keep(1) :: else fi;
+#ifdef M_NOW_LATE
+  now = bell[me];
+#endif
+  atomic { seen = now; now = 0; rings = 0; name = 0; listening = (imports[0] > 0 || imports[1] > 0);
+           if :: !listening -> seen = 0 :: else fi }
+}
+#endif
+
 inline import_() {
 #ifdef OVERTAKE
   atomic { nempty(inbox[me]) -> inbox[me]?s,g,gr,k;
@@ -267,7 +313,16 @@ inline import_() {
 #endif
   if
   :: s == CHUNK -> known = 1
-  :: else -> assert(s == 0 || known); accept_() /* S6 */
+  :: else -> assert(s == 0 || known); accept_(); /* S6 */
+#ifdef RING
+#ifdef M_LISTEN_LATE
+     if :: imports[s] > 0 -> keep(s) :: else fi;
+#endif
+     if :: !listening && imports[s] > 0 -> listening = 1; seen = bell[me] :: else fi;
+#ifndef M_LISTEN_LATE
+     if :: imports[s] > 0 -> keep(s) :: else fi
+#endif
+#endif
   fi; atomic { s = 0; g = 0; gr = 0; k = 0; ok = 0 }
 }
 
@@ -291,13 +346,23 @@ inline visit(i) {
 
 proctype Importer(byte me) {
   byte s, g, gr, k, lk, d, m, r, st, seen, dups, rot; bit ok, known;
+#ifdef RING
+  byte now, rings, name; bit listening, waiting;
+#endif
   byte vgen[NS]; byte vctx[NS]; byte imports[NS]; byte vret[NS]; byte vrec[NS]; short ahead[NS]; byte count[NS];
   {
     do
     :: nempty(inbox[me]) -> import_()
+#ifdef RING
+    :: listening && !waiting -> /* Atomics.waitAsync */
+       atomic { if :: bell[me] == seen -> asleep[me] = 1; waiting = 1 :: else fi };
+       if :: waiting :: else -> hear() fi
+    :: atomic { waiting && asleep[me] == 0 -> waiting = 0 }; hear()
+#else
     :: visit(0)
 #if NS > 1
     :: visit(1)
+#endif
 #endif
     :: done && empty(inbox[me]) && imports[0] == 0 && imports[NS-1] == 0 -> break
     od
