@@ -1,10 +1,12 @@
 import { once } from 'node:events'
-import { MessageChannel } from 'node:worker_threads'
+import { MessageChannel, MessagePort, threadId } from 'node:worker_threads'
+import * as Comlink from 'comlink'
 import {
   background,
   BridgeError,
   type CancelableContext,
   cause,
+  type Context,
   createKey,
   createRoot,
   withCancel,
@@ -13,8 +15,9 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
+import { install } from 'ctxbridge/comlink'
 import { createFakeClock } from 'ctxbridge/testing'
-import { link } from 'ctxbridge/worker'
+import { type ContextHandle, link } from 'ctxbridge/worker'
 import { describe, expect, test } from 'vitest'
 import { tenant } from '../fixtures/worker-keys.ts'
 import { collected, turn } from '../support/gc.ts'
@@ -136,6 +139,13 @@ test('a context that is imported can be sent on', async () => {
   worker.postMessage({ do: 'cancel' })
   expect(await call).toBe(ctx.err())
   for (let seen; seen?.cause !== 'the worker says so'; ) seen = await jobs.last()
+})
+
+test('the path of an import says which thread it came from', async () => {
+  const { worker, ask, mine } = begin()
+  const ctx = mine.import(await ask({ do: 'export' }))
+  expect(String(withCancel(ctx))).toMatch(new RegExp(`\\.Import\\(thread ${worker.threadId}\\)\\.WithCancel$`))
+  expect(await startJobs().jobs.path(withCancel(background()))).toMatch(new RegExp(`\\.Import\\(thread ${threadId}\\)$`))
 })
 
 test('cancelling an import ends it here alone', async () => {
@@ -276,6 +286,59 @@ describe('a bad handle', () => {
     mine.stats()
     for (let i = 0; i < 200; i++) mine.export(withCancel(background()))
     expect(await ask({ do: 'import', handle: good })).toMatchObject({ cause: { code: 'ERR_HANDLE' } })
+  })
+
+  test('that points into memory of the wrong kind or size, or was announced wrongly, gives a context that is done, and others go on', async () => {
+    const { worker, ask, mine } = begin()
+    const ctx = withCancel(background())
+    const good = mine.export(ctx)
+    expect(await ask({ do: 'import', handle: good })).toMatchObject({ err: undefined })
+    expect(await ask({ do: 'observe' })).toBe('observing')
+    const memory = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes)
+    const channel = (): MessagePort => new MessageChannel().port1
+    const chunks = [[], ['x'], [null], [new ArrayBuffer(20_000)], ...[0, 5, 64, 2_000, 20_000].map((bytes) => [memory(bytes)])]
+    const attaches: object[] = [
+      ...chunks.map((list) => ({ chunks: list, port: channel() })),
+      ...['x', 1.5, -1, {}].map((thread) => ({ chunks: [memory(0)], port: channel(), thread })),
+      { chunks: [memory(20_000)], port: 'x' },
+      { chunks: 'x', port: channel() },
+      { chunks: [memory(20_000)], port: channel(), version: 99 },
+      { chunks: [memory(20_000)], port: channel(), link: 0 },
+      // What is announced already stays as it is.
+      { chunks: [memory(20_000)], port: channel(), table: good.table, link: good.link },
+    ]
+    for (const [i, attach] of attaches.entries()) {
+      const said = { ctxbridge: 'attach', version: 1, table: good.table + 1 + i, link: 1, ...attach }
+      worker.postMessage(said, 'port' in attach && attach.port instanceof MessagePort ? [attach.port as never] : [])
+      if (said.table === good.table) continue
+      const handle = { ...good, table: said.table, link: said.link, slot: [0, 1, 1] }
+      expect(await ask({ do: 'import', handle }), String(i)).toMatchObject({ err: 'AbortError', cause: { code: 'ERR_HANDLE' } })
+    }
+    expect(await ask({ do: 'stats' })).toMatchObject({ imports: 1 })
+    const told = once(worker, 'message')
+    ctx.cancel('still heard')
+    expect(await told).toMatchObject([{ told: { err: 'AbortError', cause: 'still heard' } }])
+    expect(mine.stats()).toMatchObject(empty)
+  })
+
+  test('that came through Comlink is a context that is done, and its channel is closed', async () => {
+    install(Comlink)
+    const { serialize, deserialize } = Comlink.transferHandlers.get('ctxbridge.context') as Comlink.TransferHandler<
+      Context,
+      { handle: ContextHandle; attach: { port: MessagePort } }
+    >
+    const ctx = withCancel(background())
+    const [{ handle, attach }] = serialize(ctx)
+    const [slot = 0, generation = 0, grant = 0] = handle.slot ?? []
+    const closed = once(attach.port, 'close')
+    const bad: unknown[] = [
+      ...[undefined, null, 1, 'x', [], {}, { handle: 'x' }, { handle }, { handle, attach: 'x' }],
+      { handle: { ...handle, slot: [slot, generation + 1, grant] }, attach },
+    ]
+    for (const sent of bad) expect(cause(deserialize(sent as never))).toMatchObject({ code: 'ERR_HANDLE' })
+    await closed
+    expect(ctx.err()).toBe(undefined)
+    ctx.cancel()
   })
 
   test('of this very side is refused here', () => {

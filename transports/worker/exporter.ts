@@ -23,7 +23,7 @@ import { encodeValues, type ReportValue } from '../../lib/wire/values.ts'
 import { toShared } from './clock.ts'
 import { collect, Export, Grant, grantTo, type Owner, owners, tableId, threadTable, type Writable } from './export.ts'
 import type { ContextHandle } from './handle.ts'
-import { canShare, Port, type PortListener } from './host.ts'
+import { canShare, Port, type PortListener, threads } from './host.ts'
 import {
   type Attach,
   Batch,
@@ -94,15 +94,13 @@ export class Exporter implements Owner {
   ): Exporter {
     const exporter = new Exporter(reportValue, lost, shared, false)
     const port = exporter.#other as MessagePort
-    const attach = (chunks: readonly SharedArrayBuffer[]): void =>
-      send({ ctxbridge: 'attach', version: VERSION, table: tableId, link: exporter.#link, chunks, port }, [port])
     try {
-      attach(exporter.#table?.chunks() ?? [])
+      send(exporter.#attach(port), [port])
     } catch (error) {
       if (exporter.#table === undefined) throw error
       // There is such memory, but it cannot be sent to this thread.
       exporter.#table = undefined
-      attach([])
+      send(exporter.#attach(port), [port])
     }
     return exporter
   }
@@ -115,14 +113,17 @@ export class Exporter implements Owner {
       exporter.close()
       return { handle }
     }
-    const chunks = exporter.#table?.chunks() ?? []
-    const port = exporter.#other as MessagePort
-    return { handle, attach: { ctxbridge: 'attach', version: VERSION, table: tableId, link: exporter.#link, chunks, port } }
+    return { handle, attach: exporter.#attach(exporter.#other as MessagePort) }
   }
 
   /** To all workers that may get a handle of it, whichever they are: each is sent what it needs along with the handle, and `Grant.release` gives it back. */
   static toAnybody(reportValue: ReportValue): Exporter {
     return new Exporter(reportValue, () => undefined, true, true)
+  }
+
+  #attach(port: MessagePort): Attach {
+    const [link, chunks, thread] = [this.#link, this.#table?.chunks() ?? [], threads?.threadId]
+    return { ctxbridge: 'attach', version: VERSION, table: tableId, link, chunks, port, thread }
   }
 
   /** The chunks that a handle needs. */

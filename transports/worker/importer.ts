@@ -76,6 +76,7 @@ const dropped = new FinalizationRegistry<RemoteSource>((source) => source.close(
 
 export class Importer implements Importing {
   readonly #port: Port
+  readonly #label: string
   readonly reader: SlotReader
   readonly #causes = new Map<string, WireCause>()
   readonly #told = new Map<number, ToldView>()
@@ -95,11 +96,18 @@ export class Importer implements Importing {
 
   /** Takes ownership of the port. `lost` is called when the other side has closed it, after all imports have ended. */
   constructor(
-    { table, link, chunks, port }: Pick<Attach, 'table' | 'link' | 'chunks'> & { port: MessagePort | BroadcastChannel },
+    {
+      table,
+      link,
+      chunks,
+      port,
+      thread,
+    }: Omit<Attach, 'ctxbridge' | 'version' | 'port'> & { port: MessagePort | BroadcastChannel },
     lost: () => void,
     alone = false,
   ) {
     this.#alone = alone
+    this.#label = Number.isInteger(thread) ? `${label}(thread ${thread})` : label
     this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
     for (const [number, chunk] of chunks.entries()) this.reader.attach(number, chunk)
     const name = channelOf(table, link)
@@ -137,9 +145,12 @@ export class Importer implements Importing {
    */
   import(handle: ParsedHandle, base: Context, why: unknown, mayBeDropped = true): CancelableContext {
     const source = this.#sourceOf(handle)
-    if (typeof source === 'string') return refused(reasons[source])
+    if (typeof source === 'string') {
+      this.#leaveIfOver()
+      return refused(reasons[source])
+    }
     this.#size++
-    const ctx = withRemote(base, label, source, source.deadline, source.endless ? undefined : why)
+    const ctx = withRemote(base, this.#label, source, source.deadline, source.endless ? undefined : why)
     if (mayBeDropped) dropped.register(ctx, source)
     return ctx
   }
@@ -247,6 +258,10 @@ export class Importer implements Importing {
   forget(source: RemoteSource): void {
     this.#size--
     this.#loose.delete(source)
+    this.#leaveIfOver()
+  }
+
+  #leaveIfOver(): void {
     if (!this.#alone || this.#size > 0 || this.#closed) return
     this.#closed = true
     this.#leave()

@@ -69,7 +69,8 @@ function send(ctx: Context): readonly [Sent, readonly Transferable[]] {
   return [{ handle, attach }, attach === undefined ? [] : [attach.port]]
 }
 
-function receive({ handle, attach }: Partial<Sent>, keys: readonly Key<unknown>[]): Context {
+function receive(sent: Partial<Sent> | null | undefined, keys: readonly Key<unknown>[]): Context {
+  const { handle, attach } = sent ?? {}
   const parsed = isHandle(handle) ? parseHandle(handle) : undefined
   if (parsed === undefined) return refused('it is forged, damaged, or of another version')
   const base = baseOf(parsed, keys)

@@ -22,6 +22,8 @@ export interface Attach {
   readonly link: number
   readonly chunks: readonly SharedArrayBuffer[]
   readonly port: MessagePort
+  /** The number of the exporter's thread, where threads have one: it is shown in the paths of contexts. */
+  readonly thread?: number | undefined
 }
 
 /** Exporter to importer. A new chunk: chunk, buffer. */
