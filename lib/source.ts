@@ -103,7 +103,8 @@ export class BySource extends Rule {
   #wake(scope: Scope): void {
     if (scope.end !== undefined || (scope.up !== undefined && endOf(scope.up) !== undefined && endOf(scope) !== undefined)) return
     const end = this.source.poll()
-    if (end !== undefined) finish(scope, end.kind, end.cause, end.told ? end.error : undefined)
+    // Whoever was asked may have looked here meanwhile, and what was found then counts.
+    if (end !== undefined && scope.end === undefined) finish(scope, end.kind, end.cause, end.told ? end.error : undefined)
   }
 
   override label(): string {

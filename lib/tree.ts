@@ -306,7 +306,6 @@ function finishObserved(scope: Scope, kind: Kind, cause: unknown, error: Context
   const now = scope.below === 2 || time.size > 0 ? time.clock.now() : Number.NaN
   // What was due before ends first, so that no late timer makes a deadline lose. It may have ended this one; and its listeners took their time, so that more may be due.
   if (time.size > 0 && time.catchUp(now)) return conclude(scope, kind, cause, error)
-  if (scope.end !== undefined) return
   const wave: Watch[] = []
   mark(scope, new End(kind, cause, now, error), wave)
   notify(wave)

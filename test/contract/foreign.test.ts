@@ -54,6 +54,32 @@ describe('an object with the members of a Context', () => {
     },
   )
 
+  it.each([
+    ['observed', (ctx: Context) => void afterFunc(ctx, () => undefined)],
+    ['whose instant is kept', (ctx: Context) => merge(withTimeout(ctx, 1e6), withTimeout(background(), 1e6))],
+  ])(
+    'C6: one, %s, that looks at what is below it while it says how it ended, and then says something else, has the first end',
+    (_name, prepare) => {
+      const first = new CanceledError({ cause: 'first' })
+      const parent = new (class extends Independent {
+        override err(): ContextError | undefined {
+          const error = super.err()
+          if (error === undefined || asked++ > 0) return error === undefined ? undefined : first
+          child.err()
+          return error
+        }
+      })()
+      let asked = 0
+      const child = withCancel(parent)
+      const kept = prepare(child)
+      parent.end('second')
+      expect(asked).toBeGreaterThan(1)
+      expect(child.err()).toBe(first)
+      expect(withCancel(parent).err()).toBe(first)
+      void kept
+    },
+  )
+
   const kinds: [string, () => { ctx: Context; end: (cause: unknown) => void }][] = [
     [
       'a wrapper that adds nothing',

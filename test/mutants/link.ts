@@ -197,13 +197,6 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/tree.ts',
-    original: '  if (scope.end !== undefined) return\n  const wave',
-    replacement: '  const wave',
-    breaks: 'a later cause takes the place of the first one',
-    tests: or('test/contract/with-cancel.test.ts', 'test/property/tree.test.ts'),
-  },
-  {
-    file: 'lib/tree.ts',
     original: 'if (endOf(scope) === undefined) finish(scope, kind, cause, error)',
     replacement: 'endOf(scope)\n  scope.end = undefined\n  finish(scope, kind, cause, error)',
     breaks: 'every cancel counts, and the last one stays',

@@ -84,6 +84,13 @@ const tree: readonly Mutant[] = [
     tests: contract('foreign'),
   },
   {
+    file: 'lib/source.ts',
+    original: 'if (end !== undefined && scope.end === undefined) finish(',
+    replacement: 'if (end !== undefined) finish(',
+    breaks: 'a second end in place of the first, where whoever is asked, after it told of an end, looks below itself',
+    tests: contract('foreign'),
+  },
+  {
     file: 'lib/tree.ts',
     original: '  if (below === 2) return new End(kind, cause, bounds.time.clock.now(), error)\n',
     replacement: '',
