@@ -190,6 +190,24 @@ describe('a handle', () => {
     expect(ctx.err()).toBeUndefined()
     expect(pair.client.link.stats().exports).toBe(0)
   })
+
+  it('that was imported again after it was given back takes nothing with it that was exported below', async () => {
+    const pair = await joined()
+    const above = withCancel(pair.client.root)
+    const ctx = withCancel(above)
+    const handle = pair.client.link.export(above)
+    const handleBelow = pair.client.link.export(ctx)
+    await pair.settle()
+    const below = pair.server.link.import(handleBelow)
+    pair.server.link.import(handle).cancel()
+    const again = pair.server.link.import(handle)
+    await pair.settle()
+    expect(cause(again)).toMatchObject({ code: 'ERR_HANDLE' })
+    expect(below.err()).toBeUndefined()
+    above.cancel('all')
+    await pair.settle()
+    expect(cause(below)).toBe('all')
+  })
 })
 
 describe('an exported context', () => {

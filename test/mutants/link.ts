@@ -151,7 +151,7 @@ export const link: readonly Mutant[] = [
     original: 'endWith(entry.lent as CancelableContext,',
     replacement: 'endWith(entry.gate,',
     breaks: 'a context that is not known any more takes what is exported below it with it',
-    tests: simulation,
+    tests: ['test/link/exports.test.ts'],
   },
   {
     file: 'lib/bridge/link-exports.ts',
@@ -165,7 +165,7 @@ export const link: readonly Mutant[] = [
     original: '    handler.wanted = false\n    return handler.ctx\n',
     replacement: '    handler.wanted = false\n    this.#handlers.delete(id)\n    return handler.ctx\n',
     breaks: 'a cancelled call does not count any more, though its method still runs (rapid reset)',
-    tests: or('test/link/limits.test.ts'),
+    tests: ['test/link/limits.test.ts'],
   },
   {
     file: 'lib/bridge/link-handlers.ts',

@@ -15,7 +15,8 @@ import { type Mutant, mutants } from './list.ts'
 
 const project = join(import.meta.dirname, '../..')
 const copy = mkdtempSync(join(tmpdir(), 'ctxbridge-mutants-'))
-const seconds = 120
+/** How long tests may take; with a mutant, no more than twice as long as all of them took without, or two minutes. */
+let patience = 900_000
 
 interface Outcome {
   readonly ok: boolean
@@ -25,7 +26,7 @@ interface Outcome {
 }
 
 function node(...args: string[]): Outcome {
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8', timeout: seconds * 1000 })
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8', timeout: patience })
   return { ok: status === 0, ended: status !== null, out: stdout + stderr }
 }
 
@@ -78,8 +79,10 @@ try {
   if (chosen.length === 0) throw new Error(`There is no part ${part}; there are ${Object.keys(mutants).join(', ')}.`)
   if (chosen.every(([, list]) => list.length === 0)) throw new Error(`No mutant of these says '${text}'.`)
   build()
+  const begun = performance.now()
   const { ok, out } = passes(...new Set(chosen.flatMap(([, list]) => list.flatMap(({ tests }) => tests))))
   if (!ok) throw new Error(`Tests fail without any mutant:\n${out}`)
+  patience = Math.max(120_000, 2 * (performance.now() - begun))
   for (const [name, list] of chosen) {
     for (const mutant of list) {
       const started = performance.now()
