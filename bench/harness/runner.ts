@@ -67,8 +67,10 @@ export async function measure(
   suite: Suite,
   { random, rounds, progress }: { random: () => number; rounds?: number | undefined; progress: Progress },
 ): Promise<SuiteResult> {
-  const { id, title, about, unit, sample, warmUp = 2 } = suite
+  const { id, title, about, unit, sample } = suite
   const counted = rounds ?? suite.rounds ?? 8
+  // Who asks for a few rounds wants a quick look.
+  const warmUp = Math.min(suite.warmUp ?? 2, 2 * counted)
   const all = await suite.contenders()
   const running: Running[] = []
   const absent = all.flatMap(({ name, kind, cannot }) => (cannot === undefined ? [] : [{ name, kind, cannot }]))

@@ -64,6 +64,7 @@ test('a loop that never yields stops at the deadline, never before, and with its
 
 test('deadlines in the worker are never early, however short', async () => {
   const { worker, jobs } = startJobs()
+  let ran = 0
   for (let i = 0; i < 100; i++) {
     const ms = (i % 10) + 0.5 + i / 1_000
     const before = now()
@@ -71,8 +72,12 @@ test('deadlines in the worker are never early, however short', async () => {
     expect(error).toBeInstanceOf(DeadlineExceededError)
     await quiet(worker)
     const seen = await jobs.last()
-    expect((seen?.at ?? 0) - before).toBeGreaterThanOrEqual(ms)
+    // On a busy machine the shortest have passed before the call is sent: then there was no job.
+    if (seen === undefined || seen.at < before) continue
+    ran++
+    expect(seen.at - before).toBeGreaterThanOrEqual(ms)
   }
+  expect(ran).toBeGreaterThan(50)
 })
 
 test('the end is seen by a loop that asks a signal', async () => {

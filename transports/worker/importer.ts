@@ -74,6 +74,8 @@ const reasons: Record<SlotRefusal, string> = {
 // Dropped without a cancel: given back when collected. A source does not hold its context, unless somebody observes that.
 const dropped = new FinalizationRegistry<RemoteSource>((source) => source.close())
 
+const yielded = Promise.resolve()
+
 export class Importer implements Importing {
   readonly #port: Port
   readonly #label: string
@@ -89,6 +91,8 @@ export class Importer implements Importing {
   /** Whether it is for one import, and over with that. */
   readonly #alone: boolean
   #size = 0
+  /** Imports that have ended and are still to be given back. */
+  #spent: RemoteSource[] = []
   /** Whether something waits for the bell. */
   #listening = false
   #overtaken: unknown[] = []
@@ -126,6 +130,7 @@ export class Importer implements Importing {
 
   /** How many contexts are imported and neither ended nor given back. */
   get size(): number {
+    this.#giveBack()
     return this.#size
   }
 
@@ -225,6 +230,7 @@ export class Importer implements Importing {
 
   #rung(seen: number): void {
     const now = this.#hear(seen)
+    this.#giveBack()
     this.#listening = !this.#closed && this.#size > this.#loose.size
     if (this.#listening) this.#await(now)
   }
@@ -253,6 +259,17 @@ export class Importer implements Importing {
   wholeCause({ slot, generation }: SlotView | ToldView): WireCause | undefined {
     this.drain()
     return this.#causes.get(`${slot}.${generation}`)
+  }
+
+  giveBackSoon(source: RemoteSource): void {
+    if (this.#spent.push(source) === 1) void yielded.then(() => this.#giveBack())
+  }
+
+  #giveBack(): void {
+    if (this.#spent.length === 0) return
+    const spent = this.#spent
+    this.#spent = []
+    for (const source of spent) source.giveBack()
   }
 
   forget(source: RemoteSource): void {

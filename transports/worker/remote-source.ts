@@ -19,6 +19,8 @@ export interface Importing {
   wholeCause(view: SlotView | ToldView): WireCause | undefined
   /** Called once, when nothing is left to wait for. */
   forget(source: RemoteSource): void
+  /** Calls `source.giveBack()` when this thread yields, or somebody counts, whichever is first. */
+  giveBackSoon(source: RemoteSource): void
 }
 
 /** When it happened is not known here. */
@@ -30,7 +32,10 @@ export class RemoteSource implements Source {
   /** Of a slot whose chunk has not come yet. */
   readonly early: ParsedHandle['slot']
   readonly #importer: Importing
+  /** What is asked, until it has answered. */
   #view: SlotView | ToldView | undefined
+  /** What has answered, until it is given back. */
+  #spent: SlotView | ToldView | undefined
   #end: End | undefined
   #wake: (() => void) | undefined
   #closed = false
@@ -89,9 +94,9 @@ export class RemoteSource implements Source {
   #conclude(view: SlotView | ToldView): End | undefined {
     const end = view.read()
     if (end === 'open') return undefined
-    this.#end = typeof end === 'string' ? lost(end) : new End(end.kind, this.#revive(view, end.cause), unknown)
-    this.close()
-    return this.#end
+    this.#view = undefined
+    this.#spent = view
+    return (this.#end = typeof end === 'string' ? lost(end) : new End(end.kind, this.#revive(view, end.cause), unknown))
   }
 
   /** A cause as it came; undefined where there is none, or none that can be read. */
@@ -115,14 +120,23 @@ export class RemoteSource implements Source {
     this.#wake = undefined
   }
 
-  /** Called at the end, also at one of this side's own; gives the slot back. */
+  /**
+   * Called at the end, also at one of this side's own; gives the slot back. One that has ended over there only when this thread yields: a loop that
+   * polls must not wait for that.
+   */
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    const view = this.#view
+    if (this.#spent === undefined) this.giveBack()
+    else this.#importer.giveBackSoon(this)
+  }
+
+  /** Once, after `close`. */
+  giveBack(): void {
+    const view = this.#view ?? this.#spent
     if (view !== undefined) {
       this.#unlink(view)
-      this.#view = undefined
+      this.#view = this.#spent = undefined
       view.release()
     }
     this.#importer.forget(this)
