@@ -91,7 +91,7 @@ test('a small run is measured, proven, written, and compared with itself', () =>
   expect(readFileSync(page, 'utf8')).toContain('ctx.err()')
   const second = bench('--only', '^worker/busy$', '--rounds', '4', '--compare', json)
   expect(second.stdout).toMatch(/worker\/busy {2}ctx\.err\(\) .*p=.*(same|slower|faster)/)
-}, 60_000)
+}, 180_000)
 
 test('a cancel in a page reaches the worker of the service behind it, with its cause, on clocks that were compared', () => {
   const json = join(folder, 'browser.json')
@@ -105,7 +105,7 @@ test('a cancel in a page reaches the worker of the service behind it, with its c
     100,
   ])
   expect(proofs).toEqual([ours, bare, ours, bare])
-}, 60_000)
+}, 180_000)
 
 test('bytes that cross are counted, in every contender', () => {
   const json = join(folder, 'bytes.json')
@@ -117,4 +117,4 @@ test('bytes that cross are counted, in every contender', () => {
     ['websocket/bytes', 'bytes', []],
   ])
   for (const { results } of suites) for (const { p50, name } of results) expect(p50, name).toBeGreaterThan(10)
-}, 60_000)
+}, 180_000)
