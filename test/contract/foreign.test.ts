@@ -80,6 +80,26 @@ describe('an object with the members of a Context', () => {
     },
   )
 
+  it.each([1, 2, 3])(
+    'C6: one that looks at what is below it when it is asked for the %s. time, and then says something else, does not change the end there',
+    (turn) => {
+      const first = new CanceledError({ cause: 'first' })
+      let asked = 0
+      let seen: ContextError | undefined
+      const parent = new (class extends Independent {
+        override err(): ContextError | undefined {
+          if (super.err() === undefined || ++asked > turn) return super.err() && first
+          if (asked === turn) seen = child.err()
+          return super.err()
+        }
+      })()
+      const child = withCancel(parent)
+      parent.end('second')
+      expect(child.err()).toBe(first)
+      expect(seen).toBe(first)
+    },
+  )
+
   const kinds: [string, () => { ctx: Context; end: (cause: unknown) => void }][] = [
     [
       'a wrapper that adds nothing',

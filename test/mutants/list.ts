@@ -78,8 +78,8 @@ const tree: readonly Mutant[] = [
   },
   {
     file: 'lib/tree.ts',
-    original: '  if (scope.end === undefined) {\n    const wave',
-    replacement: '  {\n    const wave',
+    original: '  if (scope.end !== undefined) return\n  const { rule } = scope',
+    replacement: '  const { rule } = scope',
     breaks: 'a second end in place of the first, where whoever was asked ended the context itself',
     tests: contract('foreign'),
   },

@@ -33,7 +33,7 @@ function node(...args: string[]): Outcome {
 /** A mutant may leave something unused. Any other error would make tests fail for a reason that is none. */
 function build(): void {
   const { out } = node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json')
-  const errors = out.split('\n').filter((line) => /error TS(?!6133|6192|6196)/.test(line))
+  const errors = out.split('\n').filter((line) => /error TS(?!6133|6192|6196|6198)/.test(line))
   if (errors.length > 0) throw new Error(`it does not compile:\n${errors.join('\n')}`)
 }
 
