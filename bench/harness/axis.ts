@@ -66,7 +66,7 @@ export function verticals({ at, ticks }: Axis, top: number, bottom: number, labe
     const x = at(tick)
     const text = label(tick)
     // A label at an edge stays within the picture.
-    const half = text.length * 3.4
+    const half = text.length * 4
     const anchor = x - half < 0 ? 'start' : x + half > width ? 'end' : 'middle'
     return `<line class="grid" x1="${x}" x2="${x}" y1="${top}" y2="${bottom}"/><text x="${x}" y="${bottom + 16}" text-anchor="${anchor}">${text}</text>`
   })
