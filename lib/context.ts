@@ -157,7 +157,7 @@ export function deriveDeadline(
   const own = same ? due : new Deadline(at, cause, time, date)
   const bounds = same ? scope.bounds : new Bounds(time, own, live)
   const child = begin(new CancelScope(parent, orNone(scope), bindings, bounds, byDeadline))
-  if (child.end === undefined && own.at <= now) child.end = own.end()
+  if (child.end === undefined && own.at <= now) child.state = own.end()
   return child
 }
 
@@ -300,7 +300,8 @@ export function merge(first: Context, ...others: readonly Context[]): Cancelable
   const silent = scopes.some((other) => other.live !== undefined)
   if (silent || due !== scope.due) merged.bounds = new Bounds(scope.time, due, silent ? merged : scope.live)
   for (const s of [scope, ...scopes]) {
-    merged.end ??= endOf(s)
+    const end = endOf(s)
+    if (merged.end === undefined) merged.state = end
     keepTime(s)
   }
   endOf(merged)

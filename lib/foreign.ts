@@ -99,9 +99,12 @@ function nativeOf(ctx: Context): ContextNode | undefined {
   }
 }
 
-/** The node that a parent context stands for. Anything with the members of a `Context` is a parent like any other (C63). */
+/** The node that a parent context stands for; small, since each new context asks. Anything with the members of a `Context` is a parent like any other (C63). */
 export function nodeOf(parent: Context, caller: string): ContextNode {
-  if (parent instanceof ContextNode) return parent
+  return parent instanceof ContextNode ? parent : foreignParent(parent, caller)
+}
+
+function foreignParent(parent: Context, caller: string): Scope {
   if (!isContext(parent)) {
     throw new TypeError(
       `${caller}() needs a context to derive from, but got ${named(parent)}. Pass background() where there is none.`,

@@ -2,13 +2,13 @@
 import type { CancelableContext, CancelFunc, Context } from './context.ts'
 import { controllerFor } from './context-signal.ts'
 import type { Bounds, Deadline, Time } from './deadline.ts'
-import type { End } from './end.ts'
+import { End } from './end.ts'
 import type { ContextError } from './errors.ts'
 import { showState } from './inspect.ts'
 import { createKey, isKey, type Key, named } from './key.ts'
 import { link, type Watch, watchOf } from './observers.ts'
 import { answerFor } from './question.ts'
-import { conclude, endOf, type Epoch } from './tree.ts'
+import { conclude, endOf, endPlainly, type Epoch } from './tree.ts'
 
 /** A binding of a value, and those that it hides. */
 export class Binding {
@@ -152,12 +152,13 @@ export abstract class Scope extends ContextNode {
   readonly bindings: Binding | undefined
   bounds: Bounds
   readonly rule: Rule
-  /** What was found; `takenEnd` reads it. */
-  end: End | undefined
-  seen: Epoch | undefined
+  /** Its end; before that, the epoch in which it was last known to be live. */
+  state: End | Epoch | undefined
   watch: Watch | undefined
   /** What those below need: 0, there are none; 1, to hear of its end when they look; 2, to know when that was, to tell it from a deadline that passed. */
   below: 0 | 1 | 2
+  /** Its `cancel`, bound; made on first use. */
+  protected bound: CancelFunc | undefined
 
   constructor(parent: Context | undefined, up: Scope | undefined, bindings: Binding | undefined, bounds: Bounds, rule: Rule) {
     super()
@@ -166,15 +167,21 @@ export abstract class Scope extends ContextNode {
     this.bindings = bindings
     this.bounds = bounds
     this.rule = rule
-    this.end = undefined
-    this.seen = undefined
+    this.state = undefined
     this.watch = undefined
     this.below = 0
+    this.bound = undefined
     if (up !== undefined) isAbove(up)
   }
 
   get scope(): Scope {
     return this
+  }
+
+  /** What was found; `takenEnd` reads it. */
+  get end(): End | undefined {
+    const { state } = this
+    return state instanceof End ? state : undefined
   }
 
   get time(): Time {
@@ -260,11 +267,9 @@ export class EndlessScope extends Scope {
 
 /** Ends by its own cancel, with its parent, or as its rule says: whichever comes first. */
 export class CancelScope extends Scope implements CancelableContext {
-  #cancel: CancelFunc | undefined
-
   /** Bound, so that it can be taken off; made on first use. */
   get cancel(): CancelFunc {
-    return (this.#cancel ??= (cause) => conclude(this, 'canceled', cause))
+    return (this.bound ??= (cause) => conclude(this, 'canceled', cause))
   }
 
   get 0(): Context {
@@ -280,6 +285,6 @@ export class CancelScope extends Scope implements CancelableContext {
   }
 
   [Symbol.dispose](): void {
-    conclude(this, 'canceled', undefined)
+    endPlainly(this)
   }
 }

@@ -47,29 +47,35 @@ let epoch = new Epoch()
 
 /** Whether no scope that something was derived from has ended since this one was looked at. */
 export function isCurrent(scope: Scope): boolean {
-  return scope.seen === epoch
+  return scope.state === epoch
 }
 
-/** The end of a scope, as of now; undefined while it is live. This is the path of a polling loop. */
+/** The end of a scope, as of now; undefined while it is live. This is the path of a polling loop: small, so that compilers put it into the loop. */
 export function endOf(scope: Scope): End | undefined {
-  if (scope.end !== undefined) return takenEnd(scope)
   const { due, live } = scope.bounds
-  if (due === undefined && live === undefined) return scope.seen === epoch ? undefined : inherited(scope)
-  if (scope.seen === epoch && (due === undefined || !due.passed()) && (live === undefined || !stirred(scope))) return undefined
+  return scope.state === epoch && due === undefined && live === undefined ? undefined : ask(scope)
+}
+
+/** The longer way of `endOf`: for a scope that has ended or may have, or whose end is not told. */
+function ask(scope: Scope): End | undefined {
+  if (scope.state instanceof End) return takenEnd(scope)
+  const { due, live } = scope.bounds
+  if (due === undefined && live === undefined) return inherited(scope)
+  if (scope.state === epoch && (due === undefined || !due.passed()) && (live === undefined || !stirred(scope))) return undefined
   return look(scope)
 }
 
 /** The end that was found for a scope, if there is one; does not look for one. */
 export function takenEnd(scope: Scope): End | undefined {
-  if (scope.end === unread) scope.end = new End('canceled', undefined, Number.NaN)
+  if (scope.state === unread) scope.state = new End('canceled', undefined, Number.NaN)
   return scope.end
 }
 
 /** A scope that was just made takes over its parent's end, if that has ended already (C13). */
 export function begin<S extends Scope>(scope: S): S {
   const end = scope.up === undefined ? undefined : endOf(scope.up)
-  if (end === undefined) scope.seen = epoch
-  else scope.end = end
+  if (end === undefined) scope.state = epoch
+  else scope.state = end
   return scope
 }
 
@@ -83,17 +89,17 @@ function stirred(scope: Scope): boolean {
 function inherited(scope: Scope): End | undefined {
   let top = scope
   // What is linked is told of an end.
-  while (top.end === undefined && top.seen !== epoch && top.watch === undefined) {
+  while (top.end === undefined && top.state !== epoch && top.watch === undefined) {
     if (top.rule.others.length > 0) return look(scope)
     if (top.up === undefined) break
     top = top.up
   }
   const end = takenEnd(top)
   for (let s: Scope | undefined = scope; s !== top && s !== undefined; s = s.up) {
-    if (end === undefined) s.seen = epoch
-    else s.end = end
+    if (end === undefined) s.state = epoch
+    else s.state = end
   }
-  if (end === undefined) top.seen = epoch
+  if (end === undefined) top.state = epoch
   return end
 }
 
@@ -104,7 +110,7 @@ function look(scope: Scope): End | undefined {
   // Nobody else has a say, and nobody is to be told: a loop that waits for another thread must not wait for more than this.
   if (scope.up === undefined && scope.watch === undefined && time.size === 0 && scope.rule.others.length === 0) {
     const end = scope.rule.judge(scope, undefined, now)
-    if (end === undefined) scope.seen = epoch
+    if (end === undefined) isLive(scope)
     else markAlone(scope, end)
     return end
   }
@@ -159,19 +165,18 @@ function settleGraph(scope: Scope, now: number, wave: Watch[]): void {
 /** Whether a scope is known to be live at `now`: then there is nothing to settle there, nor above. */
 function quiet(scope: Scope, now: number): boolean {
   const { due, live } = scope.bounds
-  return scope.seen === epoch && live === undefined && !(due !== undefined && due.at <= now)
+  return scope.state === epoch && live === undefined && !(due !== undefined && due.at <= now)
 }
 
 /** Whether no ancestor has ended; remembers that, so that the next look is a compare. */
 function allQuiet(scope: Scope): boolean {
   let s: Scope | undefined = scope
   for (; s !== undefined; s = s.up) {
-    // One that nothing was derived from has ended without a new epoch: what it has seen tells nothing then.
     if (s.end !== undefined) return false
-    if (s.seen === epoch) break
-    for (const other of s.rule.others) if (other.end !== undefined || other.seen !== epoch) return false
+    if (s.state === epoch) break
+    for (const other of s.rule.others) if (other.end !== undefined || other.state !== epoch) return false
   }
-  for (let t: Scope | undefined = scope; t !== s && t !== undefined; t = t.up) t.seen = epoch
+  for (let t: Scope | undefined = scope; t !== s && t !== undefined; t = t.up) isLive(t)
   return true
 }
 
@@ -186,8 +191,13 @@ function settle(scope: Scope, now: number, wave: Watch[]): void {
     if (end !== undefined && (above === undefined || end.before(above))) above = end
   }
   const end = rule.judge(scope, above, now)
-  if (end === undefined) scope.seen = epoch
+  if (end === undefined) isLive(scope)
   else mark(scope, end, wave, end !== up)
+}
+
+/** Notes that a scope is live as of now; unless it was ended by whoever was asked about it. */
+function isLive(scope: Scope): void {
+  if (scope.end === undefined) scope.state = epoch
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -196,7 +206,7 @@ function settle(scope: Scope, now: number, wave: Watch[]): void {
 
 /** Marks a scope that nobody observes, so that there is nobody to tell. Most end so, and it is short for their sake. */
 function markAlone(scope: Scope, end: End, isNew = true): void {
-  scope.end = end
+  scope.state = end
   if (isNew && scope.below > 0) epoch = new Epoch()
   scope.rule.ended()
 }
@@ -204,7 +214,7 @@ function markAlone(scope: Scope, end: End, isNew = true): void {
 /** The first phase: marks a scope and all its linked descendants. Runs nobody else's code. */
 function mark(top: Scope, end: End, wave: Watch[], isNew = true): void {
   if (top.watch === undefined) return markAlone(top, end, isNew)
-  top.end = end
+  top.state = end
   if (isNew && top.below > 0) epoch = new Epoch()
   let next = wave.length
   wave.push(top.watch)
@@ -218,7 +228,7 @@ function mark(top: Scope, end: End, wave: Watch[], isNew = true): void {
     for (let o = watch.first; o !== undefined; o = o.next) {
       const child = o instanceof Watch ? o : o instanceof Child ? o.watch : undefined
       if (child === undefined || child.scope.end !== undefined) continue
-      child.scope.end = end
+      child.scope.state = end
       wave.push(child)
     }
   }
@@ -272,6 +282,13 @@ export function report(error: unknown): void {
 /** Ends a scope now, unless it has ended already, or a deadline above it has passed though no timer fired yet. */
 export function conclude(scope: Scope, kind: Kind, cause: unknown, error?: ContextError): void {
   if (endOf(scope) === undefined) finish(scope, kind, cause, error)
+}
+
+/** As `conclude`, without a cause. Small for the sake of a context that nobody observes, and that nothing was derived from: most end so. */
+export function endPlainly(scope: Scope): void {
+  if (endOf(scope) !== undefined) return
+  if (scope.watch === undefined && scope.below === 0 && scope.live === undefined) scope.state = unread
+  else finish(scope, 'canceled', undefined)
 }
 
 /** As `conclude`, for many scopes of one clock, by one end: all are marked before any listener runs. */

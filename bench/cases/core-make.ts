@@ -5,6 +5,47 @@ import { key, minute, never, parent, seenBy, seenBySignal } from './core-common.
 import { cost, must } from './cost.ts'
 import { go } from './go.ts'
 
+/** The least that a context must be: of as many fields, and known to its parent until its end. */
+class Least {
+  readonly parent: Least | undefined
+  readonly bindings: object | undefined
+  readonly bounds: object
+  readonly rule: object
+  end: object | undefined
+  cancel: object | undefined
+  first: Least | undefined
+  next: Least | undefined
+  previous: Least | undefined
+
+  constructor(parent: Least | undefined, bindings: object | undefined, bounds: object, rule: object) {
+    this.parent = parent
+    this.bindings = bindings
+    this.bounds = bounds
+    this.rule = rule
+    this.end = undefined
+    this.cancel = undefined
+    this.first = undefined
+    this.previous = undefined
+    this.next = parent?.first
+    if (parent === undefined) return
+    if (parent.first !== undefined) parent.first.previous = this
+    parent.first = this
+  }
+
+  finish(): void {
+    const { parent, previous, next } = this
+    this.end = ended
+    if (parent === undefined) return
+    if (previous === undefined) parent.first = next
+    else previous.next = next
+    if (next !== undefined) next.previous = previous
+  }
+}
+
+const ended = {}
+const leastParent = new Least(undefined, undefined, ended, ended)
+const leastSibling = new Least(leastParent, undefined, ended, ended)
+
 const cancel: Suite = {
   id: 'core/cancel',
   title: 'Make and end: cancel',
@@ -89,6 +130,30 @@ const cancel: Suite = {
           const own = new AbortController()
           if (!AbortSignal.any([never, own.signal]).aborted) live++
           own.abort()
+        }
+        return live
+      },
+    }),
+    cost({
+      name: "an object in and out of its parent's list",
+      kind: 'limit',
+      note: 'with as many fields as a context has; ours is in no list while nobody observes it',
+      prove: () => {
+        const one = new Least(leastParent, undefined, ended, ended)
+        must(leastParent.first === one, 'it was in the list')
+        one.finish()
+        must(leastParent.first === leastSibling && one.end === ended, 'it was taken out')
+        return 'was in the list, and taken out'
+      },
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const one = new Least(leastParent, undefined, ended, ended)
+          try {
+            if (one.end === undefined) live++
+          } finally {
+            one.finish()
+          }
         }
         return live
       },

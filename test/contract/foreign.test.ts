@@ -80,6 +80,39 @@ describe('an object with the members of a Context', () => {
     },
   )
 
+  it.each([
+    ['observed', (ctx: Context) => void afterFunc(ctx, () => undefined)],
+    ['whose instant is kept', (ctx: Context) => merge(withTimeout(ctx, 1e6), withTimeout(background(), 1e6))],
+  ])(
+    'C6: one, %s, that says one thing and another, and ends while it is asked, has ended then for all below it',
+    (_name, prepare) => {
+      const outcomes = [1, 2, 3].map((turn) => {
+        let [asked, seen] = [-Infinity, undefined as ContextError | undefined]
+        const parent = new (class extends Independent {
+          override err(): ContextError | undefined {
+            if (++asked === turn) {
+              this.end('own')
+              seen = child.err()
+              return undefined
+            }
+            const doubtful = asked > 0 && (asked < turn || seen !== undefined)
+            return doubtful ? new CanceledError({ cause: 'another' }) : super.err()
+          }
+        })()
+        const child = withCancel(parent)
+        const kept = prepare(child)
+        asked = 0
+        for (let i = 0; i < turn; i++) child.err()
+        return [seen, child.err(), withCancel(parent).err(), kept] as const
+      })
+      for (const [seen, own, later] of outcomes) {
+        expect(seen?.cause).toBe('own')
+        expect(own).toBe(seen)
+        expect(later).toBe(seen)
+      }
+    },
+  )
+
   it.each([1, 2, 3])(
     'C6: one that looks at what is below it when it is asked for the %s. time, and then says something else, does not change the end there',
     (turn) => {

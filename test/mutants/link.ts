@@ -198,7 +198,7 @@ export const link: readonly Mutant[] = [
   {
     file: 'lib/tree.ts',
     original: 'if (endOf(scope) === undefined) finish(scope, kind, cause, error)',
-    replacement: 'endOf(scope)\n  scope.end = undefined\n  finish(scope, kind, cause, error)',
+    replacement: 'endOf(scope)\n  scope.state = undefined\n  finish(scope, kind, cause, error)',
     breaks: 'every cancel counts, and the last one stays',
     tests: simulation,
   },

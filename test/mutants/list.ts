@@ -29,8 +29,8 @@ const tree: readonly Mutant[] = [
   },
   {
     file: 'lib/tree.ts',
-    original: '      child.scope.end = end\n',
-    replacement: '      child.scope.end = end.dated(end.at)\n',
+    original: '      child.scope.state = end\n',
+    replacement: '      child.scope.state = end.dated(end.at)\n',
     breaks: 'parent and child end with different errors',
     tests: contract('with-cancel', 'done-and-err'),
   },
@@ -57,7 +57,7 @@ const tree: readonly Mutant[] = [
   },
   {
     file: 'lib/tree.ts',
-    original: '  else scope.end = end\n  return scope\n',
+    original: '  else scope.state = end\n  return scope\n',
     replacement: '  return scope\n',
     breaks: 'a child of an ended parent is not ended when it is made',
     tests: contract('with-cancel', 'done-and-err'),
@@ -71,8 +71,8 @@ const tree: readonly Mutant[] = [
   },
   {
     file: 'lib/tree.ts',
-    original: '  if (scope.end === unread) scope.end = new End',
-    replacement: '  if (scope.end === undefined) scope.end = new End',
+    original: '  if (scope.state === unread) scope.state = new End',
+    replacement: '  if (scope.state === undefined) scope.state = new End',
     breaks: 'all plain cancels of a process share one error',
     tests: contract('done-and-err'),
   },
@@ -81,6 +81,13 @@ const tree: readonly Mutant[] = [
     original: '  if (scope.end !== undefined) return\n  const { rule } = scope',
     replacement: '  const { rule } = scope',
     breaks: 'a second end in place of the first, where whoever was asked ended the context itself',
+    tests: contract('foreign'),
+  },
+  {
+    file: 'lib/tree.ts',
+    original: '  if (scope.end === undefined) scope.state = epoch\n',
+    replacement: '  scope.state = epoch\n',
+    breaks: 'one that was ended by whoever was asked about it lives again',
     tests: contract('foreign'),
   },
   {
