@@ -3,7 +3,7 @@
  * context that is observed is itself in the lists of its parents, up to the root. When the last observer goes, that is taken back.
  */
 import { Alarm } from './clock.ts'
-import type { ContextError } from './errors.ts'
+import type { ContextError, Kind } from './errors.ts'
 import type { Scope } from './scope.ts'
 
 /** A place in the list of those who observe a scope. */
@@ -18,6 +18,15 @@ export class Observer {
 /** Somebody to tell, once, right after everything is marked. */
 export abstract class Listener extends Observer {
   abstract run(): void
+}
+
+/**
+ * Told of a cancel before anything of it is done here: stands for the context where somebody polls it who must not wait for that, as another thread does. It comes
+ * before all others of its context. `run` is called after that as for all listeners.
+ */
+export abstract class Herald extends Listener {
+  /** Runs nobody else's code. */
+  abstract announce(kind: Kind, cause: unknown): void
 }
 
 /** A function to call then. */
@@ -86,6 +95,20 @@ export class Watch extends Observer {
     observer.previous.next = first.previous = observer
   }
 
+  addFirst(observer: Observer): void {
+    observer.of = this
+    const { first } = this
+    observer.next = first
+    observer.previous = first?.previous ?? observer
+    if (first !== undefined) first.previous = observer
+    this.first = observer
+  }
+
+  /** Before anything is marked. */
+  announce(kind: Kind, cause: unknown): void {
+    for (let o = this.first; o instanceof Herald; o = o.next) o.announce(kind, cause)
+  }
+
   remove(observer: Observer): void {
     const { next, previous } = observer
     if (observer === this.first) this.first = next
@@ -145,7 +168,8 @@ export function observersOf({ first }: Watch): number {
 /** Registers an observer with a live scope, and links the scope up to the root, where it is not yet. */
 export function observe(scope: Scope, observer: Observer): void {
   const watch = watchOf(scope)
-  watch.add(observer)
+  if (observer instanceof Herald) watch.addFirst(observer)
+  else watch.add(observer)
   link(watch)
 }
 

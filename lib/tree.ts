@@ -323,6 +323,8 @@ function finishObserved(scope: Scope, kind: Kind, cause: unknown, error: Context
   const now = scope.below === 2 || time.size > 0 ? time.clock.now() : Number.NaN
   // What was due before ends first, so that no late timer makes a deadline lose. It may have ended this one; and its listeners took their time, so that more may be due.
   if (time.size > 0 && time.catchUp(now)) return conclude(scope, kind, cause, error)
+  // From here on nothing can come before this end.
+  if (error === undefined) scope.watch?.announce(kind, cause)
   const wave: Watch[] = []
   mark(scope, new End(kind, cause, now, error), wave)
   notify(wave)

@@ -33,6 +33,28 @@ test('a loop that never yields stops with the cause of the cancel', async () => 
   })
 })
 
+test('a cancel reaches a loop in another thread before any listener runs here, whoever came first', async () => {
+  for (const why of [undefined, 'enough']) {
+    const { worker, jobs } = startJobs()
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    let seen = 0
+    // It returns when the loop has seen the end; an export that came after it would be too late for that.
+    ctx.signal.addEventListener('abort', () => {
+      for (const until = now() + 10_000; Atomics.load(at, 0) !== 2 && now() < until; );
+      seen = Atomics.load(at, 0)
+    })
+    const call = rejection(jobs.spin(ctx, at))
+    await reached(at)
+    cancel(why)
+    expect(seen).toBe(2)
+    expect(await call).toBe(ctx.err())
+    await quiet(worker)
+    expect(await jobs.last()).toMatchObject({ name: 'AbortError', cause: why ?? 'itself' })
+    expect(link(worker).stats()).toMatchObject(empty)
+  }
+})
+
 test('a loop that never yields stops at the deadline, never before, and with its cause, though this thread is blocked, too', async () => {
   const { worker, jobs } = startJobs()
   await jobs.add(0, 0)

@@ -81,6 +81,8 @@ test('the same context is exported once, however often it is sent', async () => 
   await reached(at)
   ctx.cancel('all')
   expect(await seen).toMatchObject([{ cause: 'all' }, { cause: 'all' }, { cause: 'all', tenant: 'x' }])
+  // They are given back when that thread yields, which is after it has answered.
+  expect(await ask({ do: 'stats' })).toMatchObject({ imports: 0 })
   expect(mine.stats()).toMatchObject(empty)
 })
 

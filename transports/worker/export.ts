@@ -3,7 +3,8 @@
 import { Slot } from '../../lib/bridge/slot.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { End } from '../../lib/end.ts'
-import { Listener, unobserve } from '../../lib/observers.ts'
+import type { Kind } from '../../lib/errors.ts'
+import { Herald, unobserve } from '../../lib/observers.ts'
 import type { Scope } from '../../lib/scope.ts'
 import type { ContextHandle } from './handle.ts'
 import { randomId } from './host.ts'
@@ -56,7 +57,7 @@ export function collect(from: SlotTable, limit: number): void {
 }
 
 /** One context on one link, for as long as it lives and somebody needs it there. It is itself what observes the context. */
-export class Export extends Listener {
+export class Export extends Herald {
   readonly scope: Scope
   readonly slot: Slot | ToldSlot
   readonly #owner: Owner
@@ -71,6 +72,10 @@ export class Export extends Listener {
     if (slot instanceof Slot) slot.tag = this
   }
 
+  override announce(kind: Kind, cause: unknown): void {
+    if (this.slot instanceof Slot) endShortly(this.slot, kind, cause)
+  }
+
   override run(): void {
     this.#owner.ended(this, this.scope.end as End)
   }
@@ -80,6 +85,11 @@ export class Export extends Listener {
     unobserve(this)
     this.#owner.forget(this)
   }
+}
+
+/** Ends a slot whose cause needs no encoding, which would take longer than all else; false, and no change, where it does. */
+export function endShortly(slot: Slot, kind: Kind, cause: unknown): boolean {
+  return typeof cause === 'string' ? slot.endWithText(kind, cause) : cause === undefined && slot.end(kind)
 }
 
 /** A handle for a call, and what becomes of it. One of the two functions is called, once. */

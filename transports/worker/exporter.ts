@@ -21,7 +21,7 @@ import { encodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { encodeValues, type ReportValue } from '../../lib/wire/values.ts'
 import { toShared } from './clock.ts'
-import { collect, Export, Grant, grantTo, type Owner, owners, tableId, threadTable, type Writable } from './export.ts'
+import { collect, endShortly, Export, Grant, grantTo, type Owner, owners, tableId, threadTable, type Writable } from './export.ts'
 import type { ContextHandle } from './handle.ts'
 import { canShare, Port, type PortListener, threads } from './host.ts'
 import {
@@ -226,9 +226,8 @@ export class Exporter implements Owner {
   ended(held: Export, end: End): void {
     const { slot } = held
     const { kind, cause } = end
-    const said =
-      slot instanceof Slot &&
-      (typeof cause === 'string' ? slot.endWithText(kind, cause) : cause === undefined && end.plain && slot.end(kind))
+    const short = typeof cause === 'string' || end.plain
+    const said = slot instanceof Slot && (!slot.open || (short && endShortly(slot, kind, cause)))
     if (!said) this.#tell(slot, kind, causeOf(end.error))
     this.forget(held)
     // It wakes who waits; who polls has seen the slot.
