@@ -1,5 +1,6 @@
 /** Small breakages of the library. Each must be noticed by one of the test files that it names: they are tried in order. */
 
+import { isolation } from './isolation.ts'
 import { link } from './link.ts'
 
 export interface Mutant {
@@ -286,5 +287,5 @@ const slots: readonly Mutant[] = [
   },
 ]
 
-/** By part of the library. Those of the link come here, as a part of their own, killed by its simulation. */
-export const mutants: Readonly<Record<string, readonly Mutant[]>> = { tree, slots, link }
+/** By part of the library; and those that let one link feel another. */
+export const mutants: Readonly<Record<string, readonly Mutant[]>> = { tree, slots, link, isolation }

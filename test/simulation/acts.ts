@@ -384,5 +384,8 @@ const acts: Readonly<Record<What, Act>> = {
 export function act(world: World, operation: Operation): void {
   const process = world.process(operation.a)
   if (process === undefined) return
-  process.run(() => acts[operation.what](world, process, operation))
+  process.run(() => {
+    world.settle(process)
+    acts[operation.what](world, process, operation)
+  })
 }

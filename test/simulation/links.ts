@@ -18,6 +18,8 @@ export class Bond {
   readonly id: number
   readonly client: Process<unknown>
   readonly server: Process<unknown>
+  /** The id of its end at the client, once there is one. */
+  link: string | undefined
   /** Its connections: more than one while an old one is not known to be dead. */
   readonly wires = new Set<Wire<unknown>>()
   /** When each side last heard something, by its own clock. */
@@ -53,6 +55,10 @@ export class Use {
     this.connection = connection
     this.remote = wrap<object>(connection) as unknown as Use['remote']
     this.opened = process.clock.now()
+  }
+
+  get name(): string {
+    return `bond ${this.bond.id}`
   }
 
   /** By its own clock, how long nothing was heard. */
@@ -93,7 +99,7 @@ export class Host implements Destination<unknown> {
     this.process = process
     this.links = new LinkService(process.host, methods, world.settings(`n${process.index}`), () => undefined)
     this.service = {
-      accept: (channel, bond) => noting(this.links.accept(channel, bond), bond as Bond, process),
+      accept: (channel, bond) => noting(world, this.links.accept(channel, bond), bond as Bond, process),
     }
   }
 
@@ -111,15 +117,17 @@ export class Host implements Destination<unknown> {
 }
 
 /** Notes when something was heard. */
-function noting(receiver: Receiver<unknown>, bond: Bond, process: Process<unknown>): Receiver<unknown> {
+function noting(world: World, receiver: Receiver<unknown>, bond: Bond, process: Process<unknown>): Receiver<unknown> {
   return {
     receive(message) {
       bond.heard.set(process, process.clock.now())
+      world.note(() => `n${process.index} gets ${world.codec.size(message)} bytes of bond ${bond.id}`)
       receiver.receive(message)
     },
     lost(reason, final) {
       // What the protocol forbids is never done between two of these.
       must(!reason.message.includes(`code ${closeCode.badFrame} `), 'S9', () => `bond ${bond.id}: ${reason.message}`)
+      world.note(() => `n${process.index} loses a connection of bond ${bond.id}: ${reason.message}`)
       receiver.lost(reason, final)
     },
   }
@@ -157,20 +165,21 @@ export async function connect(
       return there
     },
   )
-  const noted = { ...sockets, channel: withNotes(sockets.channel, bond, from) }
+  const noted = { ...sockets, channel: withNotes(world, sockets.channel, bond, from) }
   const { link, closed } = await dial(from.host, noted, new URL('memory:'), from.root, settings, methods, true)
   return new Use(bond, from, new LinkConnection(link, closed))
 }
 
 type ChannelOf = ReturnType<typeof memorySockets<unknown>>['channel']
 
-function withNotes(channel: ChannelOf, bond: Bond, process: Process<unknown>): ChannelOf {
+function withNotes(world: World, channel: ChannelOf, bond: Bond, process: Process<unknown>): ChannelOf {
   return (end, connect) => {
     let given: unknown
     channel(end, (opened) => {
       const receiver = connect(opened)
+      bond.link ??= process.ids.at(-1)
       given = receiver
-      return noting(receiver, bond, process)
+      return noting(world, receiver, bond, process)
     })
     return given as ReturnType<typeof connect>
   }

@@ -1,5 +1,5 @@
 /** What every process serves: methods that do what their caller has drawn for them. */
-import type { Context } from '../../lib/context.ts'
+import { afterFunc, type Context } from '../../lib/context.ts'
 import { race, sleep } from '../../lib/wait.ts'
 import type { Use } from './links.ts'
 import { must, Violation } from './log.ts'
@@ -28,6 +28,9 @@ export function methodsOf(world: World, process: Process<unknown>): object {
         if (behaviours[call.behaviour % behaviours.length] !== 'stream' && rec !== undefined) rec.finished = true
       }
     },
+    /** What strangers call: one that lasts as long as its context, and one that gives much. */
+    toil: (ctx: Context) => new Promise<void>((resolve) => void afterFunc(ctx, resolve)),
+    bulk: () => 'x'.repeat(20_000),
   }
 }
 
@@ -35,6 +38,7 @@ function begin(world: World, process: Process<unknown>, ctx: Context, call: Call
   call.started++
   must(call.started === 1, 'once', () => `call ${call.id} was started twice`)
   must(ctx.err() === undefined, 'S1', () => `call ${call.id} was started with a context that had ended`)
+  world.note(() => `call ${call.id} starts`)
   const source = call.rec
   // S10: values of portable keys cross, and no others.
   must(
@@ -114,9 +118,11 @@ export async function callOver(world: World, use: Use, rec: Rec, behaviour: numb
       must(answer === `value ${call.id}`, 'answer', () => `call ${call.id} gave ${JSON.stringify(answer)}`)
       must(call.started === 1, 'answer', () => `call ${call.id} gave ${answer}, and was never started`)
     }
+    world.note(() => `call ${call.id} is answered`)
     return answer
   } catch (error) {
     if (!(error instanceof Error)) throw error
+    world.note(() => `call ${call.id} fails: ${error.name}, ${error.message}`)
     log.sometimes(`a call that failed: ${whyFailed(call, error)}`)
     return undefined
   } finally {

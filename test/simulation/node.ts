@@ -1,9 +1,10 @@
 /** A machine: its clock, whether it runs, and all that it holds. Everything that runs on it runs through `run`. */
 import type { Clock, Timer } from '../../lib/clock.ts'
 import type { LinkHost } from '../../lib/bridge/link-host.ts'
-import { type Context, createRoot } from '../../lib/context.ts'
+import { afterFunc, type Context, createRoot, withTimeout } from '../../lib/context.ts'
 import type { Due, Timeline } from '../../transports/testing/timeline.ts'
 import type { Random } from '../fuzz/random.ts'
+import { WholeTime } from './whole-time.ts'
 
 /** The clock of a machine: its own origin and rate; timers are late, and early. */
 export class NodeClock implements Clock {
@@ -16,6 +17,8 @@ export class NodeClock implements Clock {
   #ahead: number
   #stands: number | undefined
   wallAhead: number
+  /** The timer of the tree, which all deadlines share, and its place in time that is whole. */
+  deadlines: { readonly f: (() => void) | undefined; readonly place: number } | undefined
   readonly armed = new Set<Due>()
 
   constructor(
@@ -29,13 +32,18 @@ export class NodeClock implements Clock {
     this.#rate = 1 + (options.drift * (random.below(2_001) - 1_000)) / 1_000
     this.#late = options.late
     this.#early = options.early
-    this.#ahead = random.below(1_000_000) / 7
+    const ahead = random.below(1_000_000) / 7
+    this.#ahead = time instanceof WholeTime ? Math.floor(ahead) : ahead
     this.wallAhead = 1.9e12 + random.below(10_000)
     this.#run = run
   }
 
   now(): number {
-    return this.#stands ?? this.#time.now * this.#rate + this.#ahead
+    return this.#stands ?? this.#passed * this.#rate + this.#ahead
+  }
+
+  get #passed(): number {
+    return this.#time instanceof WholeTime ? this.#time.whole : this.#time.now
   }
 
   wall(): number {
@@ -44,14 +52,18 @@ export class NodeClock implements Clock {
 
   setTimer(f: () => void, ms: number): Timer {
     if (!(ms >= 1 && ms <= 2 ** 30)) throw new RangeError(`setTimer() was given ${ms}, which no clock has to take.`)
+    if (this.deadlines?.f === undefined && this.deadlines !== undefined) this.deadlines = { ...this.deadlines, f }
     const random = this.#random
     const early = this.#early && random.once(3) ? random.below(1_000) / 1_000 : 0
     const late = this.#late > 0 ? random.below(1 + this.#late * 100) / 100 : 0
-    const timer = this.#time.set(this.#time.now + Math.max(0.01, ms - early + late) / this.#rate, () => {
+    const fire = (): void =>
       this.#run(() => {
         if (this.armed.delete(timer)) f()
       })
-    })
+    const timer: Due =
+      this.#time instanceof WholeTime
+        ? this.#time.setTimer(ms, fire, f === this.deadlines?.f ? this.deadlines.place : 0.25)
+        : this.#time.set(this.#time.now + Math.max(0.01, ms - early + late) / this.#rate, fire)
     this.armed.add(timer)
     return timer
   }
@@ -67,7 +79,7 @@ export class NodeClock implements Clock {
 
   goOn(): void {
     if (this.#stands === undefined) return
-    this.#ahead = this.#stands - this.#time.now * this.#rate
+    this.#ahead = this.#stands - this.#passed * this.#rate
     this.#stands = undefined
   }
 }
@@ -89,6 +101,8 @@ export class Process<M> implements Machine {
   readonly dropped = new Map<object, () => void>()
   /** When it last went on after a pause. */
   resumed = -Infinity
+  /** All ids and tokens that it has made. */
+  readonly ids: string[] = []
   readonly #time: Timeline
   readonly #ran: (process: this) => void
   #paused = false
@@ -97,7 +111,6 @@ export class Process<M> implements Machine {
   #clockStands = false
   #wakes: Due | undefined
   #waiting: (() => void)[] = []
-  #ids = 0
 
   constructor(
     time: Timeline,
@@ -114,10 +127,19 @@ export class Process<M> implements Machine {
     this.#ran = ran
     this.clock = new NodeClock(time, random, options, (f) => this.run(f))
     this.root = createRoot({ clock: this.clock, name: `n${index}` })
+    if (time instanceof WholeTime) {
+      this.clock.deadlines = { f: undefined, place: index / 100 }
+      afterFunc(withTimeout(this.root, 1), () => undefined)()
+    }
     this.host = {
       clock: this.clock,
       random: () => random.below(1_000_000) / 1_000_000,
-      id: () => `n${index}.${life}.${++this.#ids}`,
+      // All of one length: nobody may notice how many there were.
+      id: () => {
+        const id = `n${index}.${life}.${String(this.ids.length).padStart(6, '0')}`
+        this.ids.push(id)
+        return id
+      },
       codec,
       defer: queueMicrotask,
       // Behind all that has arrived.

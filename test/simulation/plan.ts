@@ -1,5 +1,6 @@
 /** What a seed comes to: the machines of a world, what can go wrong in it, and what is done. All of it is plain data, so that it can be kept and made smaller. */
 import { Random } from '../fuzz/random.ts'
+import { type Attack, drawAttacks } from './attacks.ts'
 
 /** One thing that happens at an instant of the true time. What the numbers mean is up to `what`, modulo what there is then; so none is ever meaningless. */
 export interface Operation {
@@ -81,6 +82,8 @@ export interface Plan {
   readonly maxContexts: number
   readonly window: number
   readonly operations: readonly Operation[]
+  /** There where strangers come: then all times are whole, so that the same world without them can be told from this one. */
+  readonly attacks?: readonly Attack[]
 }
 
 const whats = Object.keys(weights) as What[]
@@ -121,6 +124,24 @@ export function drawPlan(seed: number, events: number): Plan {
     maxContexts: plan.of([1, 4, 1_000, 1_000]),
     window: plan.of([1, 4, 16]),
     operations,
+  }
+}
+
+/** As `drawPlan`, with strangers who attack. */
+export function drawAttacked(seed: number, events: number): Plan {
+  const plan = drawPlan(seed, events)
+  const random = new Random(seed ^ 0x41c64e6d)
+  return {
+    ...plan,
+    bytes: true,
+    late: 0,
+    early: false,
+    drift: 0,
+    // What waited on a machine that was paused comes all at once: whose turn it is then, depends on how much there is.
+    operations: plan.operations.filter(({ what }) => what !== 'pause'),
+    maxCalls: random.of([4, 8, 50]),
+    maxContexts: random.of([2, 4, 20]),
+    attacks: drawAttacks(random, plan.operations.at(-1)?.at ?? 0),
   }
 }
 

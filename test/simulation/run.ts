@@ -2,13 +2,16 @@
 import { linkLease } from '../../lib/bridge/link-liveness.ts'
 import { turn } from '../../transports/testing/turn.ts'
 import { act } from './acts.ts'
-import { type Log, must } from './log.ts'
+import { attack, stranger } from './attacks.ts'
+import { type Log, must, Violation } from './log.ts'
 import { methodsOf } from './methods.ts'
 import type { Plan } from './plan.ts'
 import { World } from './world.ts'
 
 export interface Outcome {
   readonly log: Log
+  /** In all worlds that it took. */
+  readonly events: number
   /** What went wrong; undefined where nothing did. */
   readonly failure: Error | undefined
 }
@@ -16,7 +19,26 @@ export interface Outcome {
 /** Beyond leases: attempts to connect, timers that are late. */
 const slack = 12_000
 
+/** One world; where there are attacks, a second one without them, in which nobody else may see a difference (S12). */
 export async function run(plan: Plan, events: number): Promise<Outcome> {
+  const { world, failure } = await make(plan, events)
+  const { log } = world
+  if (failure !== undefined || plan.attacks === undefined || plan.attacks.length === 0)
+    return { log, failure, events: log.events }
+  const calm = await make({ ...plan, attacks: [] }, events)
+  return { log, failure: calm.failure ?? differing(calm.world, world), events: log.events + calm.world.log.events }
+}
+
+/** S12: what those observe who do not attack is the same, to the instant. */
+function differing(calm: World, attacked: World): Violation | undefined {
+  const [without, under] = [calm.notes.toSorted(), attacked.notes.toSorted()]
+  const at = without.findIndex((note, i) => note !== under[i])
+  if (at < 0 && without.length === under.length) return undefined
+  const first = at < 0 ? without.length : at
+  return new Violation(`S12: an attack was noticed: "${without[first]}" without it, "${under[first]}" under it`)
+}
+
+async function make(plan: Plan, events: number): Promise<{ readonly world: World; readonly failure: Error | undefined }> {
   const world = new World(plan, methodsOf)
   const { log } = world
   try {
@@ -27,16 +49,18 @@ export async function run(plan: Plan, events: number): Promise<Outcome> {
         act(world, operation)
       })
     }
+    for (const one of plan.attacks ?? []) world.time.set(one.at, () => attack(world, one))
     const last = plan.operations.at(-1)?.at ?? 0
-    await until(world, last, events)
+    // Strangers bring events of their own, and must not shorten the world.
+    await until(world, last, world.isWhole ? Infinity : events)
     world.heal()
     const healing = linkLease.exports * plan.lease + slack
     await until(world, world.time.now + healing)
     agree(world)
     await closeAll(world, healing)
-    return { log, failure: undefined }
+    return { world, failure: undefined }
   } catch (error) {
-    return { log, failure: error instanceof Error ? error : new Error(String(error)) }
+    return { world, failure: error instanceof Error ? error : new Error(String(error)) }
   }
 }
 
@@ -94,6 +118,10 @@ async function closeAll(world: World, healing: number): Promise<void> {
           `bond ${bond.id} has ${calls} calls, ${handlers} handlers, ${exports} exports, ${imports} imports, ${queued} frames`,
       )
     }
+  }
+  for (const { links, process } of world.hosts) {
+    const left = [...links.connections].filter(({ peerName }) => peerName === stranger).length
+    must(left === 0, 'V5', () => `n${process.index} has ${left} links of strangers who have gone`)
   }
   for (const call of world.calls.values()) {
     must(call.settled || !call.rec.process.alive, 'V5', () => `call ${call.id} was never settled`)

@@ -1,5 +1,5 @@
 /** World after world, as long as they are asked for. */
-import { drawPlan, type Plan } from './plan.ts'
+import { drawAttacked, drawPlan, type Plan } from './plan.ts'
 import { run } from './run.ts'
 
 export interface Tally {
@@ -16,6 +16,8 @@ export interface Found {
 
 /** Every so many worlds, one is made twice: it must be the same. */
 const twice = 100
+/** And in every so many strangers attack. */
+const attacked = 10
 
 export async function search(options: {
   readonly seed: number
@@ -26,10 +28,10 @@ export async function search(options: {
   const { events, goOn } = options
   const tally: Tally = { seeds: 0, events: 0, seen: new Map() }
   for (let { seed } = options; ; seed++) {
-    const plan = drawPlan(seed, events)
-    const { log, failure } = await run(plan, events)
+    const plan = seed % attacked === 3 ? drawAttacked(seed, events) : drawPlan(seed, events)
+    const { log, failure, events: made } = await run(plan, events)
     tally.seeds++
-    tally.events += log.events
+    tally.events += made
     for (const [state, times] of log.seen) tally.seen.set(state, (tally.seen.get(state) ?? 0) + times)
     if (failure !== undefined) return { tally, found: { plan, failure, lines: log.lines } }
     if (seed % twice === 0) {

@@ -29,6 +29,10 @@ export async function shrink(plan: Plan, events: number, rule: string, most = 60
     if (size === 1 && !smaller) break
     size = size === 1 ? 1 : Math.ceil(size / 2)
   }
+  for (const one of best.attacks ?? []) {
+    const candidate = { ...best, attacks: best.attacks?.filter((other) => other !== one) ?? [] }
+    if (await fails(candidate)) best = candidate
+  }
   const simpler: Partial<Plan>[] = [
     { late: 0 },
     { early: false },

@@ -1,5 +1,7 @@
+import { attackStates } from './attacks.ts'
+
 /** Rare states that a search must come to: one that does not has lost its force. */
-const states = [
+const states: readonly string[] = [
   'a call while the link was open',
   'a call while the link was suspended',
   'a call while the link was closed',
@@ -36,7 +38,8 @@ const states = [
   'ended because the link was lost: pause',
   'ended because the link was lost: slow',
   'ended because the link was lost: stall',
-] as const
+  ...attackStates,
+]
 
 /** Those that were not reached. */
 export function missing(seen: ReadonlyMap<string, number>): string[] {

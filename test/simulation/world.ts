@@ -1,5 +1,5 @@
 /** A world: processes, what is between them, and what is known of every context in it. What must hold is asked after each event. */
-import type { LinkSettings } from '../../lib/bridge/link-host.ts'
+import type { ServiceSettings } from '../../lib/bridge/link-service.ts'
 import { linkLease } from '../../lib/bridge/link-liveness.ts'
 import type { LinkCodec } from '../../lib/bridge/link-types.ts'
 import type { Context } from '../../lib/context.ts'
@@ -14,6 +14,8 @@ import { Log, must } from './log.ts'
 import { Process } from './node.ts'
 import type { Plan } from './plan.ts'
 import { Workers } from './workers.ts'
+import { attackedLimits, helloTimeout, stranger } from './attacks.ts'
+import { WholeTime } from './whole-time.ts'
 import { justify, type Kind, Rec, type RecOptions } from './records.ts'
 
 const text = { encode: (value: string) => value, decode: (data: unknown) => String(data) }
@@ -48,7 +50,11 @@ const most = 40
 
 export class World {
   readonly plan: Plan
-  readonly time = new Timeline()
+  readonly time: Timeline
+  /** In a world with attacks, or without them for comparison: all that those who do not attack can observe. */
+  readonly notes: string[] = []
+  /** The connections of those who attack. */
+  readonly strangers = new Set<Wire<unknown>>()
   readonly log = new Log()
   readonly net: Random
   readonly codec: LinkCodec<unknown>
@@ -76,11 +82,12 @@ export class World {
   #ended: Rec[] = []
   readonly #recent: Rec[] = []
   #ids = 0
-  #touched: Process<unknown> | undefined
+  readonly #touched = new Set<Process<unknown>>()
   readonly #methods: (process: Process<unknown>) => object
 
   constructor(plan: Plan, methods: (world: World, process: Process<unknown>) => object) {
     this.plan = plan
+    this.time = plan.attacks === undefined ? new Timeline() : new WholeTime()
     this.net = new Random(plan.seed ^ 0x2545f491)
     this.codec = plan.bytes ? byteCodec() : valueCodec
     this.#methods = (process) => methods(this, process)
@@ -96,13 +103,23 @@ export class World {
     return this.plan.lease
   }
 
-  settings(name: string): LinkSettings {
+  get isWhole(): boolean {
+    return this.plan.attacks !== undefined
+  }
+
+  /** Something that one of those who do not attack observes. */
+  note(what: () => string): void {
+    if (this.isWhole) this.notes.push(`${this.time.now} ${what()}`)
+  }
+
+  settings(name: string): ServiceSettings {
     const { maxCalls, maxContexts, window, lease } = this.plan
     const { ping, imports, exports, resume } = linkLease
     return {
       name,
       keys: [open],
-      limits: { maxCalls, maxContexts, window },
+      limits: { maxCalls, maxContexts, window, ...(this.isWhole && attackedLimits) },
+      ...(this.isWhole && { helloTimeout }),
       lease: { ping: ping * lease, imports: imports * lease, exports: exports * lease, resume: resume * lease },
     }
   }
@@ -117,7 +134,7 @@ export class World {
       this.plan,
       () => this.codec,
       (ran) => {
-        this.#touched = ran
+        this.#touched.add(ran)
       },
     )
     this.recs.set(process, [this.#root(process)])
@@ -147,6 +164,7 @@ export class World {
   heal(): void {
     this.healed = true
     for (const f of [...this.#faults]) f()
+    for (const { client } of this.strangers) client.terminate()
     for (const wire of this.lossy) wire.cut()
     for (const { process, state } of this.hosts) {
       process.resume()
@@ -180,6 +198,10 @@ export class World {
   readonly listened = new Set<Rec>()
 
   // --- What is there ---------------------------------------------------------------------------------------------------
+
+  hostOf(process: Process<unknown>): Host {
+    return this.hosts[process.index] as Host
+  }
 
   process(n: number): Process<unknown> | undefined {
     const process = this.hosts[n % this.hosts.length]?.process
@@ -244,6 +266,9 @@ export class World {
     }
     rec.end = { at: this.time.now, local, error }
     const why = justify(rec, error, this.log)
+    // Who only asks finds a deadline whenever it does.
+    if (rec.watching === 'told' || error.name === 'AbortError') this.note(() => `c${rec.id} has ended: ${error.name}, ${why}`)
+    else if (this.isWhole) this.notes.push(`c${rec.id} has ended: ${error.name}, ${why}`)
     this.log.add(this.time.now, `ended c${rec.id}`, rec.process.index, why)
     this.#ended.push(rec)
     for (const remote of rec.remotes) if (remote.end === undefined) this.#expect(remote)
@@ -254,22 +279,21 @@ export class World {
     const rec = this.recs.get(process)?.find((one) => one.id === id)
     if (rec === undefined || over === undefined || over.bond.disturbed > 0) return
     const [least, more] = this.plan.latency
-    this.time.set(this.time.now + least + more + 0.01, () => {
+    this.time.set(this.time.now + least + more + (this.isWhole ? 2 : 0.01), () => {
       if (over.bond.disturbed > 0) return
       must(rec.end !== undefined || rec.ctx.err() !== undefined, 'V1', () => `c${id} has not heard of the end of its exporter`)
       this.log.sometimes('an end that arrived in time')
     })
   }
 
-  /** The process on which something has just happened. */
+  /** The process on which something has just happened: the first of them. */
   get touched(): Process<unknown> | undefined {
-    return this.#touched
+    for (const process of this.#touched) return process
+    return undefined
   }
 
   /** After each event: all that was touched. */
   check(): void {
-    const process = this.#touched
-    this.#touched = undefined
     for (const rec of this.#ended.splice(0)) {
       // S5: whatever hangs below has ended with it.
       for (const call of this.calls.values()) {
@@ -278,7 +302,12 @@ export class World {
       }
       if (this.#recent.push(rec) > 32) this.#recent.shift()
     }
-    if (process === undefined || !process.alive) return
+    for (const process of this.#touched) if (process.alive) this.#checkProcess(process)
+    this.#touched.clear()
+    for (const rec of this.#recent) must(rec.ctx.err() === rec.end?.error, 'S3', () => `c${rec.id} has another error than before`)
+  }
+
+  #checkProcess(process: Process<unknown>): void {
     const recs = this.recs.get(process) as Rec[]
     let over = 0
     for (const rec of recs) {
@@ -286,13 +315,26 @@ export class World {
       if (rec.end !== undefined) over++
       else if (rec.over !== undefined && rec.source?.process !== process) this.#checkSilence(rec)
     }
-    if (over > 8) {
-      const live = recs.filter((rec) => rec.end === undefined)
-      for (const rec of recs) if (rec.end !== undefined) for (const parent of rec.parents) parent.uses--
-      this.recs.set(process, live)
-    }
-    for (const rec of this.#recent) must(rec.ctx.err() === rec.end?.error, 'S3', () => `c${rec.id} has another error than before`)
+    if (over > 8 && !this.isWhole) this.#forget(process)
     this.#checkBounds(process)
+  }
+
+  /** Those that have ended are of no more use to operations. */
+  #forget(process: Process<unknown>): void {
+    const recs = this.recs.get(process) as Rec[]
+    for (const rec of recs) if (rec.end !== undefined) for (const parent of rec.parents) parent.uses--
+    this.recs.set(
+      process,
+      recs.filter((rec) => rec.end === undefined),
+    )
+  }
+
+  /** Before an operation, where times are whole: what it meets with must not depend on how often somebody else had it looked at. */
+  settle(process: Process<unknown>): void {
+    if (!this.isWhole) return
+    for (const rec of [...(this.recs.get(process) as Rec[])])
+      if (rec.watching !== 'seldom' && rec.end === undefined) this.look(rec)
+    this.#forget(process)
   }
 
   /** V2: what came over a link is live only as long as its exporter was heard. */
@@ -307,14 +349,14 @@ export class World {
   /** S11: no table is longer than its limit, and timers are few. */
   #checkBounds(process: Process<unknown>): void {
     const { maxCalls, maxContexts } = this.plan
-    for (const use of this.uses.get(process) as Use[]) {
-      const { calls, handlers, exports, imports } = use.connection.stats()
+    const uses = this.uses.get(process) as Use[]
+    const strangers = this.isWhole
+      ? [...this.hostOf(process).links.connections].filter(({ peerName }) => peerName === stranger)
+      : []
+    for (const { name, connection } of [...uses, ...strangers.map((connection) => ({ name: stranger, connection }))]) {
+      const { calls, handlers, exports, imports } = connection.stats()
       const good = calls <= maxCalls && handlers <= maxCalls && exports <= maxContexts && imports <= 2 * maxContexts
-      must(
-        good,
-        'S11',
-        () => `bond ${use.bond.id} has ${calls} calls, ${handlers} handlers, ${exports} exports, ${imports} imports`,
-      )
+      must(good, 'S11', () => `${name} has ${calls} calls, ${handlers} handlers, ${exports} exports, ${imports} imports`)
     }
   }
 

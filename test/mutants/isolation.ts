@@ -1,0 +1,64 @@
+/** Breakages by which somebody who attacks is felt by others: worlds under attack must tell them from those without. */
+import type { Mutant } from './list.ts'
+
+const tests = ['test/simulation/isolation.test.ts']
+
+export const isolation: readonly Mutant[] = [
+  {
+    file: 'lib/bridge/link-core.ts',
+    original: 'return (this.#budget ??= new Budget(',
+    replacement: 'return ((this.options.serve as { budget?: Budget }).budget ??= new Budget(',
+    breaks: 'what may be opened and abandoned is counted for all links of a service together',
+    tests,
+  },
+  {
+    file: 'lib/bridge/link-handlers.ts',
+    original: 'this.#handlers.size >= maxCalls',
+    replacement:
+      '[...((this.#methods as { all?: Set<Handlers<M>> }).all ??= new Set()).add(this)].reduce((n, one) => n + one.#handlers.size, 0) >= maxCalls',
+    breaks: 'calls are counted for all links of a service together',
+    tests,
+  },
+  {
+    file: 'lib/bridge/link-acceptor.ts',
+    original: "    const refuse = (): 'refused' => {\n",
+    replacement: "    const refuse = (): 'refused' => {\n      session?.link.close()\n",
+    breaks: 'a session that somebody else asks for is closed to be safe',
+    tests,
+  },
+  {
+    file: 'lib/bridge/link-acceptor.ts',
+    original: ' || !Object.is(session.identity, connection.identity)',
+    replacement: '',
+    breaks: 'a session goes on for whoever knows its token',
+    tests,
+  },
+  {
+    file: 'lib/bridge/link-service.ts',
+    original: '        connected.lost(reason, final)\n',
+    replacement: '        connected.lost(reason, final)\n        if (!final) for (const link of this.#links) link.probe()\n',
+    breaks: 'a connection that breaks makes its service ask after all others',
+    tests,
+  },
+  {
+    file: 'lib/bridge/link.ts',
+    original: "return this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')\n    }\n    this.#liveness?.watch()\n",
+    replacement: 'return\n    }\n    this.#liveness?.watch()\n',
+    breaks: 'who does not read is kept',
+    tests,
+  },
+  {
+    file: 'lib/bridge/link-imports.ts',
+    original: "if (core.peer.link !== '' && parsed.link !== core.peer.link) return",
+    replacement: "if (parsed.link === '') return",
+    breaks: 'a handle of another link is taken',
+    tests,
+  },
+  {
+    file: 'lib/bridge/link-service.ts',
+    original: '    const timer = clock.setTimer(() => connected.overdue(), this.#helloTimeout, false)\n',
+    replacement: '    const timer = clock.setTimer(() => undefined, this.#helloTimeout, false)\n',
+    breaks: 'who never greets is waited for',
+    tests,
+  },
+]
