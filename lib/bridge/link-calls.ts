@@ -1,7 +1,7 @@
 /** Calls that go out: each waits for its answer, or for the end of its context. */
 
 import type { Context } from '../context.ts'
-import { BridgeError, type LinkLostError } from '../errors.ts'
+import { BridgeError, type ContextError, type LinkLostError } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
 import { named } from '../key.ts'
 import type { End } from '../end.ts'
@@ -12,10 +12,12 @@ import { reviveCause } from '../wire/cause.ts'
 import { type ErrorFrame, type ItemFrame, maxName, type ResultFrame, type StreamFrame } from '../wire/frame.ts'
 import { checkSendable } from '../wire/sendable.ts'
 import { isText } from '../wire/text.ts'
+import { failed, Failure, Pending } from './link-answer.ts'
 import { describeContext } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
 import { type Exported, Exports } from './link-exports.ts'
 import { RemoteStream } from './link-stream.ts'
+import { LinkTable } from './link-table.ts'
 import { closeCode, type Fault } from './link-types.ts'
 
 /** A call that waits, and listens to its context. */
@@ -25,8 +27,6 @@ class PendingCall extends Listener {
   /** The exported context that it is under. */
   readonly under: Exported | undefined
   readonly resolve: (value: unknown) => void
-  readonly reject: (error: unknown) => void
-  stream: RemoteStream | undefined
   readonly #calls: { abandon(call: PendingCall): void }
 
   constructor(
@@ -35,15 +35,12 @@ class PendingCall extends Listener {
     under: Exported | undefined,
     calls: { abandon(call: PendingCall): void },
     resolve: (value: unknown) => void,
-    reject: (error: unknown) => void,
   ) {
     super()
     this.id = id
     this.scope = scope
     this.under = under
     this.resolve = resolve
-    this.reject = reject
-    this.stream = undefined
     this.#calls = calls
   }
 
@@ -60,7 +57,11 @@ class PendingCall extends Listener {
 export class Calls<M> {
   readonly exports: Exports<M>
   readonly #core: LinkCore<M>
-  readonly #calls = new Map<number, PendingCall>()
+  readonly #calls = new LinkTable<PendingCall>()
+  /** Of the open calls those whose method has returned a stream. */
+  readonly #streams = new Map<number, RemoteStream>()
+  /** Calls whose contexts have ended in this turn, and whose promises are still to be told. */
+  #abandoned: PendingCall[] = []
   /** How many open calls, which are under no export, have a context of this scope or right below it. */
   readonly #uses = new Map<Scope, number>()
   #goingAway = false
@@ -84,7 +85,7 @@ export class Calls<M> {
     if (!isText(method, 1, maxName))
       throw new TypeError(`A method needs a name of 1 to ${maxName} characters, but got ${named(method)}.`)
     const early = ctx.err() ?? this.#refusal()
-    if (early !== undefined) return Promise.reject(early)
+    if (early !== undefined) return failed(early)
     const core = this.#core
     const under = scope.endless ? undefined : (this.exports.find(scope) ?? this.#share(scope))
     // Held while users' code runs: getters of the arguments, codecs of the values.
@@ -104,18 +105,18 @@ export class Calls<M> {
     if (refused !== undefined || !checked.ok) {
       if (under !== undefined) under.users--
       this.#settle(under)
-      return Promise.reject(refused)
+      return failed(refused)
     }
     const elements = 8 + described.elements + checked.elements
-    return new Promise((resolve, reject) => {
-      const id = core.nextId()
-      core.push({ type: 'call', id, method, context: described.context, args: checked.value as unknown[] }, elements, bytes)
-      const call = new PendingCall(id, scope, under, this, resolve, reject)
-      this.#calls.set(id, call)
-      if (under === undefined) this.#count(scope, 1)
-      // In this order: the deadline may pass right here.
-      tell(scope, call)
-    })
+    const id = core.nextId()
+    core.push({ type: 'call', id, method, context: described.context, args: checked.value as unknown[] }, elements, bytes)
+    const pending = new Pending()
+    const call = new PendingCall(id, scope, under, this, pending.resolve)
+    this.#calls.add(id, call)
+    if (under === undefined) this.#count(scope, 1)
+    // In this order: the deadline may pass right here.
+    tell(scope, call)
+    return pending.answer
   }
 
   /** The second call with a context, or the second one right below it, makes it one that the peer knows. */
@@ -153,24 +154,43 @@ export class Calls<M> {
     return new BridgeError('ERR_LIMIT', message)
   }
 
-  /** Takes a call out of the table. Whoever does settles its promise. */
-  #remove(call: PendingCall): void {
+  /** Takes a call out of the table. Whoever does settles its promise, or its stream, which is returned. */
+  #remove(call: PendingCall): RemoteStream | undefined {
     this.#calls.delete(call.id)
     if (call.under === undefined) this.#count(call.scope, -1)
     else call.under.users--
+    if (this.#streams.size === 0) return undefined
+    const stream = this.#streams.get(call.id)
+    this.#streams.delete(call.id)
+    return stream
   }
 
   /** The context of a call is done: nobody waits any longer, and the peer is told to stop, unless a cancel of what it is under does that. */
   abandon(call: PendingCall): void {
     const { scope, under } = call
     const end = takenEnd(scope) as End
-    if (!this.#calls.has(call.id)) return
-    this.#remove(call)
+    if (this.#calls.get(call.id) === undefined) return
+    const stream = this.#remove(call)
     if (under === undefined || takenEnd(under.scope) !== end) {
       this.#core.pushCancel(call.id, end)
       this.#settle(under)
     }
-    fail(call, end.error)
+    if (stream !== undefined) return stream.abort(end.error)
+    this.#abandoned.push(call)
+    if (this.#abandoned.length === 1) void ready.then(this.#failAbandoned)
+  }
+
+  /** To make thousands of errors, and to reject as many promises, takes long enough for the other side to stop meanwhile: so this comes behind what tells it. */
+  readonly #failAbandoned = (): void => {
+    const abandoned = this.#abandoned
+    this.#abandoned = []
+    let failure: Failure | undefined
+    let told: ContextError | undefined
+    for (const { scope, resolve } of abandoned) {
+      const { error } = takenEnd(scope) as End
+      if (error !== told || failure === undefined) failure = new Failure((told = error))
+      resolve(failure)
+    }
   }
 
   /** Returns why the frame is not allowed, if so. */
@@ -178,13 +198,13 @@ export class Calls<M> {
     const call = this.#calls.get(frame.id)
     // A deadline that has passed is first, though no timer may have fired yet: then the call is abandoned by now.
     if (call === undefined || !call.stop()) return this.#core.takeLate(frame, 'ours')
-    this.#remove(call)
+    const stream = this.#remove(call)
     if (frame.type === 'error') {
       const error = reviveCause(frame.error)
-      if (call.stream === undefined) call.reject(error)
-      else call.stream.finish({ error })
-    } else if (call.stream === undefined) call.resolve(frame.value)
-    else call.stream.finish({ value: frame.value })
+      if (stream === undefined) call.resolve(new Failure(error))
+      else stream.finish({ error })
+    } else if (stream === undefined) call.resolve(frame.value)
+    else stream.finish({ value: frame.value })
     this.#settle(call.under)
     return undefined
   }
@@ -194,22 +214,23 @@ export class Calls<M> {
     const { id } = frame
     const call = this.#calls.get(id)
     if (call === undefined) return this.#core.takeLate(frame, 'ours')
-    if (call.stream !== undefined) return 'stream: twice for one call'
+    if (this.#streams.has(id)) return 'stream: twice for one call'
     const owner = {
       credit: (n: number) => this.#core.push({ type: 'credit', id, n }, 4, 24),
       leave: () => this.#leave(id),
     }
-    call.stream = new RemoteStream(owner, this.#core.limits.window)
-    call.resolve(call.stream)
+    const stream = new RemoteStream(owner, this.#core.limits.window)
+    this.#streams.set(id, stream)
+    call.resolve(stream)
     return undefined
   }
 
   /** Returns why the frame is not allowed, if so. */
   takeItem(frame: ItemFrame): Fault | undefined {
-    const call = this.#calls.get(frame.id)
-    if (call === undefined) return this.#core.takeLate(frame, 'ours')
-    if (call.stream === undefined) return 'item: of a call that is no stream'
-    if (call.stream.push(frame.value)) return undefined
+    if (this.#calls.get(frame.id) === undefined) return this.#core.takeLate(frame, 'ours')
+    const stream = this.#streams.get(frame.id)
+    if (stream === undefined) return 'item: of a call that is no stream'
+    if (stream.push(frame.value)) return undefined
     return { code: closeCode.tooMuch, reason: `item: more than the window of ${this.#core.limits.window}` }
   }
 
@@ -225,18 +246,16 @@ export class Calls<M> {
 
   /** The link is over: every call that still waits rejects. */
   close(reason: LinkLostError): void {
-    for (const [id, call] of [...this.#calls]) {
+    const failure = new Failure(reason)
+    for (const call of this.#calls.all()) {
       // Where its context has ended, that was first, and the call is abandoned with that error.
-      if (!this.#calls.has(id) || !call.stop()) continue
-      this.#remove(call)
-      if (call.stream === undefined) call.reject(reason)
-      else call.stream.finish({ error: reason })
+      if (this.#calls.get(call.id) === undefined || !call.stop()) continue
+      const stream = this.#remove(call)
+      if (stream === undefined) call.resolve(failure)
+      else stream.finish({ error: reason })
     }
     this.exports.close()
   }
 }
 
-function fail({ stream, reject }: PendingCall, error: unknown): void {
-  if (stream === undefined) reject(error)
-  else stream.abort(error)
-}
+const ready = Promise.resolve()

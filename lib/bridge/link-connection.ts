@@ -118,45 +118,10 @@ export function wrap<T extends object>(connection: Connection): Remote<T> {
       // A proxy that is awaited, printed or compared must not call the peer.
       if (typeof name !== 'string' || name === 'then' || name === 'toJSON' || name === 'constructor') return undefined
       let method = methods.get(name)
-      if (method === undefined) methods.set(name, (method = (ctx, ...args) => readable(link.call(ctx, name, args))))
+      if (method === undefined) methods.set(name, (method = (ctx, ...args) => link.call(ctx, name, args)))
       return method
     },
   })
-}
-
-/** Makes a promise of a stream an async iterable as well: what reads it waits for the stream first. */
-function readable(answer: Promise<unknown>): Promise<unknown> {
-  ;(answer as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] = iterate
-  return answer
-}
-
-/** One function for all of them: there is a promise for each call. */
-function iterate(this: unknown): AsyncIterator<unknown> {
-  return new Reader(this as Promise<unknown>)
-}
-
-class Reader implements AsyncIterator<unknown> {
-  readonly #answer: Promise<unknown>
-
-  constructor(answer: Promise<unknown>) {
-    this.#answer = answer
-  }
-
-  async next(): Promise<IteratorResult<unknown>> {
-    const stream = await this.#answer
-    if (!isStream(stream)) throw new TypeError('The method returned no stream: await its result instead.')
-    return stream.next()
-  }
-
-  async return(value?: unknown): Promise<IteratorResult<unknown>> {
-    const stream = await this.#answer.catch(() => undefined)
-    if (isStream(stream)) await stream.return(value)
-    return { done: true, value }
-  }
-}
-
-function isStream(value: unknown): value is AsyncGenerator {
-  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
 }
 
 export function graceOf({ grace }: CloseOptions): number {

@@ -10,6 +10,7 @@ import { checkSendable, countElements } from '../wire/sendable.ts'
 import { importContext } from './link-contexts.ts'
 import { bytesOf, type LinkCore } from './link-core.ts'
 import type { Imported, Imports } from './link-imports.ts'
+import { LinkTable } from './link-table.ts'
 import type { Method } from './link-types.ts'
 
 /** A call whose method runs, or is to be started. */
@@ -33,14 +34,15 @@ class RunningHandler {
 
   /** Waits for what its method will have come to. Functions that are bound take half the memory of those that close over something. */
   follow(promise: Promise<unknown>): void {
-    promise.then(this.#settle.bind(this), this.#fail.bind(this))
+    promise.then(this.settle.bind(this), this.fail.bind(this))
   }
 
-  #settle(value: unknown): void {
+  // Not private, which would cost each a word that says that it has them.
+  settle(value: unknown): void {
     this.#owner.settle(this, value)
   }
 
-  #fail(error: unknown): void {
+  fail(error: unknown): void {
     this.#owner.fail(this, error)
   }
 }
@@ -67,7 +69,7 @@ export class Handlers<M> {
   readonly #imports: Imports<M>
   readonly #methods: object | undefined
   readonly #finished: () => void
-  readonly #handlers = new Map<number, RunningHandler>()
+  readonly #handlers = new LinkTable<RunningHandler>()
   /** Those that are to start when the message that they came in is read. */
   #starting: Beginning[] = []
   #refusing = false
@@ -104,7 +106,7 @@ export class Handlers<M> {
       )
     } else {
       const handler = new RunningHandler(this, id, importContext(this.#core, under?.base ?? this.#core.root, context), under)
-      this.#handlers.set(id, handler)
+      this.#handlers.add(id, handler)
       this.#starting.push({ handler, f, args: frame.args })
       if (this.#starting.length === 1) this.#core.options.defer(this.#startAll)
     }
@@ -231,7 +233,7 @@ export class Handlers<M> {
 
   /** Ends the contexts of all handlers that still run; they answer as they will. */
   expire(error: ContextError): void {
-    for (const { ctx } of [...this.#handlers.values()]) endWith(ctx, error)
+    for (const { ctx } of this.#handlers.all()) endWith(ctx, error)
   }
 
   /** The caller has gone. Returns the context that is to be ended by that; undefined where no handler of that id runs. */
@@ -263,7 +265,7 @@ export class Handlers<M> {
 
   /** The link is over: the contexts of all handlers end. */
   close(error: ContextError): void {
-    for (const handler of this.#handlers.values()) {
+    for (const handler of this.#handlers.all()) {
       handler.wanted = false
       endWith(handler.ctx, error)
     }

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { describe, expect, it, test, vi } from 'vitest'
 import { background, type Context, withCancel } from '../../lib/context.ts'
 import { BridgeError, CanceledError, RemoteError } from '../../lib/errors.ts'
@@ -21,6 +22,18 @@ describe('a call', () => {
     const result = pair.client.link.call(pair.client.root, 'get', [])
     await pair.settle()
     expect(await result).toStrictEqual(value)
+  })
+
+  it('gives a promise that is as good as any: none is made for it where it is awaited, and none is seen to be special', async () => {
+    const pair = await joined({ server: { serve: { get: () => 1 } } })
+    const answer = pair.client.link.call(pair.client.root, 'get', [])
+    const followed = answer.then((value) => value)
+    await pair.settle()
+    expect(answer).toBeInstanceOf(Promise)
+    expect(Promise.resolve(answer)).toBe(answer)
+    expect(Object.getPrototypeOf(followed)).toBe(Promise.prototype)
+    expect([Reflect.ownKeys(answer), inspect(answer)]).toEqual([[], 'Promise { 1 }'])
+    expect([await answer, await followed]).toEqual([1, 1])
   })
 
   it('is made on the served object, so that methods can use each other', async () => {
