@@ -41,16 +41,25 @@ export interface Context {
   throwIfDone(): void
 }
 
-/** Ends its context, unless it has ended already. Synchronous: on return all descendants in this thread are done, and `abort` listeners have run. */
+/**
+ * Ends its context, unless it has ended already. Synchronous: on return all descendants in this thread are done, and `abort` listeners have run.
+ * What is given is the `cause` of `err()`, of any type; a `CanceledError` without one is made where nothing is.
+ */
 export type CancelFunc = (cause?: unknown) => void
 
 /**
  * A context together with the right to cancel it. Use it with `using`, or take it apart:
  * `const [ctx, cancel] = withTimeout(parent, 2_000)`. Cancel it when its work is finished, whatever the outcome.
+ *
+ * TypeScript tells the two apart by the flow of the code, which it does not follow into function declarations, classes and other files. For use there,
+ * `const { 0: ctx, 1: cancel } = withCancel(parent)` is exact everywhere.
  */
 export interface CancelableContext extends Context, Disposable {
+  /** Needs no `this`. Disposing the context calls it without a cause. */
   readonly cancel: CancelFunc
+  /** The context without the right to cancel it. */
   readonly 0: Context
+  /** The same as `cancel`. */
   readonly 1: CancelFunc
   [Symbol.iterator](): IterableIterator<Context | CancelFunc>
 }

@@ -106,9 +106,7 @@ export function nodeOf(parent: Context, caller: string): ContextNode {
 
 function foreignParent(parent: Context, caller: string): Scope {
   if (!isContext(parent)) {
-    throw new TypeError(
-      `${caller}() needs a context to derive from, but got ${named(parent)}. Pass background() where there is none.`,
-    )
+    throw new TypeError(`${caller}() needs a context, but got ${named(parent)}. Pass background() where there is none.`)
   }
   return foreignNode(parent)
 }

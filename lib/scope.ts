@@ -89,6 +89,11 @@ export abstract class ContextNode implements Context {
     return ContextNode.path(this, false)
   }
 
+  /** A context in a log that is JSON is its path: no value of a key is told. */
+  toJSON(): string {
+    return String(this)
+  }
+
   static {
     Object.defineProperty(this.prototype, Symbol.for('nodejs.util.inspect.custom'), {
       value(this: ContextNode, _depth: number, options: object, inspect: (value: unknown, options: object) => string) {

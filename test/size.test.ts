@@ -6,8 +6,8 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { expect, test } from 'vitest'
 
-/** Bytes. To raise it is a decision, to be taken with a reason. */
-const budget = 9_000
+/** Bytes. To raise it is a decision, to be taken with a reason: it was 9,000 before the steps of an end were split so that V8 inlines them. */
+const budget = 9_500
 
 /** Bytes of all that `import * from 'ctxbridge'` loads: bundled, minified, gzipped. */
 async function measure(): Promise<number> {

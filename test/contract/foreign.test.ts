@@ -360,7 +360,7 @@ describe('an object with the members of a Context', () => {
       { err() {}, value() {}, remaining() {}, throwIfDone() {} },
     ]) {
       expect(() => withCancel(thing as never)).toThrow(
-        /^withCancel\(\) needs a context to derive from, but got .+\. Pass background\(\) where there is none\.$/,
+        /^withCancel\(\) needs a context, but got .+\. Pass background\(\) where there is none\.$/,
       )
     }
   })

@@ -81,6 +81,12 @@ describe('String(ctx)', () => {
     expect(inspect(withValue(background(), secret, 'hunter2'), { depth: 10, showHidden: true })).not.toContain('hunter2')
   })
 
+  it('C65: is its path in JSON as well, which tells no value', () => {
+    const ctx = withCancel(withValue(background(), createKey('token'), 'secret'))
+    expect(JSON.stringify({ ctx })).toBe(`{"ctx":${JSON.stringify(String(ctx))}}`)
+    expect(JSON.stringify({ ctx })).not.toContain('secret')
+  })
+
   it('C65: shows withCancel where the deadline given is not the nearest one', () => {
     const root = createRoot({ clock: createFakeClock(), name: 'root' })
     const parent = withTimeout(root, 10)

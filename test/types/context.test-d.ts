@@ -58,6 +58,15 @@ const parts = createKey('parts', { portable: { encode: (value: readonly string[]
   same<Parameters<typeof cancel>, [cause?: unknown]>(true)
   same<ReturnType<typeof cancel>, void>(true)
 }
+
+// Taken apart by its members, a context has exact types also where the flow of the code is not followed.
+export const { 0: apart, 1: endApart } = withCancel(root)
+export function later(): string {
+  endApart('why')
+  // @ts-expect-error It is no function.
+  apart()
+  return String(apart.err())
+}
 {
   const merged = merge(root, withCancel(root), withValue(root, count, 1))
   same<typeof merged, CancelableContext>(true)
