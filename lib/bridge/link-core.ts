@@ -6,11 +6,12 @@ import { scopeOf } from '../foreign.ts'
 import type { End } from '../end.ts'
 import { type CauseLimits, causeLimits, type WireCause } from '../wire/cause.ts'
 import { describeCause } from '../wire/cause-describe.ts'
-import { type Frame, frameLimits, type HelloFrame } from '../wire/frame.ts'
-import { scanLimits } from '../wire/scan.ts'
+import type { Frame, HelloFrame } from '../wire/frame.ts'
 import { countElements } from '../wire/sendable.ts'
 import { utf8Length } from '../wire/text.ts'
 import { Budget } from './link-budget.ts'
+import { HeldLane } from './link-held.ts'
+import { Lane } from './link-lane.ts'
 import { type LinkLimits, limitsOf, linkLimits, type LinkOptions, type Peer } from './link-types.ts'
 
 /** A cause, and what it costs in a message at most. */
@@ -20,8 +21,19 @@ export interface Described {
   readonly bytes: number
 }
 
-/** What the frames of one message may hold together: see `scanLimits`. */
-const maxElements = scanLimits.maxElements - 64
+/** Where messages go. */
+export interface Outlet {
+  transmit(frames: readonly Frame[]): void
+  /** May push what goes out with what waits. */
+  beforeFlush(): void
+  /** Whether what can wait need not. */
+  isRoomy(): boolean
+  /** Something waits for room: `drain` is to be called when there may be some. */
+  waits(): void
+}
+
+const isRoomy = (outlet: Outlet): boolean => outlet.isRoomy()
+const always = (): boolean => true
 
 export class LinkCore<M> {
   readonly options: LinkOptions<M>
@@ -34,26 +46,22 @@ export class LinkCore<M> {
   late = 0
   /** The highest id of the peer's calls and exports so far. */
   highestPeerId = 0
-  readonly #transmit: (frames: readonly Frame[]) => void
-  readonly #beforeFlush: () => void
+  readonly #outlet: Outlet
   #lastId = 0
   #root: Context | undefined
   #budget: Budget | undefined
-  /** What waits for the end of this turn; what each frame costs: elements, bytes; and all together. */
-  #queue: Frame[] = []
-  #costs: number[] = []
-  #elements = 0
-  #bytes = 0
+  /** What waits for the end of this turn. */
+  readonly #queue = new Lane()
+  /** What was said in turns that are over, and waits until there is room for it. */
+  readonly #held = new HeldLane()
   /** Whether something was said in this turn, whose end is awaited. */
   #speaking = false
   #described: (Described & { readonly error: ContextError }) | undefined
 
-  /** @param beforeFlush may push what goes out with what waits */
-  constructor(options: LinkOptions<M>, transmit: (frames: readonly Frame[]) => void, beforeFlush: () => void) {
+  constructor(options: LinkOptions<M>, outlet: Outlet) {
     this.options = options
     this.limits = limitsOf(options.limits)
-    this.#transmit = transmit
-    this.#beforeFlush = beforeFlush
+    this.#outlet = outlet
   }
 
   /** The peer has greeted. */
@@ -103,18 +111,20 @@ export class LinkCore<M> {
     return this.#described
   }
 
-  /** Frames that wait for the end of this turn. */
+  /** Frames that wait for the end of this turn, or for room. */
   get queued(): number {
-    return this.#queue.length
+    return this.#queue.length + this.#held.length
+  }
+
+  /** How many bytes wait for room, at most. */
+  get heldBytes(): number {
+    return this.#held.bytes
   }
 
   /** Queues a frame; `elements` and `bytes` are what it costs in a message, or more, never less. */
   push(frame: Frame, elements: number, bytes: number): void {
     if (this.lost !== undefined) return
-    this.#queue.push(frame)
-    this.#costs.push(elements, bytes)
-    this.#elements += elements
-    this.#bytes += bytes
+    this.#queue.push(frame, elements, bytes)
     this.#speak()
   }
 
@@ -125,23 +135,17 @@ export class LinkCore<M> {
     const { cause, elements, bytes } = this.describeEnd(end)
     if (!this.#speaking) {
       this.#speaking = true
-      this.#transmit([{ type: 'cancel', id, kind, cause }])
+      if (this.#held.length === 0) this.#outlet.transmit([{ type: 'cancel', id, kind, cause }])
+      else {
+        this.#queue.push({ type: 'cancel', id, kind, cause }, 8 + elements, 32 + bytes)
+        this.flush()
+      }
       return this.options.defer(this.#fallSilent)
     }
-    const last = this.#queue.at(-1)
-    const fits = (this.#costs.at(-2) ?? 0) < maxElements && (this.#costs.at(-1) ?? 0) + idBytes <= this.peer.limits.maxMessage
-    if ((last?.type !== 'cancel' && last?.type !== 'cancels') || last.kind !== kind || last.cause !== cause || !fits) {
-      return this.push({ type: 'cancel', id, kind, cause }, 8 + elements, 32 + bytes)
-    }
-    if (last.type === 'cancels') last.ids.push(id)
-    else this.#queue[this.#queue.length - 1] = { type: 'cancels', ids: [last.id, id], kind, cause }
-    const lastBytes = this.#costs.pop() ?? 0
-    const lastElements = this.#costs.pop() ?? 0
-    this.#costs.push(lastElements + 1, lastBytes + idBytes)
-    this.#elements++
-    this.#bytes += idBytes
+    const joined = this.#queue.join(id, kind, cause, this.peer.limits.maxMessage)
+    if (joined === 0) this.push({ type: 'cancel', id, kind, cause }, 8 + elements, 32 + bytes)
     // Of very many the peer may end the first while the last are still said.
-    if (last.type === 'cancels' && last.ids.length >= manyIds) this.flush()
+    else if (joined >= manyIds) this.flush()
   }
 
   #speak(): void {
@@ -155,61 +159,60 @@ export class LinkCore<M> {
     this.flush()
   }
 
-  /** Sends all frames of this turn, in as few messages as the limits allow. */
+  /**
+   * Sends all frames of this turn, in as few messages as the limits allow. Where there is no room, only what is urgent goes, and the rest waits for
+   * `drain`. That is never called while an end is still being told: so of what has ended none is sent.
+   */
   flush(): void {
     this.#described = undefined
     if (this.#queue.length === 0) return
-    this.#beforeFlush()
-    const queue = this.#queue
-    const costs = this.#costs
-    const whole =
-      queue.length <= frameLimits.maxFrames && this.#elements <= maxElements && this.#bytes <= this.peer.limits.maxMessage
-    this.#empty()
-    if (whole && queue[0]?.type !== 'hello') return this.#transmit(queue)
-    this.#split(queue, costs)
+    this.#outlet.beforeFlush()
+    if (this.#held.length === 0) this.#send(this.#queue, isRoomy)
+    if (this.#queue.length > 0) this.#hold()
   }
 
-  #split(queue: readonly Frame[], costs: readonly number[]): void {
-    const { maxMessage } = this.peer.limits
-    let start = 0
-    let elements = 0
-    let bytes = 0
-    for (const [i, next] of queue.entries()) {
-      const moreElements = costs[2 * i] as number
-      const moreBytes = costs[2 * i + 1] as number
-      const alone = next.type === 'hello' || queue[i - 1]?.type === 'hello'
-      const full =
-        alone || i - start >= frameLimits.maxFrames || elements + moreElements > maxElements || bytes + moreBytes > maxMessage
-      if (full && i > start) {
-        this.#send(queue.slice(start, i))
-        start = i
-        elements = bytes = 0
-      }
-      elements += moreElements
-      bytes += moreBytes
+  /** There may be room again for what waits. */
+  drain(): void {
+    if (this.#held.length === 0) return
+    this.#send(this.#held, isRoomy)
+    if (this.#held.length > 0) this.#outlet.waits()
+  }
+
+  /** Sends all that there is, whether or not there is room: the last that is heard. */
+  finish(): void {
+    this.flush()
+    this.#send(this.#held, always)
+  }
+
+  #send(lane: Lane, may: (outlet: Outlet) => boolean): void {
+    while (lane.length > 0 && this.lost === undefined && may(this.#outlet)) {
+      const message = lane.next(Math.min(this.peer.limits.maxMessage, mostBytes))
+      if (message.length > 0) this.#outlet.transmit(message)
     }
-    this.#send(queue.slice(start))
   }
 
-  #send(frames: readonly Frame[]): void {
-    if (this.lost === undefined) this.#transmit(frames)
+  #hold(): void {
+    const urgent = new Lane()
+    this.#queue.takeAll((frame, elements, bytes) => this.#held.sort(frame, elements, bytes, urgent))
+    this.#send(urgent, always)
+    if (this.#held.length > 0) this.#outlet.waits()
   }
 
-  #empty(): void {
-    this.#queue = []
-    this.#costs = []
-    this.#elements = this.#bytes = 0
+  /** A call of the peer's was cancelled: of its answers none is sent that waits. */
+  unwanted(id: number): void {
+    if (this.#held.length > 0) this.#held.unwanted(id)
   }
 
   /** Nothing goes out any more. */
   end(reason: LinkLostError): void {
     this.lost = reason
-    this.#empty()
+    this.#queue.clear()
+    this.#held.clear()
   }
 }
 
-/** What a further id in a frame takes at most. */
-const idBytes = 9
+/** A longer message is not made of several frames: what is urgent would wait behind it. */
+const mostBytes = 65_536
 
 /** So many are enough for a message of their own. */
 const manyIds = 1_024

@@ -160,7 +160,10 @@ export class Handlers<M> {
     this.#handlers.delete(id)
     // Whatever the handler left running under its context has nobody to work for any more.
     endPlainly(ctx, 'canceled')
-    if (!wanted || under?.ended === true || this.#core.lost !== undefined) return false
+    if (!wanted || under?.ended === true || this.#core.lost !== undefined) {
+      this.#core.unwanted(id)
+      return false
+    }
     this.#core.budget.giveBack()
     return true
   }

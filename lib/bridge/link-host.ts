@@ -16,8 +16,9 @@ export interface LinkHost<M = Uint8Array> {
   /** Gives a text of 1 to 64 characters that nobody can guess: another one each time. */
   readonly id: () => string
   readonly codec: (maxMessage: number | undefined) => LinkCodec<M>
-  /** See {@link LinkOptions.defer}, and so for the next two. */
+  /** See {@link LinkOptions.defer}, and so for the next three. */
   readonly defer: (f: () => void) => void
+  readonly ahead?: number
   readonly afterReading?: (f: () => void) => void
   readonly onDropped?: (target: object, f: () => void) => void
   /** Makes what is told of values that were left out: one for each link. */
@@ -65,6 +66,7 @@ export function makeLink<M>(
     onDropped: host.onDropped,
     root: (peerName) => createRoot({ clock: host.clock, name: peerName === '' ? 'Link' : `Link(${JSON.stringify(peerName)})` }),
     defer: host.defer,
+    ahead: host.ahead,
     afterReading: host.afterReading,
     serve: methods,
     keys: settings.keys,

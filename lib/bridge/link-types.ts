@@ -18,6 +18,11 @@ export interface Channel<M = Uint8Array> {
   send(message: M): void
   /** How many bytes wait for the peer to read, by an estimate; 0 where that is not known. */
   queued(): number
+  /**
+   * Calls `f` once, later, when fewer bytes wait or may wait; asked only while some do, and again only after `f` was called. Where the connection is gone it may
+   * never be called: `lost` is.
+   */
+  drained(f: () => void): void
   /** Closes the connection with a code and a reason of at most 100 characters, and sees to it that it is gone soon after. */
   close(code: number, reason: string): void
   /** Drops the connection without a word: the peer sees that it broke. */
@@ -86,7 +91,7 @@ export interface LinkLimits {
   readonly maxContexts: number
   /** How many items of a stream may wait here for their reader. */
   readonly window: number
-  /** How many bytes may wait for the peer to read, or to say that it has read them, before it is given up. */
+  /** How many bytes may wait here, for the peer to read, or to say that it has read them, before it is given up. */
   readonly maxBacklog: number
 }
 
@@ -139,6 +144,8 @@ export interface LinkOptions<M = Uint8Array> {
   readonly report: ReportValue
   /** How long silence may last; undefined: for ever, where the channel tells of every loss. */
   readonly lease?: Partial<LinkLease> | undefined
+  /** While more bytes than this wait in the channel, only what is urgent is given to it: cancels, and what else is small and of what the peer knows. Default: 65,536. */
+  readonly ahead?: number | undefined
   /** Calls `f` after what has arrived and not been read was given to `receive`. Default: the clock's next timer. */
   readonly afterReading?: ((f: () => void) => void) | undefined
   /**
@@ -164,7 +171,7 @@ export interface LinkStats {
   readonly exports: number
   /** Contexts of the peer that are known here, those awaited included. */
   readonly imports: number
-  /** Frames that wait for the end of this turn. */
+  /** Frames that wait for the end of this turn, or for the peer to read what was sent before. */
   readonly queued: number
   /** Frames about what was over already: crossings, not faults. */
   readonly late: number

@@ -45,6 +45,10 @@ export class Link<M = Uint8Array> {
   #replay: Replay<M> | undefined
   #channel: Channel<M> | undefined
   readonly #unread = new Unread()
+  /** Whether more waited in the channel than may, when it was last asked. */
+  #full = false
+  /** The channel that is to say when it has room. */
+  #asked: Channel<M> | undefined
   #state: LinkStats['state'] = 'opening'
   /** Whether the channel is new, and our greeting, or the peer's, is still to come on it: then messages wait. */
   #greeting = false
@@ -56,13 +60,14 @@ export class Link<M = Uint8Array> {
   /** Greets the peer. */
   constructor(options: LinkOptions<M>) {
     this.#channel = options.channel
-    this.#core = new LinkCore(
-      options,
-      (frames) => this.#transmit(frames),
-      () => {
+    this.#core = new LinkCore(options, {
+      transmit: (frames) => this.#transmit(frames),
+      beforeFlush: () => {
         if (this.#replay?.due === true && this.#state !== 'opening') this.#acknowledge()
       },
-    )
+      isRoomy: () => this.#isRoomy(),
+      waits: () => this.#awaitRoom(),
+    })
     this.#calls = new Calls(this.#core)
     this.#imports = new Imports(this.#core)
     this.#handlers = new Handlers(this.#core, this.#imports, () => this.#settled())
@@ -199,6 +204,8 @@ export class Link<M = Uint8Array> {
     }
     this.#liveness?.watch()
     this.#settled()
+    // Timers of a hidden page are late: whatever arrives shows that time has passed.
+    this.#core.drain()
   }
 
   /** Returns why the frame is not allowed here, if so. */
@@ -257,7 +264,7 @@ export class Link<M = Uint8Array> {
     if (this.#replay?.covers(session.received) !== true) return 'hello: a count that cannot be'
     this.#replay.confirm(session.received)
     this.#token = session.token
-    this.#continue()
+    this.#continue(this.#channel as Channel<M>)
     return undefined
   }
 
@@ -292,6 +299,7 @@ export class Link<M = Uint8Array> {
 
   /** Whoever the peer has cancelled, still to be ended. */
   #cancelled(id: number): CancelableContext | undefined {
+    this.#core.unwanted(id)
     return this.#handlers.takeCancel(id) ?? this.#imports.takeCancel(id)
   }
 
@@ -304,18 +312,53 @@ export class Link<M = Uint8Array> {
 
   #transmit(frames: readonly Frame[]): void {
     const { codec } = this.#core.options
-    const { maxBacklog } = this.#core.limits
     const message = codec.encode(frames)
-    if (this.#replay !== undefined && frames[0]?.type !== 'hello') {
-      this.#replay.keep(message, codec.size(message))
-      if (this.#replay.bytes > maxBacklog) return this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')
-    }
-    if (this.#channel !== undefined && !this.#greeting) {
-      this.#channel.send(message)
-      this.#unread.sent(codec.size(message))
-      if (this.#channel.queued() > maxBacklog) return this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')
-    }
+    const size = codec.size(message)
+    if (this.#replay !== undefined && frames[0]?.type !== 'hello') this.#replay.keep(message, size)
+    const queued = this.#channel === undefined || this.#greeting ? 0 : this.#put(this.#channel, message, size)
+    if (!this.#isTooMuch(queued)) this.#liveness?.watch()
+  }
+
+  /** Returns how many bytes wait in the channel now. */
+  #put(channel: Channel<M>, message: M, size: number): number {
+    channel.send(message)
+    this.#unread.sent(size)
+    const queued = channel.queued()
+    this.#full = queued > this.#ahead
+    return queued
+  }
+
+  /** Gives the peer up where more waits for it than may. */
+  #isTooMuch(queued: number): boolean {
+    const waiting = Math.max(queued, this.#replay?.bytes ?? 0) + this.#core.heldBytes
+    if (waiting <= this.#core.limits.maxBacklog) return false
+    this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')
+    return true
+  }
+
+  get #ahead(): number {
+    return this.#core.options.ahead ?? 65_536
+  }
+
+  /** Whether the channel takes what is not urgent. It is asked only where it was full. */
+  #isRoomy(): boolean {
+    if (this.#channel === undefined || this.#greeting) return false
+    if (this.#full) this.#full = this.#channel.queued() > this.#ahead
+    return !this.#full
+  }
+
+  /** Something waits until the channel has room, or there is another one. */
+  #awaitRoom(): void {
+    const channel = this.#channel
+    if (this.#isTooMuch(channel?.queued() ?? 0)) return
     this.#liveness?.watch()
+    if (channel === undefined || this.#greeting || this.#asked === channel) return
+    this.#asked = channel
+    channel.drained(() => {
+      if (this.#asked !== channel) return
+      this.#asked = undefined
+      if (this.#channel === channel) this.#core.drain()
+    })
   }
 
   #unreadSince(now: number): number {
@@ -372,23 +415,26 @@ export class Link<M = Uint8Array> {
     this.#channel = channel
     this.#unread.reset()
     channel.send(this.#core.options.codec.encode([this.#hello()]))
-    this.#continue()
+    this.#continue(channel)
     return true
   }
 
-  #continue(): void {
+  #continue(channel: Channel<M>): void {
     this.#greeting = false
     this.#state = 'open'
     this.#broken = undefined
     this.#liveness?.heard()
-    for (const message of this.#replay?.missing() ?? []) this.#channel?.send(message)
+    const { codec } = this.#core.options
+    for (const message of this.#replay?.missing() ?? []) this.#put(channel, message, codec.size(message))
+    this.#full = channel.queued() > this.#ahead
+    this.#core.drain()
   }
 
   // --- The end ---------------------------------------------------------------------------------------------------------
 
   /** Ends the link on purpose: all that is open on it ends with a `LinkLostError`. What was sent before still goes out, before the close. */
   close(reason = 'closed'): void {
-    this.#core.flush()
+    this.#core.finish()
     if (this.#core.lost !== undefined) return
     this.#channel?.close(closeCode.normal, reason)
     this.lost(new LinkLostError('The link was closed on this side.'))
@@ -409,7 +455,7 @@ export class Link<M = Uint8Array> {
     this.#handlers.expire(withoutStack(() => new CanceledError({ cause: error })))
     // So that those who listen to their context can still answer.
     await this.#quiet(Math.min(grace, 100))
-    core.flush()
+    core.finish()
     if (core.lost !== undefined) return
     this.#channel?.close(closeCode.goingAway, reason)
     this.lost(new LinkLostError('The link was closed on this side: going away.'))

@@ -67,7 +67,13 @@ const none = { left: undefined, why: undefined, values: [], under: undefined }
 async function check(handles: readonly unknown[]): Promise<string> {
   const clock = createFakeClock()
   const link = new Link<unknown>({
-    channel: { send: () => undefined, queued: () => 0, close: () => undefined, terminate: () => undefined },
+    channel: {
+      send: () => undefined,
+      queued: () => 0,
+      drained: () => undefined,
+      close: () => undefined,
+      terminate: () => undefined,
+    },
     codec,
     id: 'here',
     root: () => createRoot({ clock }),

@@ -137,6 +137,8 @@ class Wire implements Channel {
     return 0
   }
 
+  drained(): void {}
+
   close(code: number, reason: string): void {
     checkReason(reason)
     if (!codes.includes(code)) this.fault = new Error(`closed with ${code}`)

@@ -111,6 +111,8 @@ class Line implements Channel {
     return 0
   }
 
+  drained(): void {}
+
   close(code: number, reason: string): void {
     checkReason(reason)
     this.closed = code

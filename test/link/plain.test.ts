@@ -14,6 +14,7 @@ function linkOver(port: MessagePort, serve?: object): Link<unknown> {
     channel: {
       send: (message) => port.postMessage(message),
       queued: () => 0,
+      drained: () => undefined,
       close: () => port.close(),
       terminate: () => port.close(),
     },

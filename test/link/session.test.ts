@@ -24,6 +24,7 @@ class Wire {
     return {
       send: (bytes) => void (this.broken || this.closed !== undefined || (by === 'client' ? this.up : this.down).push(bytes)),
       queued: () => 0,
+      drained: () => undefined,
       close: (code) => void (this.closed ??= { by, code }),
       terminate: () => void (this.closed ??= { by, code: 1006 }),
     }

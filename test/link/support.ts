@@ -16,6 +16,10 @@ class ScriptedChannel implements Channel {
   count = 0
   longest = 0
   backlog = 0
+  /** Whether what was not taken counts as not read. */
+  fills = false
+  /** Who is to be told that less waits. */
+  onDrain: (() => void) | undefined
   readonly closes: { readonly code: number; readonly reason: string }[] = []
 
   send(bytes: Uint8Array): void {
@@ -26,7 +30,18 @@ class ScriptedChannel implements Channel {
   }
 
   queued(): number {
-    return this.backlog
+    return this.backlog + (this.fills ? this.waiting.reduce((sum, { length }) => sum + length, 0) : 0)
+  }
+
+  drained(f: () => void): void {
+    this.onDrain = f
+  }
+
+  /** Tells that less waits now, to whoever has asked. */
+  drain(): void {
+    const f = this.onDrain
+    this.onDrain = undefined
+    f?.()
   }
 
   close(code: number, reason: string): void {
@@ -130,6 +145,7 @@ export class Pair {
 
 function carry(from: Side, to: Side, count: number): void {
   for (const bytes of from.channel.waiting.splice(0, count)) to.link.receive(bytes)
+  from.channel.drain()
 }
 
 /** Two that have greeted each other. When the test is over nothing may be left of its calls: no entry, no timer. */

@@ -42,8 +42,8 @@ export const isolation: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link.ts',
-    original: "return this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')\n    }\n    this.#liveness?.watch()\n",
-    replacement: 'return\n    }\n    this.#liveness?.watch()\n',
+    original: "    this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')\n    return true\n",
+    replacement: '    return false\n',
     breaks: 'who does not read is kept',
     tests,
   },

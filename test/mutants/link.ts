@@ -6,6 +6,48 @@ const or = (...tests: string[]): string[] => [...simulation, ...tests]
 
 export const link: readonly Mutant[] = [
   {
+    file: 'lib/bridge/link-held.ts',
+    original: "  'cancel',\n  'cancels',\n",
+    replacement: '',
+    breaks: 'a cancel is queued behind bulk data',
+    tests: ['test/link/held.test.ts', ...simulation],
+  },
+  {
+    file: 'lib/bridge/link-held.ts',
+    original: "    if (frame.type === 'call') return isOpen && !isOver ? frame : undefined\n",
+    replacement: '',
+    breaks: 'a call that ended while it waited is sent, though its cancel is not, or what it is under is closed',
+    tests: ['test/link/held.test.ts', ...simulation],
+  },
+  {
+    file: 'lib/bridge/link-held.ts',
+    original: 'return isOver ? { ...frame, context: bare } : frame',
+    replacement: 'return frame',
+    breaks: 'an export is made under one whose end has overtaken it',
+    tests: ['test/link/held.test.ts', ...simulation],
+  },
+  {
+    file: 'lib/bridge/link-held.ts',
+    original: "  'release',\n",
+    replacement: "  'release',\n  'retract',\n",
+    breaks: 'a retract overtakes what stands under its export',
+    tests: ['test/link/held.test.ts', ...simulation],
+  },
+  {
+    file: 'lib/bridge/link.ts',
+    original: '    this.#core.finish()\n    if (this.#core.lost',
+    replacement: '    this.#core.flush()\n    if (this.#core.lost',
+    breaks: 'what waits for room is not sent before a close',
+    tests: ['test/link/held.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link.ts',
+    original: 'Math.max(queued, this.#replay?.bytes ?? 0) + this.#core.heldBytes',
+    replacement: 'Math.max(queued, this.#replay?.bytes ?? 0)',
+    breaks: 'what waits for room may be of any size',
+    tests: ['test/link/held.test.ts'],
+  },
+  {
     file: 'lib/bridge/link-replay.ts',
     original: 'return this.#kept.map(({ message }) => message)',
     replacement: 'return []',

@@ -72,6 +72,7 @@ class Stranger implements Receiver<unknown> {
     return {
       send: (message) => channel.send(message),
       queued: () => channel.queued(),
+      drained: (f) => channel.drained(f),
       close: (code, reason) => {
         this.closed ??= code
         channel.close(code, reason)

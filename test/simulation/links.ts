@@ -148,6 +148,7 @@ export async function connect(
       clock: from.clock,
       latency: world.latency,
       size: (message) => world.codec.size(message),
+      buffer: world.plan.buffer,
       trail: () => world.net.below(20),
       run: [from.run, (f) => to()?.process.run(f)],
       onWire(wire) {

@@ -84,6 +84,14 @@ export class NodeClock implements Clock {
   }
 }
 
+/** What a plan says of all machines. */
+interface Machinery {
+  readonly drift: number
+  readonly late: number
+  readonly early: boolean
+  readonly ahead: number
+}
+
 export interface Machine {
   readonly index: number
   readonly life: number
@@ -117,7 +125,7 @@ export class Process<M> implements Machine {
     index: number,
     life: number,
     random: Random,
-    options: { readonly drift: number; readonly late: number; readonly early: boolean },
+    options: Machinery,
     codec: LinkHost<M>['codec'],
     ran: (process: Process<M>) => void,
   ) {
@@ -142,6 +150,7 @@ export class Process<M> implements Machine {
       },
       codec,
       defer: queueMicrotask,
+      ahead: options.ahead,
       // Behind all that has arrived.
       afterReading: (f) => void time.set(time.now, () => void time.set(time.now, () => this.run(f))),
       onDropped: (target, f) => this.dropped.set(target, f),

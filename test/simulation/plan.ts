@@ -81,6 +81,9 @@ export interface Plan {
   readonly maxCalls: number
   readonly maxContexts: number
   readonly window: number
+  /** How many bytes are on their way before more count as waiting, and how many of these may wait before what is not urgent does. */
+  readonly buffer: number
+  readonly ahead: number
   readonly operations: readonly Operation[]
   /** There where strangers come: then all times are whole, so that the same world without them can be told from this one. */
   readonly attacks?: readonly Attack[]
@@ -123,6 +126,8 @@ export function drawPlan(seed: number, events: number): Plan {
     maxCalls: plan.of([2, 8, 1_000, 1_000]),
     maxContexts: plan.of([1, 4, 1_000, 1_000]),
     window: plan.of([1, 4, 16]),
+    buffer: plan.of([0, 200, 65_536]),
+    ahead: plan.of([0, 500, 65_536]),
     operations,
   }
 }

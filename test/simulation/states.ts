@@ -21,6 +21,8 @@ const states: readonly string[] = [
   'a table that grew',
   'a table that was full',
   'a thread that ended with imports',
+  'an end while what was said before waits for room',
+  'an end that went past what waits for room',
   'an end that arrived in time',
   'an import that was collected',
   'an import while the link was broken',

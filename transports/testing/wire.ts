@@ -51,6 +51,7 @@ export class WireEnd<M> {
   #stalled = false
   #lossy = false
   #unread = 0
+  #drained: (() => void) | undefined
   /** Whether it was dropped on this side, and that is still to be told. */
   #trailing = false
   #rate = Infinity
@@ -62,6 +63,9 @@ export class WireEnd<M> {
     this.channel = {
       send: (message) => this.#send(message, 0, '', wire.options.size(message)),
       queued: () => Math.max(0, this.#unread - (wire.options.buffer ?? 65_536)),
+      drained: (f) => {
+        this.#drained = f
+      },
       close: (code, reason) => this.#close(code, reason),
       terminate: () => this.terminate(),
     }
@@ -149,8 +153,20 @@ export class WireEnd<M> {
       const packet = this.#waiting.shift()
       if (packet === undefined) return
       this.#unread -= packet.size
+      this.#tellDrained()
       this.#move()
       this.#peer.run(() => this.#peer.#take(packet))
+    })
+  }
+
+  /** By itself, as an event of its own. */
+  #tellDrained(): void {
+    const f = this.#drained
+    if (f === undefined) return
+    this.#drained = undefined
+    const { timeline } = this.wire.options
+    timeline.set(timeline.now, () => {
+      if (this.#state === 'open') this.run(f)
     })
   }
 

@@ -81,7 +81,9 @@ async function open(
   }
   const channel: Channel = {
     send: (bytes) => post({ bytes }, [bytes.buffer]),
+    // Nothing tells what a port has not delivered.
     queued: () => 0,
+    drained: () => undefined,
     close: (code, reason) => {
       post({ close: [code, reason] }, [])
       leave(`This side has closed the connection (${code}, ${reason}).`)

@@ -7,6 +7,9 @@ import { pageLease } from '../../lib/bridge/link-liveness.ts'
 /** How long a peer has to answer a close before its connection counts as gone. */
 const closeGrace = 1_000
 
+/** How often a socket is asked whether it has sent what waits, in milliseconds; it is asked as well when something comes. */
+const drainCheck = 5
+
 function openSocket(url: URL, _maxMessage: number, signal: AbortSignal): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url)
@@ -45,6 +48,8 @@ function openChannel<R extends Receiver>(socket: WebSocket, connect: (channel: C
       if (socket.readyState === WebSocket.OPEN) socket.send(bytes as Uint8Array<ArrayBuffer>)
     },
     queued: () => socket.bufferedAmount,
+    // No event tells of it.
+    drained: (f) => void setTimeout(f, drainCheck),
     close,
     // There is no other way. Without a code it counts as a break.
     terminate: () => socket.close(),

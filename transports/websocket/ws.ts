@@ -27,10 +27,19 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
     socket.close(code, clip(reason))
     cutSoon()
   }
+  let drained: (() => void) | undefined
+  /** A message has left, or failed to: that is reported by events, too. */
+  const sent = (): void => {
+    const f = drained
+    drained = undefined
+    f?.()
+  }
   const receiver = connect({
-    // ws reports a failure by its events, too: there is nothing to do here.
-    send: (bytes) => socket.send(bytes, nothing),
+    send: (bytes) => socket.send(bytes, sent),
     queued: () => socket.bufferedAmount,
+    drained: (f) => {
+      drained = f
+    },
     close,
     terminate: () => socket.terminate(),
   })
@@ -60,8 +69,6 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
   socket.resume()
   return receiver
 }
-
-const nothing = (): void => {}
 
 /** A reason fits into a close frame: 123 bytes. */
 function clip(reason: string): string {

@@ -1,0 +1,341 @@
+/** A channel that is full: what waits for it in the link, and what goes past. */
+import { linkedPair } from 'ctxbridge/testing'
+import { describe, expect, it } from 'vitest'
+import { background, cause, type Context, withCancel } from '../../lib/context.ts'
+import type { Frame } from '../../lib/wire/frame.ts'
+import { turn } from '../support/gc.ts'
+import { Held, joined, rejection, type Side } from './support.ts'
+
+const big = 'x'.repeat(500_000)
+
+/** From now on the channel of a side is full, as it sees when it sends something. */
+async function fill(side: Side): Promise<void> {
+  side.channel.backlog = 100_000
+  side.raw([8, 0])
+  await turn()
+  side.channel.waiting.pop()
+}
+
+function empty({ channel }: Side): void {
+  channel.backlog = 0
+  channel.drain()
+}
+
+const framesOf = ({ channel }: Side): Frame[] => channel.frames().flat()
+const typesOf = (side: Side): string[] => framesOf(side).map(({ type }) => type)
+
+describe('a cancel', () => {
+  it('goes past 10 MB of results and items that were said before it', async () => {
+    const held = new Held()
+    let open!: () => void
+    const gate = new Promise<void>((resolve) => (open = resolve))
+    const pair = await joined({
+      client: { serve: { hold: held.method } },
+      server: {
+        serve: {
+          big: () => big,
+          async *items() {
+            await gate
+            for (let i = 0; i < 8; i++) yield `${i}${big}`
+          },
+        },
+      },
+    })
+    const ctx = withCancel(background())
+    const own = rejection(pair.server.link.call(ctx, 'hold', []))
+    const stream = (await Promise.all([pair.client.link.call(background(), 'items', []), pair.settle()]))[0]
+    pair.server.channel.fills = true
+    const results = Array.from({ length: 12 }, () => pair.client.link.call(background(), 'big', []))
+    const items: unknown[] = []
+    const reading = (async () => {
+      for await (const item of stream as AsyncIterable<string>) items.push(item[0])
+    })()
+    await turn()
+    pair.toServer()
+    open()
+    await turn()
+    ctx.cancel('stop')
+    await own
+    // No more than was in the channel before is before it.
+    const before = framesOf(pair.server)
+    expect(before.at(-1)).toMatchObject({ type: 'cancel' })
+    expect(before.length).toBeLessThanOrEqual(3)
+    pair.toClient()
+    expect(cause(held.ctx())).toBe('stop')
+    held.finishAll()
+    await pair.settle()
+    expect(await Promise.all(results)).toEqual(results.map(() => big))
+    await reading
+    expect(items).toEqual(['0', '1', '2', '3', '4', '5', '6', '7'])
+  })
+
+  it('that is the first thing of its turn goes at once, and so do those behind it', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { hold: held.method, echo: (_ctx: Context, x: unknown) => x } } })
+    const contexts = [1, 2, 3].map(() => withCancel(background()))
+    const calls = contexts.map((ctx) => rejection(pair.client.link.call(ctx, 'hold', [])))
+    await pair.settle()
+    await fill(pair.client)
+    const echo = pair.client.link.call(background(), 'echo', [1])
+    await turn()
+    expect(pair.client.link.stats().queued).toBe(1)
+    for (const ctx of contexts) ctx.cancel()
+    expect(typesOf(pair.client)).toEqual(['cancel'])
+    await turn()
+    expect(typesOf(pair.client)).toEqual(['cancel', 'cancels'])
+    pair.toServer()
+    expect(held.contexts.map((ctx) => ctx.err()?.name)).toEqual(['AbortError', 'AbortError', 'AbortError'])
+    empty(pair.client)
+    await pair.settle()
+    expect(await echo).toBe(1)
+    held.finishAll()
+    await Promise.all(calls)
+    await pair.settle()
+  })
+
+  it('of a call that waits takes it out: neither is sent, and what comes after it is', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { hold: held.method, echo: (_ctx: Context, x: unknown) => x } } })
+    await fill(pair.client)
+    const contexts = [1, 2, 3].map(() => withCancel(background()))
+    const calls = contexts.map((ctx) => rejection(pair.client.link.call(ctx, 'hold', [])))
+    await turn()
+    const echo = pair.client.link.call(background(), 'echo', [1])
+    await turn()
+    for (const ctx of contexts) ctx.cancel('stop')
+    await turn()
+    await Promise.all(calls)
+    expect(framesOf(pair.client)).toEqual([])
+    empty(pair.client)
+    expect(framesOf(pair.client)).toMatchObject([{ type: 'call', id: 4 }])
+    await pair.settle()
+    expect(await echo).toBe(1)
+    expect(held.contexts).toEqual([])
+    expect(pair.server.open).toBe(true)
+  })
+
+  it('of an exported context goes past the calls under it that wait, and none of them is sent', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { hold: held.method, echo: (_ctx: Context, x: unknown) => x } } })
+    const ctx = withCancel(background())
+    const handle = pair.client.link.export(ctx)
+    await pair.settle()
+    const remote = pair.server.link.import(handle)
+    await fill(pair.client)
+    const calls = [1, 2].map(() => rejection(pair.client.link.call(withCancel(ctx), 'hold', [])))
+    // One more export below it, and a call under that.
+    const below = withCancel(ctx)
+    const other = pair.client.link.export(below)
+    const remoteBelow = pair.server.link.import(other)
+    calls.push(rejection(pair.client.link.call(below, 'hold', [])))
+    const echo = pair.client.link.call(background(), 'echo', [1])
+    await turn()
+    ctx.cancel('stop')
+    expect(framesOf(pair.client)).toMatchObject([{ type: 'cancel', cause: [0, 'stop'] }])
+    pair.toServer()
+    expect(cause(remote)).toBe('stop')
+    await Promise.all(calls)
+    empty(pair.client)
+    // Of the other one there is a handle: its end is told, behind it.
+    expect(typesOf(pair.client)).toEqual(['export', 'call', 'cancel'])
+    await pair.settle()
+    expect(await echo).toBe(1)
+    expect(cause(remoteBelow)).toBe('stop')
+    expect(held.contexts).toEqual([])
+    expect(pair.server.open).toBe(true)
+  })
+
+  it('of the peer takes out the answers that wait for it', async () => {
+    const pair = await joined({
+      server: {
+        serve: {
+          big: () => big,
+          async *items() {
+            for (;;) yield big
+          },
+        },
+      },
+    })
+    const ctx = withCancel(background())
+    const stream = (await Promise.all([pair.client.link.call(ctx, 'items', []), pair.settle()]))[0] as AsyncGenerator
+    const first = stream.next()
+    await pair.settle()
+    await first
+    await fill(pair.server)
+    const call = withCancel(background())
+    const result = rejection(pair.client.link.call(call, 'big', []))
+    void stream.next().catch(() => undefined)
+    for (let i = 0; i < 12; i++) void stream.next().catch(() => undefined)
+    await turn()
+    pair.toServer()
+    await turn()
+    expect(pair.server.link.stats().queued).toBeGreaterThan(5)
+    ctx.cancel('stop')
+    call.cancel('stop')
+    await result
+    await turn()
+    pair.toServer()
+    await turn()
+    empty(pair.server)
+    expect(framesOf(pair.server)).toEqual([])
+    expect(pair.server.link.stats()).toMatchObject({ queued: 0, handlers: 0 })
+    await pair.settle()
+  })
+})
+
+describe('what waits', () => {
+  it('keeps its order: what stands under an export comes before that is retracted', async () => {
+    const pair = await joined()
+    const ctx = withCancel(background())
+    const handle = pair.client.link.export(ctx)
+    await pair.settle()
+    const remote = pair.server.link.import(handle)
+    await fill(pair.client)
+    const below = withCancel(ctx)
+    const remoteBelow = pair.server.link.import(pair.client.link.export(below))
+    await turn()
+    remote.cancel()
+    await turn()
+    pair.toClient()
+    await turn()
+    expect(framesOf(pair.client)).toEqual([])
+    empty(pair.client)
+    expect(typesOf(pair.client)).toEqual(['export', 'retract'])
+    await pair.settle()
+    expect(pair.server.open).toBe(true)
+    expect(remoteBelow.err()).toBeUndefined()
+    ctx.cancel('stop')
+    await pair.settle()
+    expect(cause(remoteBelow)).toBe('stop')
+  })
+
+  it('lets pings, pongs, credits, releases and acknowledgements pass', async () => {
+    const pair = await joined({ server: { serve: { f: () => 1 } } })
+    const ctx = withCancel(background())
+    const handle = pair.client.link.export(ctx)
+    await pair.settle()
+    const remote = pair.server.link.import(handle)
+    await fill(pair.server)
+    const calls = [1, 2].map(() => pair.client.link.call(background(), 'f', []))
+    await turn()
+    pair.toServer()
+    await turn()
+    expect(framesOf(pair.server)).toEqual([])
+    pair.server.raw([8, 7])
+    remote.cancel()
+    await turn()
+    expect(typesOf(pair.server).toSorted()).toEqual(['pong', 'release'])
+    empty(pair.server)
+    await pair.settle()
+    expect(await Promise.all(calls)).toEqual([1, 1])
+    ctx.cancel()
+    await pair.settle()
+  })
+
+  it('asks for no word where nothing does', async () => {
+    const pair = await joined({ server: { serve: { f: () => 1 } } })
+    const call = pair.client.link.call(background(), 'f', [])
+    await pair.settle()
+    await call
+    expect([pair.client.channel.onDrain, pair.server.channel.onDrain]).toEqual([undefined, undefined])
+  })
+
+  it('goes on when something arrives, though the channel says nothing', async () => {
+    const pair = await joined({ server: { serve: { f: () => 1 } } })
+    await fill(pair.client)
+    const call = pair.client.link.call(background(), 'f', [])
+    await turn()
+    expect(framesOf(pair.client)).toEqual([])
+    pair.client.channel.backlog = 0
+    pair.client.raw([8, 7])
+    expect(typesOf(pair.client)).toEqual(['call'])
+    await pair.settle()
+    expect(await call).toBe(1)
+  })
+
+  it('is sent before a close, all of it', async () => {
+    const pair = await joined({ server: { serve: { big: () => big } } })
+    pair.server.channel.fills = true
+    const results = [1, 2, 3].map(() => pair.client.link.call(background(), 'big', []))
+    await turn()
+    pair.toServer()
+    await turn()
+    expect(pair.server.link.stats().queued).toBeGreaterThan(0)
+    pair.server.link.close()
+    expect(typesOf(pair.server)).toEqual(['result', 'result', 'result'])
+    expect(pair.server.channel.closed).toMatchObject({ code: 1000 })
+    pair.toClient()
+    expect(await Promise.all(results)).toEqual([big, big, big])
+    pair.cut()
+  })
+
+  it('counts against what may wait: who does not read is given up', async () => {
+    const pair = await joined({ server: { serve: { big: () => big }, limits: { maxBacklog: 1_200_000 } } })
+    await fill(pair.server)
+    const results = [1, 2, 3].map(() => rejection(pair.client.link.call(background(), 'big', [])))
+    await turn()
+    pair.toServer()
+    await turn()
+    expect(pair.server.channel.closed).toMatchObject({ code: 1013, reason: 'backlog: the peer does not read' })
+    expect(pair.server.link.stats()).toMatchObject({ state: 'closed', queued: 0 })
+    pair.cut()
+    await Promise.all(results)
+  })
+
+  it('does not keep a peer that reads nothing, though it talks', async () => {
+    const pair = await joined({ server: { serve: { big: () => big }, lease: {} } })
+    await fill(pair.server)
+    const result = rejection(pair.client.link.call(background(), 'big', []))
+    await turn()
+    pair.toServer()
+    for (let i = 0; i < 20 && pair.server.open; i++) {
+      await turn()
+      pair.server.raw([8, i])
+      pair.server.clock.advanceSync(5_000)
+    }
+    expect(pair.server.channel.closed).toMatchObject({ code: 1013, reason: 'backlog: the peer reads too slowly' })
+    pair.cut()
+    await result
+  })
+})
+
+it('a connection that breaks while much waits is gone on with: every answer comes once, a cancel of meanwhile comes first', async () => {
+  const ended: unknown[] = []
+  let runs = 0
+  await using pair = await linkedPair({
+    serve: {
+      big: (_ctx: Context, n: number) => {
+        runs++
+        return `${n}${big}`
+      },
+    },
+    client: {
+      serve: {
+        hold: (ctx: Context) =>
+          ctx.done.then((error) => {
+            ended.push(error.cause)
+            return Promise.reject(error)
+          }),
+      },
+    },
+  })
+  const { client, server, clock, network } = pair
+  const { wrap } = await import('ctxbridge/websocket')
+  const ctx = withCancel(background())
+  const held = rejection(wrap<{ hold(ctx: Context): Promise<never> }>(server).hold(ctx))
+  await clock.advance(5)
+  const order: unknown[] = []
+  const remote = wrap<{ big(ctx: Context, n: number): string }>(client)
+  const results = Array.from({ length: 20 }, (_, n) => remote.big(background(), n).then((value) => order.push(value[0])))
+  network.stall('toClient')
+  await clock.advance(5)
+  expect(server.stats().queued).toBeGreaterThan(10)
+  network.cut()
+  ctx.cancel('stop')
+  network.resume()
+  await clock.advance(2_000)
+  await Promise.all([...results, held])
+  expect(ended).toEqual(['stop'])
+  expect(order).toHaveLength(20)
+  expect(runs).toBe(20)
+})
