@@ -111,6 +111,12 @@ function deriveSource(
   return child
 }
 
+/** What a context was made with by `withSource` or `withRemote`. */
+export function sourceOf(ctx: Context): Source | undefined {
+  const { rule } = scopeOf(ctx, 'sourceOf')
+  return rule instanceof BySource ? rule.source : undefined
+}
+
 /** The sources that may end a context: its own and those of everything above it, each once. */
 export function sourcesOf(ctx: Context): Source[] {
   const sources = new Set<Source>()

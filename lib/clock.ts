@@ -103,12 +103,13 @@ export class Timetable<T> {
 
   /** Rings what is due by now, and tells whether anything was. Whoever decides the order of events calls this first: a host's timer may be late. */
   catchUp(now: number): boolean {
+    let first = this.#heap[0]
+    if (first === undefined || !(first.at <= now)) return false
     const due: Alarm<T>[] = []
-    for (let first = this.#heap[0]; first !== undefined && first.at <= now; first = this.#heap[0]) {
+    for (; first !== undefined && first.at <= now; first = this.#heap[0]) {
       this.#remove(first)
       due.push(first)
     }
-    if (due.length === 0) return false
     if (this.#heap.length === 0) this.#disarm()
     this.#ring(due)
     return true

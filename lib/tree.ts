@@ -106,14 +106,16 @@ function inherited(scope: Scope): End | undefined {
 /** The slow path: settles everything above the scope that is not known to be live, parents first, then the scope. Does not recurse. */
 function look(scope: Scope): End | undefined {
   const { time, due } = scope.bounds
-  const now = due === undefined ? Number.NaN : time.clock.now()
-  // Nobody else has a say, and nobody is to be told: a loop that waits for another thread must not wait for more than this.
-  if (scope.up === undefined && scope.watch === undefined && time.size === 0 && scope.rule.others.length === 0) {
-    const end = scope.rule.judge(scope, undefined, now)
+  const { rule } = scope
+  // Nobody else has a say, and nobody is to be told: a loop that waits for another thread must not wait for more than this, so the clock is read last.
+  if (scope.up === undefined && scope.watch === undefined && time.size === 0 && rule.others.length === 0) {
+    let end = rule.judge(scope, undefined, Number.NaN)
+    if (end === undefined && due !== undefined) end = rule.judge(scope, undefined, time.clock.now())
     if (end === undefined) isLive(scope)
     else markAlone(scope, end)
     return end
   }
+  const now = due === undefined ? Number.NaN : time.clock.now()
   const passed = due !== undefined && due.at <= now
   if (!passed && !stirred(scope) && allQuiet(scope)) return undefined
   // What is observed and was due ends first, so that nothing found here makes its deadline lose.

@@ -15,14 +15,14 @@
  *     word of a line         written by the owner: a count, and in the words after it the last slots that were counted
  *
  *     slot word   written by                   what
- *     CONTROL     owner                        generation and state in one word. Free and ended words publish what
- *                                              the owner wrote before them
  *     LINK        owner, before OPEN           the link whose importer may hold the slot
  *     DEADLINE    owner, before OPEN           two words: the bits of a float64, ms on the clock that threads share. Bits,
  *                                              so that no rounding makes it early; Infinity is "none"; it never moves
  *     GRANTED     owner                        number of the last grant: of the last handle made for this slot
  *     RETURNED    importer, compareExchange;   number of the last grant up to which the importer gave all back
  *                 owner, before OPEN
+ *     CONTROL     owner                        generation and state in one word. Free and ended words publish what
+ *                                              the owner wrote before them. Beside the cause: mostly one cache line has both
  *     CAUSE       owner, before an ended word  length, and a mark: "text" for characters below 128, four in a word, else bytes;
  *                                              "shortened" where it is not all. What it tells of follows, to the slot's end
  */
@@ -34,11 +34,11 @@ const SLOT_WORDS = 30
 export const SLOT_BYTES: number = SLOT_WORDS * WORD
 
 /** Words of a slot, relative to its first. */
-export const CONTROL = 0
-export const LINK = 1
-export const DEADLINE = 2
-export const GRANTED = 4
-export const RETURNED = 5
+export const LINK = 0
+export const DEADLINE = 1
+export const GRANTED = 3
+export const RETURNED = 4
+export const CONTROL = 5
 export const CAUSE = 6
 const CAUSE_AT = 7
 

@@ -45,7 +45,7 @@ export class SlotView {
   /** @internal Made by {@link SlotReader.accept}. */
   constructor(mem: SlotMem, slot: number, generation: number, deadline: number, returned: number, keeper: Keeper) {
     this.#mem = mem
-    this.#at = slotAt(slot) + CONTROL
+    this.#at = slotAt(slot)
     this.#open = control(generation, OPEN)
     this.#keeper = keeper
     this.#returned = this.#received = returned
@@ -59,7 +59,7 @@ export class SlotView {
    * the memory each time, so keep a false.
    */
   isOpen(): boolean {
-    return this.#mem.load(this.#at) === this.#open
+    return this.#mem.load(this.#at + CONTROL) === this.#open
   }
 
   /**
@@ -68,13 +68,13 @@ export class SlotView {
    */
   read(): SlotEnd | 'open' | 'stale' | 'corrupt' {
     if (this.#end !== undefined) return this.#end
-    const word = this.#mem.load(this.#at)
+    const word = this.#mem.load(this.#at + CONTROL)
     if (word === this.#open) return 'open'
     const state = stateOf(word)
     if (word < 0 || generationOf(word) !== this.generation || state === FREE) return 'stale'
     const cause = loadCause(this.#mem, this.#at)
     // The owner writes a cause only after it moved the word on: the same word before and after, and all of it is of this end.
-    if (this.#mem.load(this.#at) !== word) return 'stale'
+    if (this.#mem.load(this.#at + CONTROL) !== word) return 'stale'
     if (cause === undefined) return 'corrupt'
     return (this.#end = { kind: state === CANCELED ? 'canceled' : 'deadline', cause })
   }

@@ -252,7 +252,7 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot-view.ts',
-    original: "    if (this.#mem.load(this.#at) !== word) return 'stale'\n",
+    original: "    if (this.#mem.load(this.#at + CONTROL) !== word) return 'stale'\n",
     replacement: '',
     breaks: 'the control word is not looked at again after a cause',
     tests: interleavings,

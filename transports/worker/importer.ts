@@ -9,7 +9,7 @@ import { hearsBells } from '../../lib/bridge/slot-memory.ts'
 import { SlotReader, type SlotRefusal } from '../../lib/bridge/slot-reader.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import { hostClock } from '../../lib/clock.ts'
-import { withRemote } from '../../lib/boundary.ts'
+import { sourceOf, withRemote } from '../../lib/boundary.ts'
 import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
 import { type Key, named } from '../../lib/key.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
@@ -72,7 +72,14 @@ const reasons: Record<SlotRefusal, string> = {
 }
 
 // Dropped without a cancel: given back when collected. A source does not hold its context, unless somebody observes that.
-const dropped = new FinalizationRegistry<RemoteSource>((source) => source.close())
+const dropped = new FinalizationRegistry<RemoteSource>((source) => source.giveBack())
+
+/** Ends an import for those on this side, and gives it back at once, also where it has ended over there. */
+export function giveBack(ctx: CancelableContext): void {
+  ctx[Symbol.dispose]()
+  const source = sourceOf(ctx)
+  if (source instanceof RemoteSource) source.giveBack()
+}
 
 const yielded = Promise.resolve()
 
@@ -91,8 +98,6 @@ export class Importer implements Importing {
   /** Whether it is for one import, and over with that. */
   readonly #alone: boolean
   #size = 0
-  /** Imports that have ended and are still to be given back. */
-  #spent: RemoteSource[] = []
   /** Whether something waits for the bell. */
   #listening = false
   #overtaken: unknown[] = []
@@ -130,7 +135,7 @@ export class Importer implements Importing {
 
   /** How many contexts are imported and neither ended nor given back. */
   get size(): number {
-    this.#giveBack()
+    for (const source of this.#all()) source.giveBackSpent()
     return this.#size
   }
 
@@ -171,8 +176,11 @@ export class Importer implements Importing {
     }
     if (view === 'unknown' && !Port.takes) return this.#loosely(new RemoteSource(this, undefined, at, slot))
     if (typeof view === 'string') return view
+    const source = new RemoteSource(this, view, view.deadline)
     this.#listen()
-    return new RemoteSource(this, view, view.deadline)
+    // Of an end that came before that, no bell tells any more.
+    if (!view.isOpen()) void yielded.then(() => source.look())
+    return source
   }
 
   #loosely(source: RemoteSource): RemoteSource {
@@ -230,7 +238,6 @@ export class Importer implements Importing {
 
   #rung(seen: number): void {
     const now = this.#hear(seen)
-    this.#giveBack()
     this.#listening = !this.#closed && this.#size > this.#loose.size
     if (this.#listening) this.#await(now)
   }
@@ -259,17 +266,6 @@ export class Importer implements Importing {
   wholeCause({ slot, generation }: SlotView | ToldView): WireCause | undefined {
     this.drain()
     return this.#causes.get(`${slot}.${generation}`)
-  }
-
-  giveBackSoon(source: RemoteSource): void {
-    if (this.#spent.push(source) === 1) void yielded.then(() => this.#giveBack())
-  }
-
-  #giveBack(): void {
-    if (this.#spent.length === 0) return
-    const spent = this.#spent
-    this.#spent = []
-    for (const source of spent) source.giveBack()
   }
 
   forget(source: RemoteSource): void {

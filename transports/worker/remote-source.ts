@@ -19,8 +19,6 @@ export interface Importing {
   wholeCause(view: SlotView | ToldView): WireCause | undefined
   /** Called once, when nothing is left to wait for. */
   forget(source: RemoteSource): void
-  /** Calls `source.giveBack()` when this thread yields, or somebody counts, whichever is first. */
-  giveBackSoon(source: RemoteSource): void
 }
 
 /** When it happened is not known here. */
@@ -34,11 +32,11 @@ export class RemoteSource implements Source {
   readonly #importer: Importing
   /** What is asked, until it has answered. */
   #view: SlotView | ToldView | undefined
-  /** What has answered, until it is given back. */
+  /** What has answered with an end of its own, and is about to tell of it to whoever listens there. */
   #spent: SlotView | ToldView | undefined
   #end: End | undefined
   #wake: (() => void) | undefined
-  #closed = false
+  #givenBack = false
   /** The imports of one view are a list, which hangs on the view. */
   #previous: RemoteSource | undefined
   #next: RemoteSource | undefined
@@ -94,9 +92,11 @@ export class RemoteSource implements Source {
   #conclude(view: SlotView | ToldView): End | undefined {
     const end = view.read()
     if (end === 'open') return undefined
+    // One that is lost is still `#view`: there may be no bell for it any more, and so `close` gives it back.
+    if (typeof end === 'string') return (this.#end ??= lost(end))
     this.#view = undefined
     this.#spent = view
-    return (this.#end = typeof end === 'string' ? lost(end) : new End(end.kind, this.#revive(view, end.cause), unknown))
+    return (this.#end = new End(end.kind, this.#revive(view, end.cause), unknown))
   }
 
   /** A cause as it came; undefined where there is none, or none that can be read. */
@@ -121,18 +121,17 @@ export class RemoteSource implements Source {
   }
 
   /**
-   * Called at the end, also at one of this side's own; gives the slot back. One that has ended over there only when this thread yields: a loop that
-   * polls must not wait for that.
+   * Called at the end, also at one of this side's own; gives the slot back. Not where that has ended over there: who hears the bell of that does it, and
+   * a loop that polls does not wait for it.
    */
   close(): void {
-    if (this.#closed) return
-    this.#closed = true
     if (this.#spent === undefined) this.giveBack()
-    else this.#importer.giveBackSoon(this)
   }
 
-  /** Once, after `close`. */
+  /** Gives the slot back, unless that was done: its end is known, or nobody asks any more. */
   giveBack(): void {
+    if (this.#givenBack) return
+    this.#givenBack = true
     const view = this.#view ?? this.#spent
     if (view !== undefined) {
       this.#unlink(view)
@@ -140,6 +139,11 @@ export class RemoteSource implements Source {
       view.release()
     }
     this.#importer.forget(this)
+  }
+
+  /** As `giveBack`, where it has ended over there and nobody has heard the bell yet. */
+  giveBackSpent(): void {
+    if (this.#spent !== undefined) this.giveBack()
   }
 
   #unlink(view: SlotView | ToldView): void {
@@ -151,9 +155,11 @@ export class RemoteSource implements Source {
     this.#previous = this.#next = undefined
   }
 
-  /** Something may have ended: who waits is told. */
+  /** Something may have ended: who waits is told, and what has ended is given back. */
   look(): void {
-    if (this.poll() !== undefined) this.#wake?.()
+    if (this.poll() === undefined) return
+    this.#wake?.()
+    this.giveBack()
   }
 
   tell(): void {
@@ -163,7 +169,7 @@ export class RemoteSource implements Source {
   lose(error: LinkLostError): void {
     // What it says itself, if it has ended already, counts.
     this.#end ??= this.poll() ?? new End('canceled', error, unknown)
-    this.close()
+    this.giveBack()
   }
 }
 

@@ -4,6 +4,7 @@ import type { CancelableContext } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { packAnswer, type PackedAnswer, type PackedCall, SentContext, unpackCall } from './call-message.ts'
 import { type CallPort, isReadable, serve } from './comlink.ts'
+import { giveBack } from './importer.ts'
 import { Failure, failureToWire, messageOf, refusal } from './failure.ts'
 
 export class Server {
@@ -55,7 +56,7 @@ export class Server {
       return new Failure(error)
     } finally {
       // Before the answer leaves: whoever has it finds the slots given back.
-      for (const ctx of imports) ctx[Symbol.dispose]()
+      for (const ctx of imports) giveBack(ctx)
     }
   }
 
