@@ -1,6 +1,6 @@
 /**
  * Contexts, as users hold and derive them. Read it from top to bottom: the interface, the roots, then each `with...`. How an end is found and
- * spreads is in `tree.ts`, what the tree is made of in `scope.ts`.
+ * spreads is in `tree.ts`, what the tree is made of in `scope.ts`; `merge.ts` and `signal.ts` have the two that Go has not.
  */
 import { type Clock, hostClock, isClock } from './clock.ts'
 import { Bounds, Deadline, lastDate } from './deadline.ts'
@@ -10,8 +10,8 @@ import { isContext, nodeOf, scopeOf } from './foreign.ts'
 import { showDuration } from './inspect.ts'
 import { isKey, type Key, named } from './key.ts'
 import { Follower, type Watch } from './observers.ts'
-import { Binding, CancelScope, ContextNode, EndlessScope, isAbove, orNone, Rule, type Scope } from './scope.ts'
-import { begin, endOf, isCurrent, keepTime, register, timeOf } from './tree.ts'
+import { Binding, CancelScope, ContextNode, EndlessScope, orNone, Rule, type Scope } from './scope.ts'
+import { begin, keepTime, register, timeOf } from './tree.ts'
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What users hold
@@ -166,7 +166,7 @@ export function deriveDeadline(
   const own = same ? due : new Deadline(at, cause, time, date)
   const bounds = same ? scope.bounds : new Bounds(time, own, live)
   const child = begin(new CancelScope(parent, orNone(scope), bindings, bounds, byDeadline))
-  if (child.end === undefined && own.at <= now) child.state = own.end()
+  if (own.at <= now && child.end === undefined) child.state = own.end()
   return child
 }
 
@@ -199,6 +199,11 @@ export function withDeadline(parent: Context, at: Date | number, cause?: unknown
   )
 }
 
+function noSpan(ms: unknown): Error {
+  const text = `withTimeout() needs a number of milliseconds, but got ${typeof ms === 'number' ? 'NaN' : named(ms)}.`
+  return typeof ms === 'number' ? new RangeError(text) : new TypeError(text)
+}
+
 /**
  * `withDeadline`, so many milliseconds from now. Go: `context.WithTimeout`, `WithTimeoutCause`.
  *
@@ -208,8 +213,7 @@ export function withDeadline(parent: Context, at: Date | number, cause?: unknown
  */
 export function withTimeout(parent: Context, ms: number, cause?: unknown): CancelableContext {
   const node = nodeOf(parent, 'withTimeout')
-  if (typeof ms !== 'number') throw new TypeError(`withTimeout() needs a number of milliseconds, but got ${named(ms)}.`)
-  if (Number.isNaN(ms)) throw new RangeError('withTimeout() needs a number of milliseconds, but got NaN.')
+  if (typeof ms !== 'number' || Number.isNaN(ms)) throw noSpan(ms)
   const now = node.scope.time.clock.now()
   return deriveDeadline(parent, node, now, ms > lastDate ? Infinity : now + ms, cause)
 }
@@ -257,64 +261,6 @@ export function withValue<T>(parent: Context, key: Key<T>, value: NoInfer<T>): C
   const { scope, bindings } = nodeOf(parent, 'withValue')
   if (!isKey(key)) throw new TypeError(`withValue() needs a key from createKey(), but got ${named(key)}.`)
   return new ValueNode(parent, scope, new Binding(key, value, bindings))
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// merge
-// ---------------------------------------------------------------------------------------------------------------------
-
-/** The first of several parents ends it. Where one of them may end without telling, it is asked at every look. */
-class ByFirst extends Rule {
-  readonly #names: readonly Context[]
-  #pass: object | undefined
-
-  constructor(others: readonly Scope[], names: readonly Context[]) {
-    super()
-    this.others = others
-    this.#names = names
-    for (const other of others) isAbove(other)
-  }
-
-  override stirred(): boolean {
-    return this.others.some((s) => s.end !== undefined || !isCurrent(s) || s.live !== undefined)
-  }
-
-  override entered(pass: object): boolean {
-    const before = this.#pass === pass
-    this.#pass = pass
-    return before
-  }
-
-  /** Each parent is shown by its last parts: a path is no place for a whole graph. */
-  override label(_scope: Scope, brief: boolean): string {
-    if (brief) return 'Merge(…)'
-    const shown = this.#names.slice(0, 8).map((other) => ContextNode.path(other, true))
-    return `Merge(${shown.join(', ')}${this.#names.length > shown.length ? ', …' : ''})`
-  }
-}
-
-/**
- * A context that ends with whichever of its parents ends first, and with that one's error; or by its own `cancel`. Of several that have ended
- * already, it is the first one named. Its deadline is the earliest of theirs. Its values are the first one's alone.
- *
- * @throws TypeError when one of them is no context, or when they do not share a clock
- */
-export function merge(first: Context, ...others: readonly Context[]): CancelableContext {
-  const { scope, bindings } = nodeOf(first, 'merge')
-  const scopes = others.map((other) => scopeOf(other, 'merge')).filter((other) => !other.endless)
-  if (scopes.some((other) => other.time !== scope.time)) throw new TypeError('merge() needs contexts that share a clock.')
-  let due = scope.due
-  for (const other of scopes) if (other.due !== undefined && (due === undefined || other.due.at < due.at)) due = other.due
-  const merged = new CancelScope(first, orNone(scope), bindings, scope.bounds, new ByFirst(scopes, others))
-  const silent = scopes.some((other) => other.live !== undefined)
-  if (silent || due !== scope.due) merged.bounds = new Bounds(scope.time, due, silent ? merged : scope.live)
-  for (const s of [scope, ...scopes]) {
-    const end = endOf(s)
-    if (merged.end === undefined) merged.state = end
-    keepTime(s)
-  }
-  endOf(merged)
-  return merged
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -55,7 +55,10 @@ export class Deadline {
   /** Whether it has passed. A guarded one that is asked more than once per microsecond reads the clock at every 16th time: it may be 15 looks late. */
   passed(): boolean {
     const guard = this.#guard
-    if (guard === undefined) return this.#time.clock.now() >= this.at
+    return guard === undefined ? this.#time.clock.now() >= this.at : this.#passed(guard)
+  }
+
+  #passed(guard: Guard): boolean {
     if (guard.skips > 0) {
       guard.skips--
       return false

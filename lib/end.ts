@@ -51,18 +51,13 @@ export class End {
     this.#error = error
   }
 
-  /** Whether there is an error already: then only that tells the cause. */
-  get told(): boolean {
-    return this.#error !== undefined
-  }
-
   get error(): ContextError {
     return (this.#error ??= (this.kind === 'canceled' ? takeSpare(this.cause) : undefined) ?? make(this.kind, this.cause))
   }
 
-  /** Whether kind and cause say all of it: not where an error stands for it that somebody has, or may have, seen, as of a foreign context. */
-  get plain(): boolean {
-    return this.#error === undefined
+  /** Whether there is an error already, which somebody has, or may have, seen: then kind and cause do not say all of it, as with one of a foreign context. */
+  get told(): boolean {
+    return this.#error !== undefined
   }
 
   /** The same, of which it is known only now when it happened. */

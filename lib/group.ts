@@ -66,8 +66,7 @@ class TaskGroup<T> implements Group<T> {
   }
 
   async wait(): Promise<T[]> {
-    // More may have been started by now, right after the last one had ended.
-    // oxlint-disable-next-line no-await-in-loop
+    // oxlint-disable-next-line no-await-in-loop -- more may have been started by now, right after the last one had ended
     while (this.#running > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     this.#settled = true
     this.#cancel()

@@ -7,7 +7,6 @@ export {
   cause,
   type Context,
   createRoot,
-  merge,
   todo,
   withCancel,
   withDeadline,
@@ -15,6 +14,7 @@ export {
   withTimeout,
   withValue,
 } from './context.ts'
+export { merge } from './merge.ts'
 export type { Clock, Timer } from './clock.ts'
 export {
   BridgeError,

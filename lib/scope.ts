@@ -8,7 +8,8 @@ import { showState } from './inspect.ts'
 import { createKey, isKey, type Key, named } from './key.ts'
 import { link, type Watch, watchOf } from './observers.ts'
 import { answerFor } from './question.ts'
-import { conclude, endOf, endPlainly, type Epoch } from './tree.ts'
+import type { Epoch } from './spread.ts'
+import { conclude, endOf, endPlainly } from './tree.ts'
 
 /** A binding of a value, and those that it hides. */
 export class Binding {

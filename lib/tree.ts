@@ -1,5 +1,6 @@
 /**
- * How a tree of contexts knows of its ends: what finds an end and spreads it. `context.ts` is what users see of it, `scope.ts` what the tree is made of.
+ * How a tree of contexts knows of its ends: what finds an end and brings one about. `context.ts` is what users see of it, `scope.ts` what
+ * the tree is made of, `spread.ts` what an end does to it.
  *
  * Two rules carry everything (docs/design.md tells why):
  *
@@ -13,8 +14,9 @@ import { type Alarm, type Clock, Timetable } from './clock.ts'
 import type { Time } from './deadline.ts'
 import { End, unread } from './end.ts'
 import type { ContextError, Kind } from './errors.ts'
-import { Child, Follower, Listener, observe, unobserve, Watch } from './observers.ts'
+import { Follower, type Listener, observe, unobserve, type Watch } from './observers.ts'
 import type { Scope } from './scope.ts'
+import { epoch, follow, isLive, mark, markAlone, notify } from './spread.ts'
 
 const timetables = new WeakMap<Clock, Time>()
 
@@ -37,18 +39,6 @@ function ring(due: Alarm<Scope>[]): void {
 // ---------------------------------------------------------------------------------------------------------------------
 // How an end is found
 // ---------------------------------------------------------------------------------------------------------------------
-
-/**
- * Changes with every end of a scope that something was derived from, except where that only takes over an end that was found above: then it has changed
- * for that one. A scope that has seen the present one has no ended ancestor. An object, so that it never wraps.
- */
-export class Epoch {}
-let epoch = new Epoch()
-
-/** Whether no scope that something was derived from has ended since this one was looked at. */
-export function isCurrent(scope: Scope): boolean {
-  return scope.state === epoch
-}
 
 /** The end of a scope, as of now; undefined while it is live. This is the path of a polling loop: small, so that compilers put it into the loop. */
 export function endOf(scope: Scope): End | undefined {
@@ -197,89 +187,9 @@ function settle(scope: Scope, now: number, wave: Watch[]): void {
   else mark(scope, end, wave, end !== up)
 }
 
-/** Notes that a scope is live as of now; unless it was ended by whoever was asked about it. */
-function isLive(scope: Scope): void {
-  if (scope.end === undefined) scope.state = epoch
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
-// How it spreads
+// How a scope is ended, and who is told
 // ---------------------------------------------------------------------------------------------------------------------
-
-/** Marks a scope that nobody observes, so that there is nobody to tell. Most end so, and it is short for their sake. */
-function markAlone(scope: Scope, end: End, isNew = true): void {
-  scope.state = end
-  if (isNew && scope.below > 0) epoch = new Epoch()
-  scope.rule.ended()
-}
-
-/** The first phase: marks a scope and all its linked descendants. Runs nobody else's code. */
-function mark(top: Scope, end: End, wave: Watch[], isNew = true): void {
-  if (top.watch === undefined) return markAlone(top, end, isNew)
-  top.state = end
-  if (isNew && top.below > 0) epoch = new Epoch()
-  let next = wave.length
-  wave.push(top.watch)
-  for (; next < wave.length; next++) {
-    const watch = wave[next] as Watch
-    watch.detach()
-    watch.scope.rule.ended()
-    // Parents that have ended drop their lists as a whole: there is no unregistering one by one (C20).
-    unobserve(watch)
-    for (const place of watch.takePlaces()) unobserve(place)
-    for (let o = watch.first; o !== undefined; o = o.next) {
-      const child = o instanceof Watch ? o : o instanceof Child ? o.watch : undefined
-      if (child === undefined || child.scope.end !== undefined) continue
-      child.scope.state = end
-      wave.push(child)
-    }
-  }
-}
-
-/** The second phase: tells everybody, parents before children and in the order of registration. */
-function notify(wave: Watch[]): void {
-  let followers: Follower[] | undefined
-  for (const watch of wave) {
-    const { scope, extras } = watch
-    if (extras !== undefined) {
-      const { error } = scope.end as End
-      extras.resolve?.(error)
-      extras.controller?.abort(error)
-    }
-    for (let o = watch.take(); o !== undefined; o = o.next) {
-      if (!(o instanceof Listener)) continue
-      if (o instanceof Follower) {
-        if (followers === undefined) follow((followers = []))
-        followers.push(o)
-      } else start(o)
-    }
-  }
-}
-
-const ready = Promise.resolve()
-
-/** Starts followers in a microtask, those included that come until then. In Node `queueMicrotask` makes some objects for each. */
-function follow(followers: readonly Follower[]): void {
-  void ready.then(() => {
-    for (const follower of followers) start(follower)
-  })
-}
-
-/** What it throws is reported, and stops nothing. */
-function start(listener: Listener): void {
-  try {
-    listener.run()
-  } catch (error) {
-    report(error)
-  }
-}
-
-/** An exception of somebody's listener: an uncaught exception in Node, an `error` event in a browser. It stops nothing here. */
-export function report(error: unknown): void {
-  queueMicrotask(() => {
-    throw error
-  })
-}
 
 /** Ends a scope now, unless it has ended already, or a deadline above it has passed though no timer fired yet. */
 export function conclude(scope: Scope, kind: Kind, cause: unknown, error?: ContextError): void {
@@ -334,6 +244,10 @@ function finishObserved(scope: Scope, kind: Kind, cause: unknown, error: Context
 
 /** From now on the instants of the ends of a scope and of all above it are kept: somebody below needs to know which was first. */
 export function keepTime(scope: Scope): void {
+  if (scope.below < 2) keepTimes(scope)
+}
+
+function keepTimes(scope: Scope): void {
   let todo: Scope[] | undefined
   for (let from: Scope | undefined = scope; from !== undefined; from = todo?.pop()) {
     for (let s: Scope | undefined = from; s !== undefined && s.below < 2 && s.end === undefined; s = s.up) {

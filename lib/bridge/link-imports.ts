@@ -6,7 +6,8 @@
  */
 
 import { endWith, withRemote } from '../boundary.ts'
-import { type CancelableContext, type Context, merge, withCancel } from '../context.ts'
+import { type CancelableContext, type Context, withCancel } from '../context.ts'
+import { merge } from '../merge.ts'
 import { BridgeError, CanceledError, type ContextError, withoutStack } from '../errors.ts'
 import type { Source } from '../source.ts'
 import type { ExportFrame, RetractFrame } from '../wire/frame.ts'

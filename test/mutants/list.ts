@@ -22,14 +22,14 @@ const contract = (...names: string[]): string[] => [
 
 const tree: readonly Mutant[] = [
   {
-    file: 'lib/tree.ts',
+    file: 'lib/spread.ts',
     original: 'if (isNew && top.below > 0) epoch = new Epoch()',
     replacement: '',
     breaks: 'an end does not change the epoch: descendants that are only polled stay live',
     tests: contract('with-cancel'),
   },
   {
-    file: 'lib/tree.ts',
+    file: 'lib/spread.ts',
     original: '      child.scope.state = end\n',
     replacement: '      child.scope.state = end.dated(end.at)\n',
     breaks: 'parent and child end with different errors',
@@ -85,7 +85,7 @@ const tree: readonly Mutant[] = [
     tests: contract('foreign'),
   },
   {
-    file: 'lib/tree.ts',
+    file: 'lib/spread.ts',
     original: '  if (scope.end === undefined) scope.state = epoch\n',
     replacement: '  scope.state = epoch\n',
     breaks: 'one that was ended by whoever was asked about it lives again',

@@ -1,5 +1,6 @@
 /** What each operation does. Whatever its numbers are, it does something that makes sense, or nothing. */
-import { afterFunc, merge, withCancel, withDeadline, withoutCancel, withTimeout, withValue } from '../../lib/context.ts'
+import { afterFunc, withCancel, withDeadline, withoutCancel, withTimeout, withValue } from '../../lib/context.ts'
+import { merge } from '../../lib/merge.ts'
 import { BridgeError } from '../../lib/errors.ts'
 import type { Wire } from '../../transports/testing/wire.ts'
 import type { Bond } from './links.ts'

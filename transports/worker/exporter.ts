@@ -226,7 +226,7 @@ export class Exporter implements Owner {
   ended(held: Export, end: End): void {
     const { slot } = held
     const { kind, cause } = end
-    const short = typeof cause === 'string' || end.plain
+    const short = typeof cause === 'string' || !end.told
     const said = slot instanceof Slot && (!slot.open || (short && endShortly(slot, kind, cause)))
     if (!said) this.#tell(slot, kind, causeOf(end.error))
     this.forget(held)
