@@ -8,7 +8,7 @@ import type { End } from '../end.ts'
 import { Listener } from '../observers.ts'
 import type { Scope } from '../scope.ts'
 import { takeBack, takenEnd, tell } from '../tree.ts'
-import { reviveCause } from '../wire/cause.ts'
+import { reviveAnswer } from '../wire/cause.ts'
 import { type ErrorFrame, type ItemFrame, maxName, type ResultFrame, type StreamFrame } from '../wire/frame.ts'
 import { checkSendable } from '../wire/sendable.ts'
 import { isText } from '../wire/text.ts'
@@ -200,7 +200,7 @@ export class Calls<M> {
     if (call === undefined || !call.stop()) return this.#core.takeLate(frame, 'ours')
     const stream = this.#remove(call)
     if (frame.type === 'error') {
-      const error = reviveCause(frame.error)
+      const error = reviveAnswer(frame.error)
       if (stream === undefined) call.resolve(new Failure(error))
       else stream.finish({ error })
     } else if (stream === undefined) call.resolve(frame.value)

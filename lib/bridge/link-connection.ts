@@ -53,7 +53,10 @@ export interface Connection extends Disposable {
   import(handle: unknown): CancelableContext
   /** Closes it; all calls that are open on it reject with a `LinkLostError`. */
   close(): void
-  /** Takes no more calls, lets those that run end for so many milliseconds, ends the contexts of the others, and closes it. Resolves when it is. */
+  /**
+   * Ends it in peace, and resolves when it is closed: the other side is told to make no more calls, those that it has made and that run in either direction may
+   * end within so many milliseconds, then the contexts of the others end, with a `BridgeError` of the code `ERR_GOING_AWAY` as their cause.
+   */
   close(options: CloseOptions): Promise<void>
   stats(): LinkStats
 }

@@ -9,16 +9,14 @@ import type { CallFrame, CancelFrame, CancelsFrame, ExportFrame, Frame, WireCont
 import { Lane } from './link-lane.ts'
 
 /** A greeting is before everything; the others are of what the peer knows. */
-const urgent: ReadonlySet<Frame['type']> = new Set<Frame['type']>([
-  'hello',
-  'cancel',
-  'cancels',
-  'ping',
-  'pong',
-  'ack',
-  'credit',
-  'release',
-])
+const urgent: ReadonlySet<Frame['type']> = new Set<Frame['type']>(['hello', 'cancel', 'cancels', 'ack', 'credit', 'release'])
+
+/** The ping of this number, which goes with a goaway, keeps its place, and so does its pong: what was said before it has come before it. Others begin at 1. */
+export const inOrder = 0
+
+function isUrgent(frame: Frame): boolean {
+  return frame.type === 'ping' || frame.type === 'pong' ? frame.n !== inOrder : urgent.has(frame.type)
+}
 
 /** Of an export that is over before it is made: the peer may have a handle of it, and needs its end. */
 const bare: WireContext = Object.freeze({ left: undefined, why: undefined, values: [], under: undefined })
@@ -39,7 +37,7 @@ export class HeldLane extends Lane {
 
   /** Holds a frame, or gives it to `send` where it is urgent. */
   sort(frame: Frame, elements: number, bytes: number, send: Lane): void {
-    if (!urgent.has(frame.type)) this.push(frame, elements, bytes)
+    if (!isUrgent(frame)) this.push(frame, elements, bytes)
     else if (this.#openings.size === 0 || (frame.type !== 'cancel' && frame.type !== 'cancels')) {
       send.push(frame, elements, bytes)
     } else this.#sortCancel(frame, elements, bytes, send)

@@ -17,6 +17,7 @@ import { clockOf, endAllBy, endBy } from './link-contexts.ts'
 import { LinkCore } from './link-core.ts'
 import type { LinkHandle } from './link-handle.ts'
 import { Handlers } from './link-handlers.ts'
+import { inOrder } from './link-held.ts'
 import { Imports } from './link-imports.ts'
 import { linkLease, Liveness } from './link-liveness.ts'
 import { Replay } from './link-replay.ts'
@@ -55,7 +56,10 @@ export class Link<M = Uint8Array> {
   #token = ''
   /** Why the last connection is gone. */
   #broken: LinkLostError | undefined
-  #wait: (() => void) | undefined
+  /** Who waits for quiet. */
+  readonly #waits = new Set<() => void>()
+  /** Whether this side goes away, and does not know yet that the peer has heard so. */
+  #unheard = false
 
   /** Greets the peer. */
   constructor(options: LinkOptions<M>) {
@@ -239,6 +243,7 @@ export class Link<M = Uint8Array> {
         this.#core.push({ type: 'pong', n: frame.n }, 4, 16)
         return undefined
       case 'pong':
+        if (frame.n === inOrder && this.#unheard) this.#refuse()
         return undefined
       case 'goaway':
         this.#calls.takeGoaway()
@@ -441,16 +446,19 @@ export class Link<M = Uint8Array> {
   }
 
   /**
-   * Ends the link in peace: the peer is told to make no more calls, what runs in either direction may end within `grace` milliseconds, then the
-   * contexts of handlers that still run end with `ERR_GOING_AWAY` as their cause, may answer, and the link is closed. Resolves when it is.
+   * Ends the link in peace: the peer is told to make no more calls, and those that it had made before it knew still run. What runs in either direction may
+   * end within `grace` milliseconds, then the contexts of handlers that still run end with `ERR_GOING_AWAY` as their cause, may answer, and the link is
+   * closed. Resolves when it is.
    */
   async shutdown(grace: number): Promise<void> {
     const core = this.#core
     if (core.lost !== undefined) return
     const reason = 'going away'
-    this.#handlers.refuse()
     core.push({ type: 'goaway', reason }, 4, 64)
+    core.push({ type: 'ping', n: inOrder }, 4, 16)
+    this.#unheard = true
     await this.#quiet(grace)
+    this.#refuse()
     const error = new BridgeError('ERR_GOING_AWAY', 'The other side goes away.')
     this.#handlers.expire(withoutStack(() => new CanceledError({ cause: error })))
     // So that those who listen to their context can still answer.
@@ -461,13 +469,23 @@ export class Link<M = Uint8Array> {
     this.lost(new LinkLostError('The link was closed on this side: going away.'))
   }
 
+  /** What comes from here on the peer has sent although it knew. */
+  #refuse(): void {
+    this.#unheard = false
+    this.#handlers.refuse()
+  }
+
   /** A call or a handler may have been the last one. */
   #settled(): void {
-    if (this.#wait !== undefined && !this.#busy) this.#wait()
+    if (this.#waits.size > 0 && !this.#busy) this.#wake()
+  }
+
+  #wake(): void {
+    for (const wake of this.#waits) wake()
   }
 
   get #busy(): boolean {
-    return this.#core.lost === undefined && this.#calls.size + this.#handlers.size > 0
+    return this.#core.lost === undefined && (this.#unheard || this.#calls.size + this.#handlers.size > 0)
   }
 
   /** Waits until nothing runs any more, or so many milliseconds have passed. */
@@ -479,13 +497,14 @@ export class Link<M = Uint8Array> {
       if (left <= 0) return
       // oxlint-disable-next-line no-await-in-loop -- a timer may be early
       await new Promise<void>((resolve) => {
-        const timer = clock.setTimer(resolve, delayUntil(until, clock.now()), true)
-        this.#wait = () => {
+        const wake = (): void => {
           clock.clearTimer(timer)
+          this.#waits.delete(wake)
           resolve()
         }
+        const timer = clock.setTimer(wake, delayUntil(until, clock.now()), true)
+        this.#waits.add(wake)
       })
-      this.#wait = undefined
     }
   }
 
@@ -500,7 +519,7 @@ export class Link<M = Uint8Array> {
     this.#handlers.close(error)
     this.#imports.close(error)
     this.#liveness?.close()
-    this.#wait?.()
+    this.#wake()
     this.#core.options.onClose?.(reason)
   }
 

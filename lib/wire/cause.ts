@@ -21,7 +21,15 @@
  * a cause is the sum over all values in it, arrays, maps, keys and tags included: 8 each, and for a text its UTF-8 bytes more.
  */
 
-import { CanceledError, DeadlineExceededError, LinkLostError, RemoteError, withoutStack } from '../errors.ts'
+import {
+  BridgeError,
+  type BridgeErrorCode,
+  CanceledError,
+  DeadlineExceededError,
+  LinkLostError,
+  RemoteError,
+  withoutStack,
+} from '../errors.ts'
 import { utf8Length } from './text.ts'
 
 export const DATA = 0
@@ -128,9 +136,33 @@ export function reviveCause(cause: WireCause): unknown {
   }
 }
 
-function reviveError(error: WireError): Error {
+/**
+ * As {@link reviveCause}, for what answers a call: a `BridgeError` of a code that the protocol has for answers is one here, too. The peer gains nothing by that, since any error
+ * fails the call, and those that this side makes itself, such as that of a lost link, are not among them.
+ */
+export function reviveAnswer(cause: WireCause): unknown {
+  if ((cause[0] !== ERROR && cause[0] !== TRACED) || cause[1] !== 'BridgeError' || !answers.has(cause[3]))
+    return reviveCause(cause)
+  return withoutStack(() => {
+    const error = new BridgeError(cause[3] as BridgeErrorCode, cause[2], optionsOf(cause))
+    return cause[0] === TRACED ? traced(error, cause[4]) : error
+  })
+}
+
+const answers: ReadonlySet<unknown> = new Set<BridgeErrorCode>(['ERR_NO_METHOD', 'ERR_LIMIT', 'ERR_UNSENDABLE', 'ERR_GOING_AWAY'])
+
+function optionsOf(error: WireError): ErrorOptions | undefined {
   const inner = causeOf(error)
-  const options = inner === null ? undefined : { cause: isError(inner) ? reviveError(inner) : reviveCause(inner) }
+  return inner === null ? undefined : { cause: isError(inner) ? reviveError(inner) : reviveCause(inner) }
+}
+
+/** As the platform has it: what prints an error prints this. */
+function traced<E extends Error>(error: E, stack: string): E {
+  return Object.defineProperty(error, 'stack', { value: stack, writable: true, configurable: true })
+}
+
+function reviveError(error: WireError): Error {
+  const options = optionsOf(error)
   switch (error[0]) {
     case CANCELED:
       return new CanceledError(options)
@@ -140,11 +172,8 @@ function reviveError(error: WireError): Error {
       return new LinkLostError(error[1], options)
     case ERROR:
       return new RemoteError(error[1], error[2], error[3] ?? undefined, options)
-    case TRACED: {
-      const remote = new RemoteError(error[1], error[2], error[3] ?? undefined, options)
-      // As the platform has it: what prints an error prints this.
-      return Object.defineProperty(remote, 'stack', { value: error[4], writable: true, configurable: true })
-    }
+    case TRACED:
+      return traced(new RemoteError(error[1], error[2], error[3] ?? undefined, options), error[4])
   }
 }
 

@@ -5,7 +5,7 @@ import { BridgeError, CanceledError, RemoteError } from '../../lib/errors.ts'
 import { causeLimits, causeSize } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { turn } from '../support/gc.ts'
-import { Held, joined, Pair, rejection, Side } from './support.ts'
+import { Held, hello, joined, Pair, rejection, Side } from './support.ts'
 
 describe('a call', () => {
   it('gives the method its context and the arguments, and the caller what it returns', async () => {
@@ -381,6 +381,46 @@ describe('a method that can be called', () => {
     const result = rejection(pair.client.link.call(background(), 'x', []))
     await pair.settle()
     expect(await result).toMatchObject({ code: 'ERR_NO_METHOD' })
+  })
+})
+
+describe('an error that the peer makes itself', () => {
+  const answered = async (...error: unknown[]): Promise<unknown> => {
+    const side = new Side()
+    side.raw(hello)
+    const result = rejection(side.link.call(background(), 'f', []))
+    await turn()
+    side.raw([5, 1, error])
+    return result
+  }
+
+  it.each(['ERR_NO_METHOD', 'ERR_LIMIT', 'ERR_UNSENDABLE', 'ERR_GOING_AWAY'])('is a BridgeError of the code %s', async (code) => {
+    const error = (await answered(6, 'BridgeError', 'why', code, [0, 'more'])) as BridgeError
+    expect(error).toBeInstanceOf(BridgeError)
+    expect(error).toMatchObject({ name: 'BridgeError', message: 'why', code, cause: 'more' })
+    expect(error.stack).not.toContain('at ')
+    expect(await answered(7, 'BridgeError', 'why', code, 'BridgeError: why at home', null)).toMatchObject({
+      code,
+      stack: 'BridgeError: why at home',
+    })
+  })
+
+  it.each([
+    ['BridgeError', 'ERR_LINK_LOST'],
+    ['BridgeError', 'ERR_CONTEXT_IGNORED'],
+    ['BridgeError', 'constructor'],
+    ['BridgeError', null],
+    ['LinkLostError', 'ERR_LIMIT'],
+  ])('is none of this side where it says %s and %s', async (name, code) => {
+    const error = (await answered(6, name, 'why', code, null)) as RemoteError
+    expect(error).toBeInstanceOf(RemoteError)
+    expect(error).toMatchObject({ name, message: 'why' })
+    expect(error.code).toBe(code ?? undefined)
+  })
+
+  it('is one as an answer alone: in a cause it is what somebody said', async () => {
+    const error = (await answered(6, 'Error', 'why', null, [6, 'BridgeError', 'inner', 'ERR_LIMIT', null])) as RemoteError
+    expect(error.cause).toBeInstanceOf(RemoteError)
   })
 })
 

@@ -11,7 +11,7 @@ const big = 'x'.repeat(500_000)
 /** From now on the channel of a side is full, as it sees when it sends something. */
 async function fill(side: Side): Promise<void> {
   side.channel.backlog = 100_000
-  side.raw([8, 0])
+  side.raw([8, 1])
   await turn()
   side.channel.waiting.pop()
 }
@@ -338,4 +338,21 @@ it('a connection that breaks while much waits is gone on with: every answer come
   expect(ended).toEqual(['stop'])
   expect(order).toHaveLength(20)
   expect(runs).toBe(20)
+})
+
+it('waits with the answer to a goaway, behind which no call comes', async () => {
+  const pair = await joined({ server: { serve: { echo: (_ctx: Context, x: unknown) => x } } })
+  await fill(pair.client)
+  const crossing = pair.client.link.call(background(), 'echo', ['crossing'])
+  const over = pair.server.link.shutdown(1_000)
+  await turn()
+  pair.toClient()
+  await turn()
+  expect(framesOf(pair.client)).toEqual([])
+  expect(pair.server.open).toBe(true)
+  empty(pair.client)
+  await pair.settle()
+  expect(await crossing).toBe('crossing')
+  await over
+  pair.cut()
 })

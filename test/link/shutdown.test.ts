@@ -12,15 +12,15 @@ describe('an end with grace', () => {
     const crossing = pair.client.link.call(background(), 'held', [])
     await pair.settle()
     const over = pair.server.link.shutdown(1_000)
-    const late = rejection(pair.client.link.call(background(), 'held', []))
+    const late = pair.client.link.call(background(), 'held', [])
     await pair.settle()
-    expect(await late).toMatchObject({ code: 'ERR_GOING_AWAY' })
+    expect(held.contexts).toHaveLength(3)
     await expect(pair.client.link.call(background(), 'held', [])).rejects.toMatchObject({ code: 'ERR_GOING_AWAY' })
     expect(pair.server.open).toBe(true)
     held.finishAll('done')
     await pair.settle()
     await over
-    expect(await Promise.all([running, crossing])).toEqual(['done', 'done'])
+    expect(await Promise.all([running, crossing, late])).toEqual(['done', 'done', 'done'])
     expect(pair.server.channel.closed).toMatchObject({ code: 1001, reason: 'going away' })
     expect(pair.server.clock.timers).toBe(0)
     pair.cut()
@@ -73,9 +73,55 @@ describe('an end with grace', () => {
     await over
     expect(await result).toBe('done')
     expect(pair.client.channel.closed).toMatchObject({ code: 1001 })
-    await pair.server.link.shutdown(1_000)
+    // Who is told nothing any more waits for the grace; and nobody twice.
+    const second = [pair.server.link.shutdown(1_000), pair.server.link.shutdown(2_000)]
+    await turn()
+    expect(pair.server.open).toBe(true)
+    pair.advance(1_000)
+    await Promise.all(second)
     await pair.server.link.shutdown(1_000)
     expect(pair.server.channel.closed).toMatchObject({ code: 1001 })
+  })
+
+  it('waits until the peer has heard of it, though nothing runs: a call that crosses it runs', async () => {
+    const pair = await joined({ server: { serve: { f: () => 'ran' } } })
+    const over = pair.server.link.shutdown(1_000)
+    await turn()
+    expect(pair.server.open).toBe(true)
+    const crossing = pair.client.link.call(background(), 'f', [])
+    await pair.settle()
+    expect(await crossing).toBe('ran')
+    await over
+    expect(pair.server.channel.closed).toMatchObject({ code: 1001, reason: 'going away' })
+    pair.cut()
+  })
+
+  it('refuses calls of a peer that has heard of it, and not those before', async () => {
+    const side = new Side({ serve: { hold: (ctx: Context) => ctx.done } })
+    side.raw(hello)
+    side.raw(callFrame(1, 'hold'), [9, 0])
+    const over = side.link.shutdown(1_000)
+    await turn()
+    // A pong of an earlier time says nothing.
+    side.raw(callFrame(2, 'hold'), [9, 1])
+    await turn()
+    expect(side.link.stats().handlers).toBe(2)
+    side.raw([9, 0], callFrame(3, 'hold'))
+    await turn()
+    expect(side.channel.frames().flat().at(-1)).toMatchObject({
+      id: 3,
+      error: [6, 'BridgeError', expect.any(String), 'ERR_GOING_AWAY', null],
+    })
+    side.raw([3, 1, 0, null], [3, 2, 0, null])
+    await over
+    expect(side.channel.closed).toMatchObject({ code: 1001 })
+  })
+
+  it('has no time where the grace is 0', async () => {
+    const pair = await joined()
+    await pair.server.link.shutdown(0)
+    expect(pair.server.channel.closed).toMatchObject({ code: 1001 })
+    pair.cut()
   })
 
   it('is over when the link is lost meanwhile', async () => {

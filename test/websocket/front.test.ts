@@ -354,6 +354,20 @@ describe('an end in peace', { timeout }, () => {
     await expect(connect(url)).rejects.toMatchObject({ code: 'ERR_LINK_LOST' })
   })
 
+  it('waits for calls that are on their way when it begins, whether or not anything runs', async () => {
+    const { url, service } = await local({ hold: holding().hold, quick: () => 'ran' })
+    const remote = wrap<{ hold(ctx: Context): unknown; quick(ctx: Context): string }>(await connect(url))
+    await until(() => service.connections.size === 1)
+    const hold = rejection(remote.hold(background()))
+    const quick = remote.quick(background())
+    const over = service.close({ grace: 300 })
+    expect(await quick).toBe('ran')
+    expect(await hold).toMatchObject({ name: 'AbortError', cause: { code: 'ERR_GOING_AWAY' } })
+    await expect(remote.quick(background())).rejects.toMatchObject({ name: 'BridgeError', code: 'ERR_GOING_AWAY' })
+    await over
+    await idle(service)
+  })
+
   it('throws a grace that is none', async () => {
     const { url, service } = await local({ f: () => 1 })
     const connection = await connect(url)

@@ -123,14 +123,16 @@ test("60 nobody's clock is believed: a step of years ends nothing, and no deadli
   await target.unharmed()
 })
 
-test('62 a server that goes away answers new calls with that, and lets those that run end', { timeout }, async () => {
+test('62 a server that goes away answers calls of who knows that with that, and lets those that run end', {
+  timeout,
+}, async () => {
   const target = await attacked()
   const client = await RawClient.greeted(target.port)
   client.send(message(call(1, 'hold')))
   const ctx = await target.held.started()
   const there = [...target.service.connections].find(({ peerName }) => peerName === 'raw')
   const closed = there?.close({ grace: 10_000 })
-  client.send(message(call(2, 'echo'), [8, 1]))
+  client.send(message([9, 0], call(2, 'echo'), [8, 1]))
   const isOver = (): boolean => client.frames().some(({ payload }) => payload.includes('ERR_GOING_AWAY'))
   await until(isOver)
   expect(ctx.err()).toBeUndefined()
