@@ -51,6 +51,18 @@ const context: Suite = {
   ],
 }
 
+const crossed: Suite = {
+  ...common,
+  id: 'worker/memory',
+  title: 'Memory of a context that is exported to a worker',
+  about:
+    'Heap bytes of each side, in a fresh process for each sample. Here it is the context with its export, in the worker the import. The table of slots, which both share, is in scale/exports-memory.',
+  contenders: () => [
+    memory('here: withCancel(p), exported', 'ours', 'exporter', 20_000),
+    memory('in the worker: imported', 'ours', 'importer', 20_000),
+  ],
+}
+
 const call: Suite = {
   ...common,
   id: 'websocket/memory',
@@ -73,5 +85,5 @@ const exported: CurveSuite = {
   lines: [{ name: 'context, handle and slot', points: powers(100_000).slice(2), measure: (n) => bytesOf('exported', n) }],
 }
 
-export const memorySuites: readonly Suite[] = [context, call]
+export const memorySuites: readonly Suite[] = [context, crossed, call]
 export const memoryCurves: readonly CurveSuite[] = [exported]

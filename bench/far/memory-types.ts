@@ -9,3 +9,5 @@ export type Kept =
   | 'call'
   | 'connection'
   | 'exported'
+  | 'exporter'
+  | 'importer'

@@ -6,10 +6,12 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { afterFunc, background, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
 import { connect, type Connection, serve, wrap } from 'ctxbridge/websocket'
-import { link } from 'ctxbridge/worker'
+import { link, wrap as wrapWorker } from 'ctxbridge/worker'
 import { WebSocketServer } from 'ws'
 import { far } from '../cases/worker-far.ts'
+import { type Used, used } from './heap.ts'
 import type { Kept } from './memory-types.ts'
+import type { Jobs } from './worker-jobs.ts'
 
 const [, , kept, count] = process.argv
 const many = Number(count)
@@ -17,26 +19,17 @@ const parent = withCancel(background())
 const key = createKey<string>('key')
 const listener = (): void => {}
 
-/** Of the heap and of what lies beside it, when all is collected that can be. */
-async function used(): Promise<number> {
-  for (let before = Number.POSITIVE_INFINITY; ; ) {
-    globalThis.gc?.()
-    await new Promise((resolve) => setTimeout(resolve, 2))
-    const { heapUsed, arrayBuffers } = process.memoryUsage()
-    const now = heapUsed + arrayBuffers
-    if (now > 0.9995 * before) return now
-    before = now
-  }
-}
+const ofAll = ({ heap, buffers }: Used): number => heap + buffers
+const ofHeap = ({ heap }: Used): number => heap
 
-async function bytesOf(make: (i: number) => unknown, settled?: () => Promise<unknown>): Promise<number> {
+async function bytesOf(make: (i: number) => unknown, settled?: () => Promise<unknown>, of = ofAll): Promise<number> {
   // The code is compiled, and tables have their first entries, before anything is counted.
   const first = make(0)
   const all = Array.from<unknown>({ length: many }).fill(first)
-  const before = await used()
+  const before = of(await used())
   for (let i = 0; i < many; i++) all[i] = make(i)
   await settled?.()
-  const bytes = ((await used()) - before) / many
+  const bytes = (of(await used()) - before) / many
   if (all.length !== many) throw new Error('They were not kept.')
   return bytes
 }
@@ -89,6 +82,29 @@ async function exported(): Promise<number> {
   })
 }
 
+/** Without the table, which is a buffer, and without the handle, which is sent. */
+async function exporter(): Promise<number> {
+  const out = link(far('ctxbridge').worker)
+  const make = (): Context => {
+    const ctx = withCancel(parent)
+    out.export(ctx)
+    return ctx
+  }
+  return bytesOf(make, undefined, ofHeap)
+}
+
+async function importer(): Promise<number> {
+  const { worker } = far('ctxbridge')
+  const out = link(worker)
+  const contexts = Array.from({ length: many }, () => withCancel(parent))
+  const bytes = await wrapWorker<Jobs>(worker).keep(
+    background(),
+    contexts.map((ctx) => out.export(ctx)),
+  )
+  if (contexts.some((ctx) => ctx.err() !== undefined)) throw new Error('They were not live.')
+  return bytes
+}
+
 const makers: Record<Kept, () => Promise<number>> = {
   cancel: () => bytesOf(() => withCancel(parent)),
   timeout: () => bytesOf(() => withTimeout(parent, 60_000)),
@@ -103,6 +119,8 @@ const makers: Record<Kept, () => Promise<number>> = {
   call,
   connection,
   exported,
+  exporter,
+  importer,
 }
 
 process.send?.(await makers[kept as Kept]())

@@ -39,6 +39,8 @@ export interface Jobs {
   nothing(ctx: Context): number
   /** Imports them all, and gives them back: ns for each of the two. */
   take(ctx: Context, handles: readonly ContextHandle[]): readonly [imported: number, released: number]
+  /** Imports them all, and tells what one takes: bytes of its heap. */
+  keep(ctx: Context, handles: readonly ContextHandle[]): Promise<number>
 }
 
 /** As served by Comlink without us. */

@@ -7,6 +7,7 @@ import { type ContextHandle, expose, link, sleepSync } from 'ctxbridge/worker'
 import { now } from '../harness/clock.ts'
 import { pinFar } from '../harness/pin.ts'
 import type { Report } from '../harness/reports.ts'
+import { used } from './heap.ts'
 import { installSignalHandler } from './signal-handler.ts'
 import { clockSamples, type ComlinkJobs, type FarData, type How, type Jobs, type Order } from './worker-jobs.ts'
 
@@ -70,6 +71,18 @@ function take(_ctx: Context, handles: readonly ContextHandle[]): [number, number
   return [between - before, now() - between]
 }
 
+async function keep(_ctx: Context, handles: readonly ContextHandle[]): Promise<number> {
+  const it = link()
+  const [first, ...others] = handles
+  if (first === undefined) return 0
+  const contexts = Array.from<CancelableContext>({ length: handles.length }).fill(it.import(first))
+  const { heap } = await used()
+  for (const [i, handle] of others.entries()) contexts[i + 1] = it.import(handle)
+  const bytes = ((await used()).heap - heap) / others.length
+  if (contexts.some((ctx) => ctx.err() !== undefined)) throw new Error('They were not live.')
+  return bytes
+}
+
 function onOrder(handle: (order: Order) => void): void {
   parentPort?.on('message', handle)
 }
@@ -79,7 +92,7 @@ const reason = new Error('a reason')
 const seen = (): void => tell({ ready: false, at: now() })
 
 if (role === 'ctxbridge') {
-  const jobs: Jobs = { watch: watched, nothing: () => 1, take }
+  const jobs: Jobs = { watch: watched, nothing: () => 1, take, keep }
   expose(jobs)
 } else if (role === 'comlink') {
   installSignalHandler()
