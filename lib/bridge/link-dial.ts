@@ -117,6 +117,7 @@ class Dialer<S, M> {
       this.#link = makeLink(this.#host, channel, this.#settings, this.#methods, this.#reconnect ? 'connect' : undefined, {
         onOpen: greeted,
         onClose: (reason) => {
+          this.#giveUp?.()
           this.#wake?.()
           over(reason)
         },
@@ -209,7 +210,11 @@ class Dialer<S, M> {
       const socket = await this.#sockets.open(this.#url, maxMessageOf(this.#settings), giveUp.signal)
       const channel = this.#sockets.channel(socket, (opened) => {
         this.#channel = opened
-        link.reconnected(opened)
+        // It may have been given up, or the link closed, at about the moment in which it opened.
+        if (giveUp.signal.aborted || !link.reconnected(opened)) {
+          this.#channel = undefined
+          opened.terminate()
+        }
         return { ...this.#receiver(opened), channel: opened }
       }).channel
       giveUp.signal.addEventListener('abort', () => {

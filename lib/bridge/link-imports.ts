@@ -5,7 +5,7 @@
  * imports is a context of its own below the entry's: so it can be seen when the last of them has ended or was dropped, and the peer is told.
  */
 
-import { endWith, withRemote } from '../boundary.ts'
+import { endAll, endWith, withRemote } from '../boundary.ts'
 import { type CancelableContext, type Context, withCancel } from '../context.ts'
 import { merge } from '../merge.ts'
 import { BridgeError, CanceledError, type ContextError, withoutStack } from '../errors.ts'
@@ -30,7 +30,7 @@ export class Imported {
   awaited: boolean
   /** Whether the peer's context has ended: nobody waits for the answers of calls under it. */
   ended = false
-  /** What is above all that users hold of it, and how much they hold. */
+  /** What is above all that users hold of it, but for what they held when the peer was silent for too long; and how much they hold. */
   lent: CancelableContext | undefined
   users = 0
   /** All handles up to this one have come, and those in `#ahead`: user code may carry them over several ways, on which a later one overtakes. */
@@ -119,7 +119,7 @@ export class Imports<M> {
     if (entry === undefined || entry.awaited) return this.#core.takeLate(frame, 'peers')
     this.#entries.delete(frame.id)
     // Not the gate: what was exported below it, or called, goes on.
-    if (entry.users > 0) endWith(entry.lent as CancelableContext, noneSuch('it was imported and given back before'))
+    if (entry.lent !== undefined) endWith(entry.lent, noneSuch('it was imported and given back before'))
     this.#core.budget.giveBack()
     return undefined
   }
@@ -188,9 +188,17 @@ export class Imports<M> {
     return ctx
   }
 
-  /** The peer was silent for too long: all of them end. Which ids are open is still the peer's to say. */
+  /**
+   * The peer was silent for too long: what users hold ends. Its contexts themselves are still the peer's to end: when it is heard again, calls and imports
+   * under them go on.
+   */
   expire(error: ContextError): void {
-    for (const entry of [...this.#entries.values()]) endWith(entry.gate, error)
+    const lent: CancelableContext[] = []
+    for (const entry of this.#entries.values()) {
+      if (entry.lent !== undefined) lent.push(entry.lent)
+      entry.lent = undefined
+    }
+    endAll(lent, 'canceled', error)
   }
 
   /** The link is over: all of them end with it. */

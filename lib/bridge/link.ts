@@ -399,12 +399,17 @@ export class Link<M = Uint8Array> {
     this.#core.options.onSuspend?.(reason)
   }
 
-  /** The side that connects has a connection again: greets, and goes on when the peer has. */
-  reconnected(channel: Channel<M>): void {
+  /**
+   * The side that connects has a connection again: greets, and goes on when the peer has. Returns false, and leaves the channel to the caller, where the
+   * link waits for none: it may have been closed meanwhile.
+   */
+  reconnected(channel: Channel<M>): boolean {
+    if (this.#state !== 'suspended') return false
     this.#channel = channel
     this.#unread.reset()
     this.#greeting = true
     channel.send(this.#core.options.codec.encode([this.#hello()]))
+    return true
   }
 
   /**

@@ -182,16 +182,15 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-imports.ts',
-    original:
-      "    if (entry.users > 0) endWith(entry.lent as CancelableContext, noneSuch('it was imported and given back before'))\n",
+    original: "    if (entry.lent !== undefined) endWith(entry.lent, noneSuch('it was imported and given back before'))\n",
     replacement: '',
     breaks: 'an import that the exporter does not know any more lives on',
     tests: or('test/link/exports.test.ts'),
   },
   {
     file: 'lib/bridge/link-imports.ts',
-    original: 'endWith(entry.lent as CancelableContext,',
-    replacement: 'endWith(entry.gate,',
+    original: 'endWith(entry.lent, noneSuch(',
+    replacement: 'endWith(entry.gate, noneSuch(',
     breaks: 'a context that is not known any more takes what is exported below it with it',
     tests: ['test/link/exports.test.ts'],
   },

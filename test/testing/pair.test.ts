@@ -75,6 +75,16 @@ test('a connection that breaks is replaced, and a cancel of that time is not los
   expect([cause(contexts[0] as Context), pair.network.connections]).toEqual(['while it was broken', 1])
 })
 
+test('a connection that is closed while the client connects again is not there again', async () => {
+  const pair = await joined({ latency: 50 })
+  pair.network.cut()
+  // Half of the way there.
+  await pair.clock.advance(75)
+  pair.client.close()
+  await pair.clock.advance(1_200)
+  expect([pair.client.stats().state, pair.server.stats().state, pair.network.connections]).toEqual(['closed', 'closed', 0])
+})
+
 test('a connection that is stalled loses nothing', async () => {
   const pair = await joined()
   const { ctx } = await started(pair)
