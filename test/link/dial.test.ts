@@ -18,6 +18,7 @@ class Socket {
   readonly channel: Channel = {
     send: (bytes) => void this.sent.push(bytes),
     queued: () => 0,
+    drained: () => undefined,
     close: (code) => void this.closes.push(code),
     terminate: () => void this.closes.push('terminated'),
   }
