@@ -67,7 +67,7 @@ class Network {
     socket.receiver?.lost(new LinkLostError('broke'), false)
     this.clock.advanceSync(50)
     await turn()
-    expect(dialed.link.stats().state).toBe('suspended')
+    if (dialed.link.stats().state !== 'suspended') throw new Error('the link does not wait for another connection')
     return dialed
   }
 
