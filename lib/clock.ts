@@ -54,6 +54,19 @@ export function delayUntil(at: number, now: number): number {
   return Math.min(longest, Math.max(1, Math.ceil(at - now)))
 }
 
+/** Calls `f` once, `ms` from now or a little later, never sooner, however long that is; `Infinity`: never. Returns what takes it back, also after it was called. */
+export function after(clock: Clock, ms: number, keepAlive: boolean, f: () => void): () => void {
+  const at = clock.now() + ms
+  let timer: Timer
+  const check = (): void => {
+    const now = clock.now()
+    if (now >= at) f()
+    else timer = clock.setTimer(check, delayUntil(at, now), keepAlive)
+  }
+  timer = clock.setTimer(check, delayUntil(ms, 0), keepAlive)
+  return () => clock.clearTimer(timer)
+}
+
 /** Something that is due at an instant. Owned by the one who sets it, who also takes it back. */
 export class Alarm<T> {
   readonly at: number

@@ -1,7 +1,7 @@
 /** Contexts that are not ours: an object with the members of a `Context` is a parent like any other (contract C63, C64). */
 import { hostClock } from './clock.ts'
 import type { Context } from './context.ts'
-import { kindOf } from './errors.ts'
+import { type ContextError, kindOf } from './errors.ts'
 import { named } from './key.ts'
 import { Bounds, Deadline } from './deadline.ts'
 import { End } from './end.ts'
@@ -35,10 +35,19 @@ class ForeignSource implements Source {
   }
 
   poll(): End | undefined {
-    const error = this.#ctx.err()
-    if (error === undefined) return undefined
+    const error = this.#ask()
+    if (error === undefined || error === null) return undefined
     const end = this.#native === undefined ? undefined : takenEnd(this.#native)
     return end?.error === error ? end : new End(kindOf(error) ?? 'canceled', undefined, Number.NaN, error)
+  }
+
+  /** Some say null where there is nothing to say. One that throws has said nothing: those below must go on to be asked, and to be cancelled. */
+  #ask(): ContextError | undefined | null {
+    try {
+      return this.#ctx.err()
+    } catch {
+      return undefined
+    }
   }
 
   watch(wake: () => void): void {

@@ -107,7 +107,10 @@ export abstract class ContextNode implements Context {
 }
 
 function showForeign(ctx: Context): string {
-  return Reflect.get(ctx, 'toString') === Object.prototype.toString ? (ctx.constructor?.name ?? 'Object') : String(ctx)
+  const { toString } = ctx as { toString?: unknown }
+  return typeof toString !== 'function' || toString === Object.prototype.toString
+    ? (ctx.constructor?.name ?? 'Object')
+    : String(ctx)
 }
 
 const none: readonly Scope[] = []

@@ -2,7 +2,7 @@
 import { listen } from './boundary.ts'
 import type { Context } from './context.ts'
 import { scopeOf } from './foreign.ts'
-import { delayUntil, type Timer } from './clock.ts'
+import { after } from './clock.ts'
 import { named } from './key.ts'
 
 /**
@@ -17,23 +17,18 @@ export function sleep(ctx: Context, ms: number): Promise<void> {
   if (typeof ms !== 'number') throw new TypeError(`sleep() needs a number of milliseconds, but got ${named(ms)}.`)
   if (Number.isNaN(ms)) throw new RangeError('sleep() needs a number of milliseconds, but got NaN.')
   return new Promise((resolve, reject) => {
-    let timer: Timer
-    const at = clock.now() + ms
-    const wait = (): void => {
-      timer = clock.setTimer(check, delayUntil(at, clock.now()), true)
-    }
-    const check = (): void => {
-      if (clock.now() < at) return wait()
-      // False when a deadline has passed whose timer comes after this one: then that has rejected.
-      if (stop()) resolve()
-    }
+    let forget = nothing
     let ended = false
     const stop = listen(ctx, () => {
       ended = true
-      if (timer !== undefined) clock.clearTimer(timer)
+      forget()
       reject(ctx.err())
     })
-    if (!ended) wait()
+    if (ended) return
+    forget = after(clock, ms, true, () => {
+      // False when a deadline has passed whose timer comes after this one: then that has rejected.
+      if (stop()) resolve()
+    })
   })
 }
 
@@ -46,8 +41,10 @@ export function sleep(ctx: Context, ms: number): Promise<void> {
 export function race<T>(ctx: Context, promise: PromiseLike<T> | T): Promise<T> {
   scopeOf(ctx, 'race')
   return new Promise<T>((resolve, reject) => {
+    // Before anything listens: what is no proper promise may throw here.
+    const outcome = Promise.resolve(promise)
     const stop = listen(ctx, () => reject(ctx.err()))
-    Promise.resolve(promise).then(
+    outcome.then(
       (value) => {
         stop()
         resolve(value)
@@ -59,3 +56,5 @@ export function race<T>(ctx: Context, promise: PromiseLike<T> | T): Promise<T> {
     )
   })
 }
+
+const nothing = (): void => {}

@@ -1,6 +1,6 @@
 /** The side that connects: opens a socket, and another one when that breaks. What a socket is, and what time is, it is given. */
 import { catchUp } from '../boundary.ts'
-import { type Clock, delayUntil } from '../clock.ts'
+import { after } from '../clock.ts'
 import type { Context } from '../context.ts'
 import type { LinkLostError } from '../errors.ts'
 import { race } from '../wait.ts'
@@ -200,7 +200,7 @@ class Dialer<S, M> {
   async #attempt(link: Link<M>): Promise<'nobody' | undefined> {
     const giveUp = new AbortController()
     const { clock } = this.#host
-    const stop = after(clock, attemptTimeout, () => giveUp.abort())
+    const stop = after(clock, attemptTimeout, true, () => giveUp.abort())
     const since = clock.now()
     this.#giveUp = () => giveUp.abort()
     this.#hurry = () => {
@@ -245,14 +245,8 @@ class Dialer<S, M> {
         stop()
         resolve()
       }
-      const stop = this.#asleep ? () => undefined : after(this.#host.clock, ms, done)
+      const stop = this.#asleep ? () => undefined : after(this.#host.clock, ms, true, done)
       this.#wake = this.#hurry = done
     })
   }
-}
-
-/** Calls `f` about so many milliseconds from now, and keeps the process alive for it. Returns what takes it back. */
-function after(clock: Clock, ms: number, f: () => void): () => void {
-  const timer = clock.setTimer(f, delayUntil(ms, 0), true)
-  return () => clock.clearTimer(timer)
 }

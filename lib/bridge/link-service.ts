@@ -1,5 +1,6 @@
 /** The side that is connected to: its links, and what it does with connections that come. How they come, a transport knows. */
 
+import { after } from '../clock.ts'
 import type { LinkLostError } from '../errors.ts'
 import type { Link } from './link.ts'
 import { Acceptor } from './link-acceptor.ts'
@@ -83,13 +84,13 @@ export class LinkService<M = Uint8Array> implements Service {
     const { clock } = this.#host
     const connected = this.#acceptor.connect(channel, identity)
     this.#waiting++
-    const timer = clock.setTimer(() => connected.overdue(), this.#helloTimeout, false)
+    const forget = after(clock, this.#helloTimeout, false, () => connected.overdue())
     const turnAway = (): void => channel.close(closeCode.goingAway, 'going away')
     this.#early.add(turnAway)
     const greeted = (): void => {
       if (!this.#early.delete(turnAway)) return
       this.#waiting--
-      clock.clearTimer(timer)
+      forget()
     }
     let waits = true
     return {

@@ -31,6 +31,44 @@ import { collected, turn } from '../support/gc.ts'
 const key = createKey<string>('key')
 
 describe('an object with the members of a Context', () => {
+  it('C63: says null where it has nothing to say, as some do: that is no end', () => {
+    class Nullish extends Independent {
+      override err(): ContextError | undefined {
+        return super.err() ?? (null as unknown as undefined)
+      }
+    }
+    const parent = new Nullish()
+    const child = withCancel(parent)
+    expect(child.err()).toBeUndefined()
+    parent.end('stop')
+    expect(cause(child)).toBe('stop')
+  })
+
+  it('C63: one whose err() throws says nothing, and does not stop a cancel below it', () => {
+    let broken = false
+    class Broken extends Independent {
+      override err(): ContextError | undefined {
+        if (broken) throw new Error('broken')
+        return super.err()
+      }
+    }
+    const child = withCancel(new Broken())
+    let ran = 0
+    child.signal.addEventListener('abort', () => ran++)
+    broken = true
+    expect(child.err()).toBeUndefined()
+    child.cancel('stop')
+    expect([cause(child), ran]).toEqual(['stop', 1])
+  })
+
+  it('C65: without a prototype it is shown by the name of what it is', () => {
+    const { deadline, done, signal } = background()
+    const { err, remaining, value, throwIfDone } = background()
+    const bare = Object.assign(Object.create(null) as object, { deadline, done, signal, err, remaining, value, throwIfDone })
+    Object.assign(bare, { err: () => undefined, remaining: () => Infinity, value: () => undefined })
+    expect(String(withCancel(bare as Context))).toBe('Object.WithCancel')
+  })
+
   it.each([1, 2, 3, 4])(
     'C6: one that ends what is being looked at when it is asked for the %s. time, and itself after that, does not change the end',
     (turn) => {

@@ -17,7 +17,7 @@ import {
   withTimeout,
   withValue,
 } from 'ctxbridge'
-import { createFakeClock } from 'ctxbridge/testing'
+import { assertNoLeaks, createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
 import { run } from '../support/child-process.ts'
 import { collected, heapInUse, turn } from '../support/gc.ts'
@@ -201,6 +201,17 @@ describe('race', () => {
     await expect(race(ctx, deferred().promise)).rejects.toBe(ctx.err())
     reject(new Error('later: handled'))
     await turn()
+  })
+
+  it('C59: with what is no proper promise it rejects, and leaves nothing on the context', async () => {
+    const ctx = withCancel(background())
+    const odd = Object.defineProperty(Promise.resolve(1), 'constructor', {
+      get() {
+        throw new Error('odd')
+      },
+    })
+    await expect(race(ctx, odd)).rejects.toThrow('odd')
+    assertNoLeaks(ctx)
   })
 
   it('C59: 1,000,000 races against one long-lived context leave nothing on it', async () => {

@@ -53,6 +53,20 @@ describe('over a MessageChannel', () => {
     return { a, b, port1, port2, remote: wrap<typeof service>(a) }
   }
 
+  test('no memory of this process goes along with a message', async () => {
+    const { port1, port2 } = new MessageChannel()
+    const spare: number[] = []
+    port2.addEventListener('message', ({ data }: MessageEvent<{ bytes?: Uint8Array }>) => {
+      if (data.bytes !== undefined) spare.push(data.bytes.buffer.byteLength - data.bytes.byteLength)
+    })
+    const [a] = await Promise.all([connect(port1), connect(port2, { serve: { echo: (_ctx: Context, n: number) => n } })])
+    const remote = wrap<{ echo(ctx: Context, n: number): number }>(a)
+    for (let n = 0; n < 10; n++) expect(await remote.echo(background(), n)).toBe(n)
+    expect(spare.length).toBeGreaterThan(10)
+    expect(new Set(spare)).toEqual(new Set([0]))
+    a.close()
+  })
+
   test('other messages pass by, and closing one side ends the other', async () => {
     const { a, b, port1, port2, remote } = await pair()
     const heard = once(port2 as never, 'message')

@@ -1,5 +1,6 @@
 /** Contexts for the jobs of real pools. What holds, holds for each of them. */
 import { createRequire } from 'node:module'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { background, BridgeError, type Context, isCanceled, withCancel, withTimeout, withValue } from 'ctxbridge'
 import * as piscina from 'ctxbridge/piscina'
@@ -183,6 +184,20 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     })
     expect(isCanceled(error)).toBe(true)
     expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
+  })
+
+  test('may have a grace that is longer than a timer of the host takes', async () => {
+    const pool = start()
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = rejection(pool.run(ctx, { do: 'wait until told', flag: at }, { grace: 30 * 86_400_000 }))
+    await reached(at)
+    cancel('stop')
+    // A timer of the host that was set before this one has fired when this one has.
+    await setTimeout(2)
+    Atomics.store(at, 0, 2)
+    Atomics.notify(at, 0)
+    expect(await call).toBe(ctx.err())
   })
 
   test('fails as the pool tells it', async () => {

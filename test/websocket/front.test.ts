@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect as connectTcp } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { afterFunc, background, cause, type Context, withCancel, withTimeout } from 'ctxbridge'
 import { type Connection, connect, wrap } from 'ctxbridge/websocket'
 import { describe, expect, it, onTestFinished, test } from 'vitest'
@@ -137,6 +138,17 @@ describe('after the upgrade', { timeout }, () => {
     const target = await attacked({ helloTimeout: 50 })
     const client = await RawClient.open(target.port)
     expect(await client.closed()).toEqual({ code: 4408, reason: 'hello: not in time' })
+    await target.unharmed()
+  })
+
+  it('26 a time to greet that is longer than a timer of the host takes does not pass at once', async () => {
+    const target = await attacked({ helloTimeout: 30 * 86_400_000 })
+    const client = await RawClient.open(target.port)
+    // A timer of the host that was set before this one has fired when this one has.
+    await setTimeout(2)
+    const other = await RawClient.greeted(target.port)
+    expect(client.ended).toBe(false)
+    for (const { socket } of [client, other]) socket.destroy()
     await target.unharmed()
   })
 

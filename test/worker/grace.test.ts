@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
 import { background, type Context, LinkLostError, withCancel } from 'ctxbridge'
 import { link, wrap } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
@@ -48,4 +49,16 @@ test('what a grace must be', () => {
   expect(() => wrap(new MessageChannel().port1 as never, { grace: 1 })).toThrow(/Worker/)
   const never: (ctx: Context) => Promise<unknown> = wrap<Jobs>(worker, { grace: Infinity }).hang
   expect(never).toBeTypeOf('function')
+})
+
+test('a grace of 30 days is longer than a timer of the host takes, and ends nothing at once', async () => {
+  const jobs = wrap<Jobs>(start(), { grace: 30 * 86_400_000 })
+  const ctx = withCancel(background())
+  const call = rejection(jobs.hang(ctx))
+  await jobs.add(1, 1)
+  ctx.cancel()
+  await call
+  // A timer of the host that was set before this one has fired when this one has.
+  await setTimeout(2)
+  expect(await jobs.add(1, 1)).toBe(2)
 })

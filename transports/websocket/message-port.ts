@@ -80,7 +80,10 @@ async function open(
     queueMicrotask(() => link.lost(new LinkLostError(reason)))
   }
   const channel: Channel = {
-    send: (bytes) => post({ bytes }, [bytes.buffer]),
+    send: (bytes) => {
+      const message = alone(bytes)
+      post({ bytes: message }, [message.buffer])
+    },
     // Nothing tells what a port has not delivered.
     queued: () => 0,
     drained: () => undefined,
@@ -151,4 +154,9 @@ function listenTo(endpoint: Emitter, message: (data: unknown) => void, gone: () 
     endpoint.removeEventListener('message', listener)
     for (const end of ends) endpoint.removeEventListener(end, gone)
   }
+}
+
+/** The bytes in a buffer that has nothing else: an encoder's has other memory of this process behind them, which is nobody's business. */
+function alone(bytes: Uint8Array): Uint8Array {
+  return bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes)
 }

@@ -7,6 +7,7 @@
  */
 
 import { listen } from '../../lib/boundary.ts'
+import { after, hostClock } from '../../lib/clock.ts'
 import type { CancelableContext, Context } from '../../lib/context.ts'
 import { BridgeError, withoutStack } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
@@ -90,19 +91,19 @@ export function runIn<Result>(
     return Promise.reject(error)
   }
   return new Promise((resolve, reject) => {
-    let timer: ReturnType<typeof setTimeout> | undefined
+    let forget: (() => void) | undefined
     let ignored: BridgeError | undefined
     const stop = listen(ctx, () => {
       if (Atomics.compareExchange(state, 0, waiting, withdrawn) === waiting) return reject(ctx.err())
       if (grace === Infinity) return
-      timer = setTimeout(() => {
+      forget = after(hostClock, grace, true, () => {
         const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its worker was terminated.`
         ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: ctx.err() }))
         submitted.force()
-      }, grace)
+      })
     })
     const settled = (): unknown => {
-      clearTimeout(timer)
+      forget?.()
       stop()
       grant.release()
       // Also where only the other thread has seen yet that the deadline has passed.

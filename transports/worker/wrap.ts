@@ -1,6 +1,7 @@
 /** Calling what another thread serves. */
 
 import { listen } from '../../lib/boundary.ts'
+import { after, hostClock } from '../../lib/clock.ts'
 import type { Context } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
@@ -102,17 +103,17 @@ function revoke(grants: Grant[]): void {
 
 /** Terminates the worker when a method goes on for longer than `grace` after one of its contexts has ended. */
 function enforce(link: WorkerLink, name: string, contexts: readonly Context[], answer: Promise<unknown>, grace: number): void {
-  let timer: ReturnType<typeof setTimeout> | undefined
+  let forget: (() => void) | undefined
   const stops = contexts.map((ctx) =>
     listen(ctx, () => {
-      timer ??= setTimeout(() => {
+      forget ??= after(hostClock, grace, true, () => {
         const method = `The worker was terminated: the method '${name}' went on for ${grace} ms after its context had ended.`
         link.terminate(new LinkLostError(method, { cause: ctx.err() }))
-      }, grace)
+      })
     }),
   )
   const settled = (): void => {
-    clearTimeout(timer)
+    forget?.()
     for (const stop of stops) stop()
   }
   answer.then(settled, settled)
