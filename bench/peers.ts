@@ -9,6 +9,7 @@ import type { Extra } from './cases/all.ts'
 import { cost, must } from './cases/cost.ts'
 import { latency, pause } from './cases/latency.ts'
 import { projectFile } from './cases/paths.ts'
+import { rest } from './cases/websocket-far.ts'
 import { now } from './harness/clock.ts'
 import type { Contender } from './harness/model.ts'
 import { Reports } from './harness/reports.ts'
@@ -17,7 +18,7 @@ import { turn } from './harness/runner.ts'
 const folder = projectFile('bench/peers/')
 
 /** What they are given. */
-const kit = { cost, latency, must, now, pause, Reports, turn, pinUrl: new URL('harness/pin.js', import.meta.url).href }
+const kit = { cost, latency, must, now, pause, Reports, rest, turn, pinUrl: new URL('harness/pin.js', import.meta.url).href }
 
 type Maker = (tools: typeof kit) => Promise<readonly Contender[]> | readonly Contender[]
 

@@ -6,7 +6,7 @@ import { now } from '../harness/clock.ts'
 import type { Contender, Started, Suite } from '../harness/model.ts'
 import { must } from './cost.ts'
 import { untilCompiled } from './latency.ts'
-import { bareEcho, bareSocket, cancelSize, far, urlOf } from './websocket-far.ts'
+import { bareEcho, bareSocket, cancelSize, far, rest, urlOf } from './websocket-far.ts'
 
 const call: Suite = {
   id: 'websocket/call',
@@ -96,6 +96,7 @@ function storm(name: string, kind: 'ours' | 'limit', note: string, act: 'parent'
           }
           await it.reports.ready()
         }
+        await rest()
         const before = now()
         if (act === 'parent') family.cancel()
         else if (act === 'each') for (const ctx of contexts) ctx.cancel()
@@ -125,11 +126,12 @@ function storm(name: string, kind: 'ours' | 'limit', note: string, act: 'parent'
 const storms: Suite = {
   id: 'websocket/storm',
   title: `End ${manyCalls.toLocaleString('en')} calls of one connection at once`,
-  about: 'From the first cancel() until the far process has seen the last end.',
+  about:
+    'From the first cancel() until the far process has seen the last end. The calls have been open for 50 ms: the garbage of opening them is collected by then.',
   unit: 'ns',
   sample: 'event',
   rounds: 7,
-  warmUp: 1,
+  warmUp: 4,
   contenders: () => [
     storm('all under one parent', 'ours', 'one cancel', 'parent'),
     storm('all unrelated', 'ours', 'a cancel for each, in one turn of the event loop', 'each'),

@@ -108,6 +108,12 @@ export async function cancelSize(it: Far): Promise<number> {
   // A client's frame has two bytes of header and four of mask.
   return after - before - 6
 }
+
+/** Waits until both sides have come to rest: what opening thousands of calls has left to the collector is taken as soon as there is nothing else to do. */
+export function rest(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 50))
+}
+
 export async function processClock(): Promise<ClockResult> {
   const it = await far()
   const result = await compareClocks('this process and another', () => it.ask('clock'))

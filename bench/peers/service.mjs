@@ -59,7 +59,7 @@ export const cancel = (kit) =>
 const manyCalls = 10_000
 
 /** Opens so many calls and ends them at once, on a new connection. Rejects when another call on the same connection does not live through it. */
-async function strike(it, connect, now, calls) {
+async function strike(it, connect, { now, rest }, calls) {
   await it.expect(calls)
   const connection = await connect(it.port)
   try {
@@ -68,6 +68,7 @@ async function strike(it, connect, now, calls) {
     other.catch((error) => lost.push(error))
     const cancels = Array.from({ length: calls }, () => connection.watch())
     await it.reports.ready()
+    await rest()
     const before = now()
     const settled = cancels.map((cancel) => cancel())
     const { at } = await it.reports.seen()
@@ -92,7 +93,7 @@ export const storm = (kit) =>
           let lived = 0
           for (let calls = 125; lived < manyCalls; calls = Math.min(manyCalls, 2 * calls)) {
             try {
-              await strike(it, connect, kit.now, calls)
+              await strike(it, connect, kit, calls)
             } catch (error) {
               const [more, less] = [calls.toLocaleString('en'), lived.toLocaleString('en')]
               throw new Error(
@@ -103,7 +104,7 @@ export const storm = (kit) =>
           }
           return `all ${manyCalls.toLocaleString('en')} were seen, and another call on the same connection lived through it`
         },
-        round: async (record) => record(await strike(it, connect, kit.now, manyCalls)),
+        round: async (record) => record(await strike(it, connect, kit, manyCalls)),
         close: () => it.close(),
       }
     },
