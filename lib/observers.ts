@@ -71,7 +71,9 @@ class Extras {
  */
 export class Watch extends Observer {
   readonly scope: Scope
-  first: Observer | undefined = undefined
+  /** Lists, in the order of registration: of those who are marked, and of those who are told. Each is gone through without the other. */
+  children: Watch | Child | undefined = undefined
+  listeners: Listener | undefined = undefined
   alarm: Alarm<Scope> | undefined = undefined
   extras: Extras | undefined = undefined
 
@@ -86,47 +88,62 @@ export class Watch extends Observer {
 
   add(observer: Observer): void {
     observer.of = this
-    const { first } = this
+    const first = firstLike(this, observer)
     if (first === undefined) {
-      this.first = observer.previous = observer
+      observer.previous = observer
+      setFirstLike(this, observer, observer)
       return
     }
     observer.previous = first.previous as Observer
     observer.previous.next = first.previous = observer
   }
 
-  addFirst(observer: Observer): void {
-    observer.of = this
-    const { first } = this
-    observer.next = first
-    observer.previous = first?.previous ?? observer
-    if (first !== undefined) first.previous = observer
-    this.first = observer
+  addFirst(herald: Herald): void {
+    const { listeners } = this
+    if (listeners === undefined) return this.add(herald)
+    herald.of = this
+    herald.next = listeners
+    herald.previous = listeners.previous
+    listeners.previous = herald
+    this.listeners = herald
   }
 
   /** Before anything is marked. */
   announce(kind: Kind, cause: unknown): void {
-    for (let o = this.first; o instanceof Herald; o = o.next) o.announce(kind, cause)
+    for (let o = this.listeners; o instanceof Herald; o = o.next as Listener | undefined) o.announce(kind, cause)
   }
 
   remove(observer: Observer): void {
     const { next, previous } = observer
-    if (observer === this.first) this.first = next
+    let first = firstLike(this, observer)
+    if (observer === first) setFirstLike(this, observer, (first = next))
     else (previous as Observer).next = next
-    const after = next ?? this.first
+    const after = next ?? first
     if (after !== undefined) after.previous = previous
     observer.of = observer.previous = observer.next = undefined
   }
 
-  /** Takes the whole list, to be gone through once. */
-  take(): Observer | undefined {
-    const { first } = this
-    this.first = undefined
-    return first
+  /** Takes all children, to be gone through once. */
+  takeChildren(): Watch | Child | undefined {
+    const { children } = this
+    this.children = undefined
+    return children
+  }
+
+  /** Takes all listeners, to be gone through once. */
+  takeListeners(): Listener | undefined {
+    const { listeners } = this
+    this.listeners = undefined
+    return listeners
   }
 
   get needed(): boolean {
-    return this.first !== undefined || this.extras?.controller !== undefined || this.extras?.done !== undefined
+    return (
+      this.children !== undefined ||
+      this.listeners !== undefined ||
+      this.extras?.controller !== undefined ||
+      this.extras?.done !== undefined
+    )
   }
 
   /** Sets the alarm for a deadline of its scope. */
@@ -153,15 +170,27 @@ export class Watch extends Observer {
 
 const nowhere: readonly Child[] = []
 
+// Not private methods of a watch, which would cost each a word that says that it has them.
+
+/** The first one of the list that an observer is for. */
+function firstLike(watch: Watch, observer: Observer): Observer | undefined {
+  return observer instanceof Listener ? watch.listeners : watch.children
+}
+
+function setFirstLike(watch: Watch, observer: Observer, first: Observer | undefined): void {
+  if (observer instanceof Listener) watch.listeners = first as Listener | undefined
+  else watch.children = first as Watch | Child | undefined
+}
+
 /** The watch of a scope; made where there is none. */
 export function watchOf(scope: Scope): Watch {
   return (scope.watch ??= new Watch(scope))
 }
 
 /** How many listeners and linked children there are, for tests. */
-export function observersOf({ first }: Watch): number {
+export function observersOf({ children, listeners }: Watch): number {
   let count = 0
-  for (let o = first; o !== undefined; o = o.next) count++
+  for (const first of [children, listeners]) for (let o: Observer | undefined = first; o !== undefined; o = o.next) count++
   return count
 }
 

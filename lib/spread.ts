@@ -3,7 +3,7 @@
  * new epoch (the pull).
  */
 import type { End } from './end.ts'
-import { Child, Follower, Listener, unobserve, Watch } from './observers.ts'
+import { type Child, Follower, type Listener, unobserve, Watch } from './observers.ts'
 import type { Scope } from './scope.ts'
 
 /**
@@ -45,9 +45,9 @@ export function mark(top: Scope, end: End, wave: Watch[], isNew = true): void {
     // Parents that have ended drop their lists as a whole: there is no unregistering one by one (C20).
     unobserve(watch)
     for (const place of watch.takePlaces()) unobserve(place)
-    for (let o = watch.first; o !== undefined; o = o.next) {
-      const child = o instanceof Watch ? o : o instanceof Child ? o.watch : undefined
-      if (child === undefined || child.scope.end !== undefined) continue
+    for (let o = watch.takeChildren(); o !== undefined; o = o.next as Watch | Child | undefined) {
+      const child = o instanceof Watch ? o : o.watch
+      if (child.scope.end !== undefined) continue
       child.scope.state = end
       wave.push(child)
     }
@@ -64,8 +64,7 @@ export function notify(wave: Watch[]): void {
       extras.resolve?.(error)
       extras.controller?.abort(error)
     }
-    for (let o = watch.take(); o !== undefined; o = o.next) {
-      if (!(o instanceof Listener)) continue
+    for (let o = watch.takeListeners(); o !== undefined; o = o.next as Listener | undefined) {
       if (o instanceof Follower) {
         if (followers === undefined) follow((followers = []))
         followers.push(o)

@@ -70,7 +70,7 @@ const call: Suite = {
   about:
     'Bytes of both sides together, which are in one fresh process. Of a call the promise of the caller, that of the handler, and the afterFunc of the handler are in it; of a connection its two sockets.',
   contenders: () => [
-    memory('an open call, both sides', 'ours', 'call', 5_000),
+    memory('an open call, both sides', 'ours', 'call', 10_000),
     memory('an open connection, both sides', 'ours', 'connection', 200),
   ],
 }
