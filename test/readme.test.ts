@@ -50,7 +50,6 @@ beforeAll(async () => {
     allowJs: true,
     checkJs: true,
     moduleDetection: 'force',
-    rewriteRelativeImportExtensions: true,
     skipLibCheck: true,
     rootDir: '.',
     outDir: 'run',
