@@ -3,6 +3,7 @@ import { background, cause, type Context, withCancel } from 'ctxbridge'
 import { connect, type Connection, type LinkLease, wrap } from 'ctxbridge/websocket'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Methods } from '../fixtures/websocket-shared.ts'
+import { turn } from '../support/gc.ts'
 import { Proxy } from './proxy.ts'
 import { holding, idle, local, Process, rejection, until } from './support.ts'
 
@@ -205,5 +206,38 @@ describe('a reader that is slow', { timeout }, () => {
     for (const result of results) expect(await result).toMatchObject({ code: 'ERR_LINK_LOST' })
     well.close()
     await idle(service)
+  })
+})
+
+describe('a connection on which megabytes wait', { timeout }, () => {
+  it('lets a cancel go first: it arrives before all that had not left when it was said', async () => {
+    const process = new Process({ role: 'service' })
+    const proxy = await Proxy.to(await process.url())
+    const connection = await connect(proxy.url, { limits: { maxBacklog: 1e9 } })
+    onTestFinished(() => connection.close())
+    const methods = wrap<Methods>(connection)
+    const ctx = withCancel(background())
+    const held = rejection(methods.hold(ctx, 'a'))
+    await process.next('started')
+    proxy.last.set('up', 'stall')
+    // More than all buffers on the way hold.
+    const bulk = Array.from({ length: 60 }, (_, i) => methods.take(background(), new Uint8Array(500_000), String(i)))
+    // Until the system takes no more.
+    let waiting: number
+    do {
+      waiting = connection.stats().queued
+      for (let i = 0; i < 50; i++) await turn()
+    } while (connection.stats().queued !== waiting)
+    expect(waiting).toBeGreaterThan(20)
+    ctx.cancel('stop')
+    expect(await held).toBe(ctx.err())
+    expect(connection.stats().queued).toBe(waiting)
+    proxy.last.set('up', 'pass')
+    expect(await Promise.all(bulk)).toEqual(bulk.map(() => 500_000))
+    await until(() => process.told.length === bulk.length + 1)
+    const order = process.told.map(({ event }) => event)
+    expect(order.indexOf('ended')).toBeLessThanOrEqual(bulk.length - waiting)
+    expect(process.told.filter(({ event }) => event === 'taken').map(({ tag }) => tag)).toEqual(bulk.map((_, i) => String(i)))
+    await process.statsAre({ connections: 1, handlers: 0 })
   })
 })

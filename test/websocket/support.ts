@@ -80,6 +80,11 @@ export class Process {
     }
   }
 
+  /** All that it has told so far and was not asked for yet. */
+  get told(): readonly Told[] {
+    return this.#told
+  }
+
   async url(): Promise<string> {
     return (await this.next('listening')).url ?? ''
   }
