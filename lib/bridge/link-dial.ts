@@ -147,9 +147,11 @@ class Dialer<S, M> {
       lost: (reason, final) => {
         if (!isCurrent()) return
         this.#channel = undefined
+        // Whoever waits now: not the pause that begins with this.
+        const wake = this.#wake
         if (final) this.#link?.lost(reason)
         else this.#link?.detached(reason)
-        this.#wake?.()
+        wake?.()
       },
     }
   }

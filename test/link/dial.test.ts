@@ -1,5 +1,5 @@
 /** Connecting again, by sockets that open when a test says so. */
-import { createFakeClock } from 'ctxbridge/testing'
+import { createFakeClock, linkedPair } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
 import type { Channel } from '../../lib/bridge/link.ts'
 import { type Dialed, dial, type Receiver, type Sockets } from '../../lib/bridge/link-dial.ts'
@@ -118,4 +118,15 @@ it('an attempt that took too long and opens then is let go of, and another one i
   await turn()
   expect(network.attempts).toHaveLength(1)
   link.close()
+})
+
+it('waits for a random part of a tenth of a second before it connects again: not all who have lost a server come at once', async () => {
+  await using pair = await linkedPair({ serve: { f: () => 1 } })
+  const { client, clock, network } = pair
+  network.cut()
+  // Chance is a half there.
+  await clock.advance(49)
+  expect([client.stats().state, network.connections]).toEqual(['suspended', 0])
+  await clock.advance(10)
+  expect([client.stats().state, network.connections]).toEqual(['open', 1])
 })
