@@ -1,5 +1,6 @@
 /** A channel that is full: what waits for it in the link, and what goes past. */
 import { linkedPair } from 'ctxbridge/testing'
+import { wrap } from 'ctxbridge/websocket'
 import { describe, expect, it } from 'vitest'
 import { background, cause, type Context, withCancel } from '../../lib/context.ts'
 import type { Frame } from '../../lib/wire/frame.ts'
@@ -183,6 +184,36 @@ describe('a cancel', () => {
   })
 })
 
+it('the cancel of an exported context takes out the items that wait for calls under it', async () => {
+  const pair = await joined({
+    server: {
+      serve: {
+        async *items() {
+          for (;;) yield 'item'
+        },
+      },
+    },
+  })
+  const ctx = withCancel(background())
+  const calls = [1, 2].map(() => pair.client.link.call(ctx, 'items', []))
+  // The second one with this context has made it one that the server knows.
+  expect(pair.client.link.stats().exports).toBe(1)
+  await turn()
+  await fill(pair.server)
+  pair.toServer()
+  await turn()
+  expect(pair.server.link.stats().queued).toBeGreaterThan(20)
+  ctx.cancel('stop')
+  await Promise.all(calls.map((call) => rejection(call)))
+  pair.toServer()
+  await turn()
+  empty(pair.server)
+  const left = framesOf(pair.server)
+  // Of the first call, which is not under it, and of the second.
+  expect(left).toEqual([])
+  await pair.settle()
+})
+
 describe('what waits', () => {
   it('keeps its order: what stands under an export comes before that is retracted', async () => {
     const pair = await joined()
@@ -320,7 +351,6 @@ it('a connection that breaks while much waits is gone on with: every answer come
     },
   })
   const { client, server, clock, network } = pair
-  const { wrap } = await import('ctxbridge/websocket')
   const ctx = withCancel(background())
   const held = rejection(wrap<{ hold(ctx: Context): Promise<never> }>(server).hold(ctx))
   await clock.advance(5)
@@ -355,4 +385,25 @@ it('waits with the answer to a goaway, behind which no call comes', async () => 
   expect(await crossing).toBe('crossing')
   await over
   pair.cut()
+})
+
+it('what either side says while there is no connection goes out on the next one, at once', async () => {
+  const said: string[] = []
+  const hear = (_ctx: Context, what: string): void => void said.push(what)
+  await using pair = await linkedPair({ serve: { hear }, client: { serve: { hear } } })
+  const { client, server, clock, network } = pair
+  const sides = [client, server].map((side) => wrap<{ hear: typeof hear }>(side))
+  await Promise.all([...sides.map((side) => side.hear(background(), 'before')), clock.advance(10)])
+  network.cut()
+  await clock.advance(10)
+  expect([client, server].map((side) => side.stats().state)).toEqual(['suspended', 'suspended'])
+  const calls = sides.map((side, i) => side.hear(background(), `side ${i}`))
+  const ctx = withCancel(background())
+  calls.push(...sides.map((side) => side.hear(ctx, 'not any more').catch(() => undefined)))
+  await clock.advance(10)
+  ctx.cancel()
+  // Long before anybody asks whether the other side is there.
+  await clock.advance(1_000)
+  await Promise.all(calls)
+  expect(said.toSorted()).toEqual(['before', 'before', 'side 0', 'side 1'])
 })
