@@ -7,8 +7,8 @@ const or = (...tests: string[]): string[] => [...simulation, ...tests]
 export const link: readonly Mutant[] = [
   {
     file: 'lib/bridge/link-held.ts',
-    original: "  'cancel',\n  'cancels',\n",
-    replacement: '',
+    original: "['hello', 'cancel', 'cancels', 'ack',",
+    replacement: "['hello', 'ack',",
     breaks: 'a cancel is queued behind bulk data',
     tests: ['test/link/held.test.ts', ...simulation],
   },
@@ -28,8 +28,8 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-held.ts',
-    original: "  'release',\n",
-    replacement: "  'release',\n  'retract',\n",
+    original: "'credit', 'release'])",
+    replacement: "'credit', 'release', 'retract'])",
     breaks: 'a retract overtakes what stands under its export',
     tests: ['test/link/held.test.ts', ...simulation],
   },
