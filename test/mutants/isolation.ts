@@ -56,8 +56,8 @@ export const isolation: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-service.ts',
-    original: '    const timer = clock.setTimer(() => connected.overdue(), this.#helloTimeout, false)\n',
-    replacement: '    const timer = clock.setTimer(() => undefined, this.#helloTimeout, false)\n',
+    original: 'this.#helloTimeout, false, () => connected.overdue())',
+    replacement: 'this.#helloTimeout, false, () => undefined)',
     breaks: 'who never greets is waited for',
     tests,
   },
