@@ -54,6 +54,20 @@ export const bars: readonly Bar[] = [
     bar: { atMost: 1.25 },
   },
   {
+    id: 'worker-exports',
+    text: 'export, import and release of a context, with 100,000 of them live',
+    what: ['worker/exports', 'link.export, link.import, cancel'],
+    bar: { atMost: 2_000 },
+    unit: 'ns',
+  },
+  {
+    id: 'worker-exports-bytes',
+    text: 'shared memory of an export, with 100,000 of them live',
+    what: ['worker/exports-bytes', 'a slot, with its share of the chunks'],
+    bar: { atMost: 128 },
+    unit: 'B',
+  },
+  {
     id: 'pool-piscina',
     text: "next job on the same worker after a cancel, against the fastest pool's own abort",
     what: ['pool/next', 'ctxbridge/worker'],

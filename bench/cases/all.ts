@@ -6,6 +6,7 @@ import { coreObserveSuites } from './core-observe.ts'
 import { coreUseSuites } from './core-use.ts'
 import { crossingSuites } from './crossing.ts'
 import { memoryCurves, memorySuites } from './memory.ts'
+import { exportCurves, exportSuites } from './exports.ts'
 import { linkCurves } from './scale-links.ts'
 import { treeCurves } from './scale.ts'
 import { threadSuites } from './thread.ts'
@@ -30,6 +31,7 @@ const own: readonly Suite[] = [
   ...browserSuites,
   ...websocketCallSuites,
   ...crossingSuites,
+  ...exportSuites,
   ...coreMakeSuites,
   ...coreObserveSuites,
   ...coreUseSuites,
@@ -50,7 +52,7 @@ async function together(
 }
 
 export function allCurves(): readonly CurveSuite[] {
-  return [...treeCurves, ...linkCurves, ...memoryCurves]
+  return [...treeCurves, ...exportCurves, ...linkCurves, ...memoryCurves]
 }
 
 /** How far the clocks of the two sides of each boundary are apart. */

@@ -75,6 +75,15 @@ const call: Suite = {
   ],
 }
 
+const slots: Suite = {
+  ...common,
+  id: 'worker/exports-bytes',
+  title: 'Shared memory of an exported context',
+  about:
+    'Bytes of the table of slots for each of 100,000 contexts that live at once: it grows by whole chunks. In a fresh process for each sample.',
+  contenders: () => [memory('a slot, with its share of the chunks', 'ours', 'slots', 100_000)],
+}
+
 const exported: CurveSuite = {
   id: 'scale/exports-memory',
   title: 'Memory of an exported context, by how many there are',
@@ -85,5 +94,5 @@ const exported: CurveSuite = {
   lines: [{ name: 'context, handle and slot', points: powers(100_000).slice(2), measure: (n) => bytesOf('exported', n) }],
 }
 
-export const memorySuites: readonly Suite[] = [context, crossed, call]
+export const memorySuites: readonly Suite[] = [context, crossed, call, slots]
 export const memoryCurves: readonly CurveSuite[] = [exported]

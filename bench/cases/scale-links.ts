@@ -3,79 +3,17 @@ import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { background, withCancel } from 'ctxbridge'
 import { connect, type Connection, wrap } from 'ctxbridge/websocket'
-import { type ContextHandle, link, wrap as wrapWorker } from 'ctxbridge/worker'
+import { wrap as wrapWorker } from 'ctxbridge/worker'
 import type { WebSocket } from 'ws'
 import type { Served } from '../far/service-types.ts'
 import type { ComlinkJobs, Jobs } from '../far/worker-jobs.ts'
 import { now } from '../harness/clock.ts'
 import type { CurveSuite } from '../harness/model.ts'
 import { median } from '../harness/samples.ts'
-import { must, timed } from './cost.ts'
+import { must } from './cost.ts'
 import { powers } from './scale.ts'
 import { bareSocket, type Far as FarProcess, far as farProcess, urlOf } from './websocket-far.ts'
 import { far as farWorker } from './worker-far.ts'
-
-type Step = 'export' | 'import' | 'release' | 'end'
-
-/** What was found together with another step, and not yet asked for: one run of n contexts gives a value for each line. */
-const found = new Map<string, number[]>()
-
-async function share(step: Step, n: number): Promise<number> {
-  const kept = found.get(`${step} ${n}`)?.shift()
-  if (kept !== undefined) return kept
-  const all = await exportAll(n)
-  for (const [other, value] of Object.entries(all)) {
-    const key = `${other} ${n}`
-    if (other !== step) found.set(key, [...(found.get(key) ?? []), value])
-  }
-  return all[step]
-}
-
-/** Each one's share of the steps, taken for all of n contexts. */
-async function exportAll(n: number): Promise<Record<Step, number>> {
-  const it = farWorker('ctxbridge')
-  try {
-    const jobs = wrapWorker<Jobs>(it.worker)
-    const out = link(it.worker)
-    // Until the code of both sides is warm: what is asked here is not what a first export costs.
-    for (let i = 0; i < 30; i++) {
-      const few = Array.from({ length: 20 }, () => withCancel(background()))
-      await jobs.take(
-        background(),
-        few.map((ctx) => out.export(ctx)),
-      )
-      for (const ctx of few) ctx.cancel()
-    }
-    const contexts = Array.from({ length: n }, () => withCancel(background()))
-    const handles = Array.from<ContextHandle | undefined>({ length: n }).fill(undefined)
-    const exporting = timed(() => {
-      for (const [i, ctx] of contexts.entries()) handles[i] = out.export(ctx)
-    })
-    must(out.stats().exports === n, 'all were exported')
-    const [importing, releasing] = await jobs.take(background(), handles as ContextHandle[])
-    const ending = timed(() => {
-      for (const ctx of contexts) ctx.cancel()
-    })
-    must(out.stats().exports === 0, 'nothing was left')
-    return { export: exporting / n, import: importing / n, release: releasing / n, end: ending / n }
-  } finally {
-    await it.close()
-  }
-}
-
-const exported: CurveSuite = {
-  id: 'scale/exports',
-  title: 'Contexts exported to a worker, by how many there are',
-  about:
-    "Each context's share of four steps, each taken for all of them in one turn of the event loop: here export and end, in the worker import and release.",
-  unit: 'ns',
-  axis: 'exports',
-  lines: (['export', 'import', 'release', 'end'] as const).map((what) => ({
-    name: what,
-    points: powers(100_000),
-    measure: (n: number) => share(what, n),
-  })),
-}
 
 /** All made in one turn: each one's share of the time until all have resolved. */
 async function atOnce(n: number, call: () => Promise<unknown>): Promise<number> {
@@ -290,4 +228,4 @@ async function frameOver(socket: WebSocket, { reports }: FarProcess): Promise<nu
   return (await reports.seen()).at - before
 }
 
-export const linkCurves: readonly CurveSuite[] = [exported, calls, links, hops]
+export const linkCurves: readonly CurveSuite[] = [calls, links, hops]

@@ -11,3 +11,4 @@ export type Kept =
   | 'exported'
   | 'exporter'
   | 'importer'
+  | 'slots'

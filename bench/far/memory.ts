@@ -105,6 +105,18 @@ async function importer(): Promise<number> {
   return bytes
 }
 
+/** Of the shared memory alone. */
+async function slots(): Promise<number> {
+  const out = link(far('ctxbridge').worker)
+  const { arrayBuffers: before } = process.memoryUsage()
+  const all = Array.from({ length: many }, () => {
+    const ctx = withCancel(parent)
+    return [ctx, out.export(ctx)]
+  })
+  if (out.stats().slots !== all.length) throw new Error('They were not all exported.')
+  return (process.memoryUsage().arrayBuffers - before) / many
+}
+
 const makers: Record<Kept, () => Promise<number>> = {
   cancel: () => bytesOf(() => withCancel(parent)),
   timeout: () => bytesOf(() => withTimeout(parent, 60_000)),
@@ -121,6 +133,7 @@ const makers: Record<Kept, () => Promise<number>> = {
   exported,
   exporter,
   importer,
+  slots,
 }
 
 process.send?.(await makers[kept as Kept]())

@@ -224,6 +224,13 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/importer.ts',
+    original: '    if (!view.isOpen()) void yielded.then(() => source.look())\n',
+    replacement: '',
+    breaks: 'an import that had ended before it listened is never given back',
+    tests: ['test/slots/waiters.test.ts'],
+  },
+  {
+    file: 'transports/worker/importer.ts',
     original: '    this.reader.stopWaiting()\n',
     replacement: '',
     breaks: 'a link that closes leaves its waiter behind',

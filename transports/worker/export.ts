@@ -4,7 +4,7 @@ import { Slot } from '../../lib/bridge/slot.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { End } from '../../lib/end.ts'
 import type { Kind } from '../../lib/errors.ts'
-import { Herald, unobserve } from '../../lib/observers.ts'
+import { Herald, type Observer, unobserve } from '../../lib/observers.ts'
 import type { Scope } from '../../lib/scope.ts'
 import type { ContextHandle } from './handle.ts'
 import { randomId } from './host.ts'
@@ -63,6 +63,8 @@ export class Export extends Herald {
   readonly #owner: Owner
   /** Calls under way that it was sent with. */
   calls = 0
+  /** Whether its owner counts it. */
+  counted = true
 
   constructor(scope: Scope, slot: Slot | ToldSlot, owner: Owner) {
     super()
@@ -70,6 +72,13 @@ export class Export extends Herald {
     this.slot = slot
     this.#owner = owner
     if (slot instanceof Slot) slot.tag = this
+  }
+
+  /** What stands for a live context with one owner: the last one made. Heralds come first among those who observe it, and there is one for each link. */
+  static of({ watch }: Scope, owner: Owner): Export | undefined {
+    for (let o: Observer | undefined = watch?.listeners; o instanceof Herald; o = o.next)
+      if (o instanceof Export && o.#owner === owner) return o
+    return undefined
   }
 
   override announce(kind: Kind, cause: unknown): void {

@@ -52,7 +52,7 @@ export class Exporter implements Owner {
   readonly #other: MessagePort | undefined
   readonly #port: Port
   readonly #reportValue: ReportValue
-  readonly #exports = new Map<Scope, Export>()
+  #size = 0
   readonly #told = new Map<number, Export>()
   readonly #ended = new Batch<number>((slots) => this.#post([ENDED, slots]))
   readonly #ends = new Batch<Told>((ends) => this.#post([TOLD, ends]))
@@ -142,7 +142,7 @@ export class Exporter implements Owner {
 
   /** How many contexts are exported and have not ended. */
   get size(): number {
-    return this.#exports.size
+    return this.#size
   }
 
   /** How many contexts that go by messages alone are not given back. */
@@ -160,7 +160,7 @@ export class Exporter implements Owner {
    * @throws TypeError when `ctx` is no context
    */
   export(ctx: Context): ContextHandle {
-    if (this.#table !== undefined) collect(this.#table, 4)
+    if (this.#table !== undefined) collect(this.#table, 1)
     return this.#grant(ctx).handle
   }
 
@@ -184,7 +184,7 @@ export class Exporter implements Owner {
     if (scope.endless) return { handle }
     let error = scope.err()
     if (error === undefined) {
-      let held = this.#exports.get(scope)
+      let held = Export.of(scope, this)
       if (held !== undefined && grantTo(handle, held.slot)) return { handle, held }
       held = this.#open(scope, handle.at)
       if (grantTo(handle, held.slot)) return { handle, held }
@@ -210,15 +210,17 @@ export class Exporter implements Owner {
     // Where the table is full, or there is none, it goes by messages.
     const slot = this.#table?.open(this.#link, at) ?? new ToldSlot(++this.#ids, (told) => this.#ends.add(told))
     const held = new Export(scope, slot, this)
-    this.#exports.set(scope, held)
+    this.#size++
     if (slot instanceof ToldSlot) this.#told.set(slot.id, held)
     observe(scope, held)
     return held
   }
 
   /** @internal For the table and its exports. */
-  forget({ scope, slot }: Export): void {
-    if (this.#exports.get(scope)?.slot === slot) this.#exports.delete(scope)
+  forget(held: Export): void {
+    const { slot } = held
+    if (held.counted) this.#size--
+    held.counted = false
     if (slot instanceof ToldSlot && slot.returned) this.#told.delete(slot.id)
   }
 
@@ -269,8 +271,8 @@ export class Exporter implements Owner {
     if (this.#closed) return
     this.#closed = true
     owners.delete(this)
-    for (const held of this.#exports.values()) held.drop()
-    this.#table?.sweep(this.#link)
+    for (const { tag } of this.#table?.sweep(this.#link) ?? []) if (tag instanceof Export) tag.drop()
+    for (const held of this.#told.values()) held.drop()
     this.#told.clear()
     this.#port.close()
   }

@@ -48,23 +48,27 @@ export function isHandle(value: unknown): value is ContextHandle {
   return typeof handle === 'object' && handle !== null && Number.isInteger(handle.ctxbridge)
 }
 
+const none: readonly WirePair[] = []
+
 /** The fields of a handle, or undefined where one is not of its form. Never throws. */
 export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   try {
-    const { ctxbridge, table, link, slot, told, at = Number.POSITIVE_INFINITY, end, why, values = [] } = handle
+    const { ctxbridge, table, link, slot, told, at = Number.POSITIVE_INFINITY, end, why, values = none } = handle
     if (ctxbridge !== VERSION || !Number.isInteger(table) || !Number.isInteger(link)) return undefined
     if (typeof at !== 'number' || Number.isNaN(at)) return undefined
     if (!Array.isArray(values) || !values.every(isPair)) return undefined
+    // Most are like this, so nothing is made for them but what is needed.
+    if (end === undefined && Array.isArray(slot) && slot.length === 3) {
+      const [number, generation, grant] = slot as [number, number, number]
+      const place = { slot: number, generation, grant }
+      return { table, link, at, why: causeOr(why), values, slot: place, told: undefined, end: undefined }
+    }
     const parsed = { table, link, at, why: causeOr(why), values, slot: undefined, told: undefined, end: undefined }
     if (end !== undefined) {
       const cause = causeOr(end)
       return cause === undefined ? undefined : { ...parsed, end: cause }
     }
-    if (slot !== undefined) {
-      if (!Array.isArray(slot) || slot.length !== 3) return undefined
-      const [number, generation, grant] = slot as [number, number, number]
-      return { ...parsed, slot: { slot: number, generation, grant } }
-    }
+    if (slot !== undefined) return undefined
     if (told === undefined) return parsed
     if (!Array.isArray(told) || told.length !== 2) return undefined
     const [id, grant] = told as [number, number]

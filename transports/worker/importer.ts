@@ -74,6 +74,18 @@ const reasons: Record<SlotRefusal, string> = {
 // Dropped without a cancel: given back when collected. A source does not hold its context, unless somebody observes that.
 const dropped = new FinalizationRegistry<RemoteSource>((source) => source.giveBack())
 
+/** Those of this turn. To register one takes longer than all else of an import; and whoever gives it back before the thread yields needs none. */
+let fresh: [ctx: CancelableContext, source: RemoteSource][] = []
+
+function registerSoon(ctx: CancelableContext, source: RemoteSource): void {
+  if (fresh.push([ctx, source]) > 1) return
+  void yielded.then(() => {
+    const kept = fresh
+    fresh = []
+    for (const [each, its] of kept) if (!its.givenBack) dropped.register(each, its)
+  })
+}
+
 /** Ends an import for those on this side, and gives it back at once, also where it has ended over there. */
 export function giveBack(ctx: CancelableContext): void {
   ctx[Symbol.dispose]()
@@ -84,6 +96,8 @@ export function giveBack(ctx: CancelableContext): void {
 const yielded = Promise.resolve()
 
 export class Importer implements Importing {
+  readonly table: number
+  readonly link: number
   readonly #port: Port
   readonly #label: string
   readonly reader: SlotReader
@@ -115,6 +129,8 @@ export class Importer implements Importing {
     lost: () => void,
     alone = false,
   ) {
+    this.table = table
+    this.link = link
     this.#alone = alone
     this.#label = Number.isInteger(thread) ? `${label}(thread ${thread})` : label
     this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
@@ -161,7 +177,7 @@ export class Importer implements Importing {
     }
     this.#size++
     const ctx = withRemote(base, this.#label, source, source.deadline, source.endless ? undefined : why)
-    if (mayBeDropped) dropped.register(ctx, source)
+    if (mayBeDropped) registerSoon(ctx, source)
     return ctx
   }
 

@@ -109,7 +109,8 @@ export class WorkerLink implements Link {
   readonly #endpoint: WorkerEndpoint
   readonly #shared: boolean
   readonly #forget: () => void
-  readonly #importers = new Map<string, Importer>()
+  /** One for each channel that the other side has opened: mostly there is one. */
+  #importers: readonly Importer[] = []
   readonly #keys: Key<unknown>[] = []
   readonly #warned = new Set<string>()
   #exporter: Exporter | undefined
@@ -232,14 +233,23 @@ export class WorkerLink implements Link {
   /** @param mayBeDropped whether nobody may cancel it */
   #import(parsed: ParsedHandle | undefined, mayBeDropped: boolean): CancelableContext {
     if (parsed === undefined) return refused('it is forged, damaged, or of another version')
-    const { bindings } = decodeValues(parsed.values, this.#keys, (error, name) => this.#warn(name, 'received', error))
-    const base = bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), background())
-    const importer = this.#importers.get(`${parsed.table}.${parsed.link}`)
+    const base = parsed.values.length === 0 ? background() : this.#baseOf(parsed)
+    const importer = this.#importerOf(parsed)
     if (this.#lost !== undefined) return ended(base, new End('canceled', this.#lost, hostClock.now()))
     if (importer === undefined) return refused('it was made for another link, or for one that is closed')
     if (parsed.end === undefined)
       return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why), mayBeDropped)
     return importEnded(parsed.end, base)
+  }
+
+  #baseOf({ values }: ParsedHandle): Context {
+    const { bindings } = decodeValues(values, this.#keys, (error, name) => this.#warn(name, 'received', error))
+    return bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), background())
+  }
+
+  #importerOf({ table, link }: { readonly table: number; readonly link: number }): Importer | undefined {
+    for (const importer of this.#importers) if (importer.link === link && importer.table === table) return importer
+    return undefined
   }
 
   /** Ends the worker by force; then everything on this link is lost for the reason given. */
@@ -253,7 +263,7 @@ export class WorkerLink implements Link {
 
   stats(): LinkStats {
     let [imports, observers] = [0, 0]
-    for (const importer of this.#importers.values()) {
+    for (const importer of this.#importers) {
       imports += importer.size
       observers += importer.observed
     }
@@ -273,8 +283,9 @@ export class WorkerLink implements Link {
     this.#exporter?.close()
     this.#exporter = undefined
     this.#caller?.lose(error)
-    for (const importer of this.#importers.values()) importer.close(error)
-    this.#importers.clear()
+    const importers = this.#importers
+    this.#importers = []
+    for (const importer of importers) importer.close(error)
   }
 
   /** A channel is closed. Nothing else tells in a browser that the other thread has ended. */
@@ -287,15 +298,12 @@ export class WorkerLink implements Link {
     this.#started?.()
     this.#started = undefined
     if (isAttach(data)) {
-      const name = `${data.table}.${data.link}`
-      if (this.#importers.has(name)) return
-      this.#importers.set(
-        name,
-        new Importer(data, () => {
-          this.#importers.delete(name)
-          this.#ended()
-        }),
-      )
+      if (this.#importerOf(data) !== undefined) return
+      const importer: Importer = new Importer(data, () => {
+        this.#importers = this.#importers.filter((other) => other !== importer)
+        this.#ended()
+      })
+      this.#importers = [...this.#importers, importer]
     } else if (isCall(data)) {
       if (this.#server === undefined) this.#early.push(data)
       else this.#server.receive(data)

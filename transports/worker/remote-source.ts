@@ -36,7 +36,7 @@ export class RemoteSource implements Source {
   #spent: SlotView | ToldView | undefined
   #end: End | undefined
   #wake: (() => void) | undefined
-  #givenBack = false
+  givenBack = false
   /** The imports of one view are a list, which hangs on the view. */
   #previous: RemoteSource | undefined
   #next: RemoteSource | undefined
@@ -130,8 +130,8 @@ export class RemoteSource implements Source {
 
   /** Gives the slot back, unless that was done: its end is known, or nobody asks any more. */
   giveBack(): void {
-    if (this.#givenBack) return
-    this.#givenBack = true
+    if (this.givenBack) return
+    this.givenBack = true
     const view = this.#view ?? this.#spent
     if (view !== undefined) {
       this.#unlink(view)

@@ -1,0 +1,129 @@
+/** What many contexts cost that are exported to one worker and live all at once. */
+import { background, withCancel } from 'ctxbridge'
+import { type ContextHandle, link, wrap as wrapWorker } from 'ctxbridge/worker'
+import type { Jobs } from '../far/worker-jobs.ts'
+import type { CurveSuite, Suite } from '../harness/model.ts'
+import { must, timed } from './cost.ts'
+import { powers } from './scale.ts'
+import { far as farWorker } from './worker-far.ts'
+
+type Step = 'export' | 'import' | 'release' | 'end'
+
+/** What was found together with another step, and not yet asked for: one run of n contexts gives a value for each line. */
+const found = new Map<string, number[]>()
+
+async function share(step: Step, n: number): Promise<number> {
+  const kept = found.get(`${step} ${n}`)?.shift()
+  if (kept !== undefined) return kept
+  const all = await exportAll(n)
+  for (const [other, value] of Object.entries(all)) {
+    const key = `${other} ${n}`
+    if (other !== step) found.set(key, [...(found.get(key) ?? []), value])
+  }
+  return all[step]
+}
+
+/** Each one's share of the steps, taken for all of n contexts. */
+async function exportAll(n: number): Promise<Record<Step, number>> {
+  const it = farWorker('ctxbridge')
+  try {
+    const jobs = wrapWorker<Jobs>(it.worker)
+    const out = link(it.worker)
+    // Until the code of both sides is warm: what is asked here is not what a first export costs.
+    for (let i = 0; i < 30; i++) {
+      const few = Array.from({ length: 20 }, () => withCancel(background()))
+      await jobs.take(
+        background(),
+        few.map((ctx) => out.export(ctx)),
+      )
+      for (const ctx of few) ctx.cancel()
+    }
+    const contexts = Array.from({ length: n }, () => withCancel(background()))
+    const handles = Array.from<ContextHandle | undefined>({ length: n }).fill(undefined)
+    const exporting = timed(() => {
+      for (const [i, ctx] of contexts.entries()) handles[i] = out.export(ctx)
+    })
+    must(out.stats().exports === n, 'all were exported')
+    const [importing, releasing] = await jobs.take(background(), handles as ContextHandle[])
+    const ending = timed(() => {
+      for (const ctx of contexts) ctx.cancel()
+    })
+    must(out.stats().exports === 0, 'nothing was left')
+    return { export: exporting / n, import: importing / n, release: releasing / n, end: ending / n }
+  } finally {
+    await it.close()
+  }
+}
+
+const exported: CurveSuite = {
+  id: 'scale/exports',
+  title: 'Contexts exported to a worker, by how many there are',
+  about:
+    "Each context's share of four steps, each taken for all of them in one turn of the event loop: here export and end, in the worker import and release.",
+  unit: 'ns',
+  axis: 'exports',
+  lines: (['export', 'import', 'release', 'end'] as const).map((what) => ({
+    name: what,
+    points: powers(100_000),
+    measure: (n: number) => share(what, n),
+  })),
+}
+
+const many = 100_000
+/** What an export and its import are made of that live as long as they do, in both threads. */
+const objects = 10
+
+let kept: unknown[] = []
+
+function keepObjects(): number {
+  kept = Array.from({ length: many * objects })
+  return timed(() => {
+    for (let i = 0; i < kept.length; i++) kept[i] = { a: i, b: kept, c: undefined, d: undefined, e: undefined, f: i, g: i, h: i }
+  })
+}
+
+const together: Suite = {
+  id: 'worker/exports',
+  title: 'Export, import and release of 100,000 contexts that live at once',
+  about: "Each context's share of the three steps together, each taken for all of them in one turn of the event loop.",
+  unit: 'ns',
+  sample: 'mean',
+  rounds: 5,
+  warmUp: 1,
+  contenders: () => [
+    {
+      name: 'link.export, link.import, cancel',
+      kind: 'ours',
+      start: () => ({
+        async prove() {
+          const { import: importing } = await exportAll(100)
+          must(importing > 0, 'the worker imported them')
+          return 'all were exported at once, imported, and given back'
+        },
+        async round(record) {
+          const { export: exporting, import: importing, release } = await exportAll(many)
+          record(exporting + importing + release)
+        },
+      }),
+    },
+    {
+      name: 'as many plain objects, kept',
+      kind: 'limit',
+      note: `${objects} objects of 8 fields for each context, made in one thread: nothing but their allocation, and the collector that moves them`,
+      start: () => ({
+        prove: () => {
+          must(keepObjects() > 0 && kept.length === many * objects, 'they were kept')
+          kept = []
+          return 'made and kept'
+        },
+        round(record) {
+          record(keepObjects() / many)
+          kept = []
+        },
+      }),
+    },
+  ],
+}
+
+export const exportSuites: readonly Suite[] = [together]
+export const exportCurves: readonly CurveSuite[] = [exported]
