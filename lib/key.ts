@@ -20,10 +20,19 @@ export interface KeyOptions<T> {
 
 /** A key for values of type `T`. Made by {@link createKey}; compared by identity. */
 export interface Key<T> {
+  /** What `String(ctx)` shows, and under which a portable value travels. */
   readonly name: string
+  /** How its values cross boundaries; undefined where they never do. */
   readonly portable: Codec<T> | undefined
+  /** Whether `String(ctx)` and `util.inspect` show its values, where they are strings. */
   readonly show: boolean
+  /** Marks a key, of whichever copy of the package. */
   readonly '~ctxbridge.key': true
+}
+
+/** What `String(key)` and `console.log` show. */
+function text(this: Key<unknown>): string {
+  return `Key(${this.name})`
 }
 
 /**
@@ -44,7 +53,15 @@ export function createKey<T>(name: string, options: KeyOptions<T> = {}): Key<T> 
     throw new TypeError(`createKey() needs 'portable' to have the methods encode and decode.`)
   }
   if (typeof show !== 'boolean') throw new TypeError(`createKey() needs 'show' to be true or false, but got ${named(show)}.`)
-  return Object.freeze({ name, portable, show, [brand]: true as const, toString: () => `Key(${name})` })
+  // `toString` is a member of its own: so nothing that holds a key can be cloned, and no value leaves the thread by a mistake.
+  return Object.freeze({
+    name,
+    portable,
+    show,
+    [brand]: true as const,
+    toString: text,
+    [Symbol.for('nodejs.util.inspect.custom')]: text,
+  })
 }
 
 /** Whether `value` is a key, of this copy of the package or of another. */

@@ -24,7 +24,7 @@ export class SignalError extends Error {
  * A context that ends at the first of the given signals, with a {@link SignalError} as its cause. From then on, and after any other end, the signals do
  * what they do without us: a second Ctrl-C ends the process. Go: `signal.NotifyContext`.
  *
- * Cancel it to give the signals back. It keeps no process alive.
+ * Cancel it to give the signals back. It keeps no process alive. All such contexts share one listener for each signal.
  *
  * @param signals default: `SIGINT` and `SIGTERM`
  * @throws TypeError when `parent` is no context, or a name is of no signal that this system lets a process catch
@@ -38,15 +38,42 @@ export function notifyContext(parent: Context, ...signals: readonly NodeJS.Signa
   }
   const ctx = withCancel(parent)
   if (ctx.err() !== undefined) return ctx
-  const giveBack = (): void => {
-    for (const name of names) process.off(name, onSignal)
+  const waiter: Waiter = {
+    giveBack: () => {
+      for (const name of names) stopWaiting(name, waiter)
+    },
+    end: (signal) => ctx.cancel(new SignalError(signal)),
   }
-  const onSignal = (signal: NodeJS.Signals): void => {
-    // First, so that a second signal also ends a process whose listeners are slow.
-    giveBack()
-    ctx.cancel(new SignalError(signal))
-  }
-  for (const name of names) process.on(name, onSignal)
-  listen(ctx, giveBack)
+  for (const name of names) startWaiting(name, waiter)
+  listen(ctx, waiter.giveBack)
   return ctx
+}
+
+interface Waiter {
+  readonly giveBack: () => void
+  readonly end: (signal: NodeJS.Signals) => void
+}
+
+/** Who waits for a signal. The process has one listener for all of them, since Node takes eleven for a leak; it goes with the last. */
+const waiters = new Map<NodeJS.Signals, Set<Waiter>>()
+
+function startWaiting(name: NodeJS.Signals, waiter: Waiter): void {
+  const others = waiters.get(name)
+  if (others !== undefined) return void others.add(waiter)
+  waiters.set(name, new Set([waiter]))
+  process.on(name, onSignal)
+}
+
+function stopWaiting(name: NodeJS.Signals, waiter: Waiter): void {
+  const all = waiters.get(name)
+  if (all?.delete(waiter) !== true || all.size > 0) return
+  waiters.delete(name)
+  process.off(name, onSignal)
+}
+
+function onSignal(signal: NodeJS.Signals): void {
+  const all = [...(waiters.get(signal) ?? [])]
+  // First, so that a second signal also ends a process whose listeners are slow.
+  for (const { giveBack } of all) giveBack()
+  for (const { end } of all) end(signal)
 }

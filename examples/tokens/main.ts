@@ -20,9 +20,11 @@ const connection = await connect(`ws://127.0.0.1:${port}`)
 const remote = wrap<typeof model>(connection)
 try {
   using ctx = notifyContext(background(), 'SIGINT')
+  const prompt = 'Once upon a time:'
   let shown = 0
+  process.stdout.write(prompt)
   try {
-    for await (const token of remote.tokens(ctx, 'Once upon a time')) {
+    for await (const token of remote.tokens(ctx, prompt)) {
       process.stdout.write(token)
       if (++shown === most) ctx.cancel(new Error(`${most} tokens are enough`))
     }

@@ -17,13 +17,12 @@ const ledger = new Promise<Ledger>((resolve) => (ended = resolve))
 
 export const model = {
   /** Ends after a thousand tokens, if it is let. Each takes 20 ms: what a graphics card would be busy with. */
-  async *tokens(ctx: Context, prompt: string): AsyncGenerator<string> {
+  async *tokens(ctx: Context, _prompt: string): AsyncGenerator<string> {
     let generated = 0
     try {
-      yield `${prompt}:`
-      for (; generated < 1_000; generated++) {
+      while (generated < 1_000) {
         await sleep(ctx, 20)
-        yield ` ${words[generated % words.length]}`
+        yield ` ${words[generated++ % words.length]}`
       }
     } finally {
       // Runs however the text ends: by its last token, by a cancel, by a reader who has gone.

@@ -5,15 +5,6 @@ import type { LinkSettings } from './link-host.ts'
 import { type LinkLease, linkLease } from './link-liveness.ts'
 import { linkLimits } from './link-types.ts'
 
-export function checkMethods(caller: string, methods: object): void {
-  const own = typeof methods === 'object' && methods !== null ? Object.values(Object.getOwnPropertyDescriptors(methods)) : []
-  if (!own.some(({ value }) => typeof value === 'function')) {
-    throw new TypeError(
-      `${caller}() needs an object with methods of its own to serve, but got ${named(methods)}. Methods of a class are inherited.`,
-    )
-  }
-}
-
 /** The least that every peer must take, in bytes. */
 export const leastMessage = 1_024
 

@@ -190,3 +190,8 @@ describe('util.inspect(ctx)', () => {
     expect(inspect(ctx).length).toBeLessThan(1_000)
   })
 })
+
+it('C65: a key shows its name, by itself and inside of something', () => {
+  expect(String(user)).toBe('Key(user)')
+  expect(inspect({ user })).toBe('{ user: Key(user) }')
+})

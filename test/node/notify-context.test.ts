@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { background, withCancel } from 'ctxbridge'
+import { background, type CancelableContext, cause, withCancel } from 'ctxbridge'
 import { notifyContext, SignalError } from 'ctxbridge/node'
 import { expect, it, onTestFinished } from 'vitest'
 import { compiled } from '../support/compiled.ts'
@@ -86,7 +86,7 @@ it('leaves no listener behind', () => {
   const before = count()
   const parent = withCancel(background())
   const ctx = notifyContext(parent, 'SIGUSR2', 'SIGHUP', 'SIGUSR2')
-  expect(count()).toBe(before + 3)
+  expect(count()).toBe(before + 2)
   ctx.cancel()
   expect(count()).toBe(before)
   const other = notifyContext(parent, 'SIGUSR2')
@@ -96,6 +96,30 @@ it('leaves no listener behind', () => {
   // Of one that has ended, none is added.
   expect(notifyContext(parent, 'SIGUSR2').err()).toBe(parent.err())
   expect(count()).toBe(before)
+})
+
+it('any number of contexts share one listener for each signal, and all end by it', () => {
+  const before = process.listenerCount('SIGUSR2')
+  const all = Array.from({ length: 20 }, () => notifyContext(background(), 'SIGUSR2'))
+  const [first, second] = all
+  const next: CancelableContext[] = []
+  first?.signal.addEventListener('abort', () => {
+    // Given back for all of them before anybody hears of it: this signal would end the process now.
+    expect(process.listenerCount('SIGUSR2')).toBe(before)
+    next.push(notifyContext(background(), 'SIGUSR2'))
+  })
+  expect(process.listenerCount('SIGUSR2')).toBe(before + 1)
+  second?.cancel('by hand')
+  expect(process.listenerCount('SIGUSR2')).toBe(before + 1)
+  process.emit('SIGUSR2', 'SIGUSR2')
+  expect(all.map((ctx) => String(cause(ctx)))).toEqual(
+    all.map((ctx) => (ctx === second ? 'by hand' : 'SignalError: received SIGUSR2')),
+  )
+  // One that is made in a listener waits for the next signal.
+  expect(next.map((ctx) => ctx.err())).toEqual([undefined])
+  expect(process.listenerCount('SIGUSR2')).toBe(before + 1)
+  next[0]?.cancel()
+  expect(process.listenerCount('SIGUSR2')).toBe(before)
 })
 
 it.each(['SIGKILL', 'SIGSTOP', 'SIGNOPE', 'sigint', '', 'toString', 2, null, undefined])(

@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { background, BridgeError, type Context, isCanceled, withCancel, withTimeout, withValue } from 'ctxbridge'
+import { background, BridgeError, type Context, isCanceled, RemoteError, withCancel, withTimeout, withValue } from 'ctxbridge'
 import * as piscina from 'ctxbridge/piscina'
 import * as tinypool from 'ctxbridge/tinypool'
 import * as workerpool from 'ctxbridge/workerpool'
@@ -20,7 +20,7 @@ const { Piscina } = createRequire(import.meta.url)('piscina') as {
 }
 
 interface Pool {
-  run(ctx: Context, task: PoolTask, options?: { grace?: number }): Promise<unknown>
+  run(ctx: Context, task: PoolTask, options?: { grace?: number; name?: string }): Promise<unknown>
   /** As the pool itself runs it. */
   bare(task: unknown): PromiseLike<unknown>
   close(): unknown
@@ -49,7 +49,7 @@ const pools: Record<string, (threads: number) => Pool> = {
   workerpool: (threads) => {
     const pool = makeWorkerpool(file('pool-workerpool'), { workerType: 'thread', minWorkers: threads, maxWorkers: threads })
     return {
-      run: (ctx, task, options) => workerpool.run(pool, ctx, task, { method: 'run', ...options }),
+      run: (ctx, task, options) => workerpool.run(pool, ctx, task, { method: options?.name ?? 'run', ...options }),
       bare: (task) => pool.exec('run', [task]),
       close: () => pool.terminate(true),
     }
@@ -200,9 +200,23 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     expect(await call).toBe(ctx.err())
   })
 
-  test('fails as the pool tells it', async () => {
+  test('fails with name, code, causes and frames of its own, whatever the pool keeps of an error', async () => {
     const pool = start()
-    expect(await rejection(pool.run(withCancel(background()), { do: 'fail' }))).toMatchObject({ message: 'out of range' })
+    const error = await rejection(pool.run(withCancel(background()), { do: 'fail' }))
+    expect(error).toBeInstanceOf(RemoteError)
+    expect(error).toMatchObject({ name: 'RangeError', message: 'out of range', code: 'E_RANGE', cause: { message: 'inner' } })
+    expect((error as Error).stack).toMatch(/^RangeError: out of range\n +at .*pool-jobs/)
+    expect(slots()).toBe(0)
+  })
+
+  test('that is no job() is told, and not taken for one', async () => {
+    const pool = start()
+    const error = await rejection(pool.run(withCancel(background()), { do: 'look' }, { name: 'bare' }))
+    expect(error).toBeInstanceOf(TypeError)
+    expect(error).toMatchObject({
+      message: expect.stringMatching(/^run\(\) needs the worker's 'bare' to be a job\(\), .+\.$/) as string,
+    })
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
     expect(slots()).toBe(0)
   })
 

@@ -195,15 +195,24 @@ test('misuse is a TypeError in a whole sentence', async () => {
     if (bad !== undefined) expect(() => link(bad as never)).toThrow(sentence)
   }
   expect(() => link()).toThrow(/main thread/)
-  expect(() => expose({})).toThrow(/main thread/)
+  const api = { method: () => 1 }
+  expect(() => expose(api)).toThrow(/main thread/)
   expect(() => expose(undefined as never)).toThrow(sentence)
+  class Inherited {
+    method(): void {}
+  }
+  const { port1 } = new MessageChannel()
+  for (const bad of [{}, new Inherited(), { data: 1 }]) {
+    expect(() => expose(bad, port1)).toThrow(/^expose\(\) needs an object with methods of its own to serve, .+\.$/)
+    expect(() => expose(bad, port1)).toThrow(TypeError)
+  }
   const worker = start()
   expect(() => expose(() => 1, worker)).toThrow(sentence)
   expect(() => link(worker, { keys: ['tenant' as never] })).toThrow(sentence)
   expect(() => link(worker, 1 as never)).toThrow(sentence)
   expect(() => link(worker).export({} as never)).toThrow(TypeError)
-  expose({}, worker)
-  expect(() => expose({}, worker)).toThrow(sentence)
+  expose(api, worker)
+  expect(() => expose(api, worker)).toThrow(/^expose\(\) serves one object .+\.$/)
   expect(await wrap<Jobs>(worker).add(1, 1)).toBe(2)
   await quiet(worker)
 })

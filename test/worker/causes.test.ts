@@ -114,6 +114,7 @@ test('what a method throws arrives with name, message, code and causes', async (
   const error = await rejection(jobs.fail('error'))
   expect(error).toBeInstanceOf(RemoteError)
   expect(error).toMatchObject({ name: 'RangeError', message: 'out of range', code: 'E_RANGE' })
+  expect((error as Error).stack).toMatch(/^RangeError: out of range\n +at .*fail.*worker-jobs/)
   expect(await rejection(jobs.fail('string'))).toBe('only a text')
   expect(await rejection(jobs.fail('null'))).toBe(null)
   expect(await rejection(jobs.fail('chain'))).toMatchObject({ message: 'outer', cause: { message: 'inner', cause: 'root' } })

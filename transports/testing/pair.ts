@@ -1,5 +1,6 @@
 /** Two linked sides in one process, with a network between them that does as a test says. */
-import { checkMethods, checkSettings } from '../../lib/bridge/link-check.ts'
+import { checkSettings } from '../../lib/bridge/link-check.ts'
+import { checkMethods } from '../../lib/bridge/served.ts'
 import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
 import { dial } from '../../lib/bridge/link-dial.ts'
 import type { LinkHost, LinkSettings } from '../../lib/bridge/link-host.ts'

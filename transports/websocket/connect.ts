@@ -1,5 +1,6 @@
 /** What `connect` is on every platform. */
-import { checkMethods, checkSettings } from '../../lib/bridge/link-check.ts'
+import { checkSettings } from '../../lib/bridge/link-check.ts'
+import { checkMethods } from '../../lib/bridge/served.ts'
 import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
 import { dial, type Sockets } from '../../lib/bridge/link-dial.ts'
 import type { LinkSettings } from '../../lib/bridge/link-host.ts'

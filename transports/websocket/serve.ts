@@ -1,6 +1,7 @@
 /** The side that is connected to. */
 import type { IncomingMessage } from 'node:http'
-import { checkMethods, checkSettings, leastMessage } from '../../lib/bridge/link-check.ts'
+import { checkSettings, leastMessage } from '../../lib/bridge/link-check.ts'
+import { checkMethods } from '../../lib/bridge/served.ts'
 import { maxMessageOf } from '../../lib/bridge/link-host.ts'
 import { LinkService, type Service, type ServiceSettings } from '../../lib/bridge/link-service.ts'
 import { named } from '../../lib/key.ts'

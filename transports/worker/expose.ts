@@ -1,6 +1,6 @@
 /** Serving an object to the other thread. */
 
-import { named } from '../../lib/key.ts'
+import { checkMethods } from '../../lib/bridge/served.ts'
 import { isEndpoint, type WorkerEndpoint } from './endpoint.ts'
 import { linkOf, type LinkOptions } from './link.ts'
 
@@ -13,13 +13,12 @@ import { linkOf, type LinkOptions } from './link.ts'
  * `Object.prototype`, or with `__` at its beginning. As a listener of the endpoint, it keeps a worker alive.
  *
  * @param endpoint default: `parentPort`
- * @throws TypeError when `api` is no object, or something is served on this endpoint already
+ * @throws TypeError when `api` is no object with methods of its own, or something is served on this endpoint already
  */
 export function expose(api: object, options?: LinkOptions): void
 export function expose(api: object, endpoint: WorkerEndpoint | undefined, options?: LinkOptions): void
 export function expose(api: object, endpointOrOptions?: WorkerEndpoint | LinkOptions, more?: LinkOptions): void {
-  if (typeof api !== 'object' || api === null)
-    throw new TypeError(`expose() needs an object with methods to serve, but got ${named(api)}.`)
+  checkMethods('expose', api)
   const [endpoint, options] =
     more === undefined && !isEndpoint(endpointOrOptions) && isOptions(endpointOrOptions)
       ? [undefined, endpointOrOptions]

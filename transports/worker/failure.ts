@@ -1,7 +1,7 @@
 /** How a call failed: on its way back as data, and on either side as a value that no result can be mistaken for. */
 
 import { BridgeError, type BridgeErrorCode } from '../../lib/errors.ts'
-import { reviveCause } from '../../lib/wire/cause.ts'
+import { causeLimits, reviveCause } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 
@@ -19,7 +19,8 @@ type Refusal = readonly [code: BridgeErrorCode, message: string]
 
 export function failureToWire({ error }: Failure): unknown {
   const refused: Refusal | undefined = error instanceof BridgeError && own.has(error) ? [error.code, error.message] : undefined
-  return refused === undefined ? { threw: describeCause(error) } : { refused }
+  // With its stack: both threads are of one program, and nobody else sees it.
+  return refused === undefined ? { threw: describeCause(error, causeLimits, true) } : { refused }
 }
 
 export function failureFromWire(data: unknown): Failure {

@@ -14,6 +14,7 @@ import { isContext } from '../../lib/foreign.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { Exporter } from './exporter.ts'
+import { Failure, failureFromWire, failureToWire } from './failure.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { warn } from './host.ts'
 import { baseOf, Importer, importEnded, refused } from './importer.ts'
@@ -35,6 +36,13 @@ interface Envelope {
   /** One word: see `waiting`. */
   readonly state: Int32Array
   readonly task: unknown
+}
+
+/** Takes the place of a result: pools lose an error's code and causes, each in its own way. */
+interface Failed {
+  readonly ctxbridge: 'failed'
+  readonly version: typeof VERSION
+  readonly failure: unknown
 }
 
 /** A job that has not begun is either begun by its worker or withdrawn by its caller, whoever is first. */
@@ -111,9 +119,12 @@ export function runIn<Result>(
     }
     submitted.result.then(
       (result) => {
+        const never = Atomics.load(state, 0) === waiting
         const end = settled()
-        if (end === undefined) resolve(result)
-        else reject(end)
+        if (never) reject(notAJob(name))
+        else if (end !== undefined) reject(end)
+        else if (isFailed(result)) reject(failureFromWire(result.failure).error)
+        else resolve(result)
       },
       (error: unknown) => {
         const end = settled()
@@ -121,6 +132,12 @@ export function runIn<Result>(
       },
     )
   })
+}
+
+/** Whoever is no job() takes the envelope for its task, and nobody would notice. */
+function notAJob(name: string): TypeError {
+  const what = `run() needs the worker's '${name}' to be a job(), but it is another function, which was called without its context`
+  return new TypeError(`${what}: write it as job((ctx, task) => ...).`)
 }
 
 const importers = new Map<string, Importer>()
@@ -133,6 +150,7 @@ export interface JobOptions {
 /**
  * A function for a pool's worker file, which `run` calls there: `export default job((ctx, task) => ...)`. Its context ends with the caller's, for the same
  * reason, also in a loop that never yields; when the job is over, it is cancelled here. A job whose context has ended before it begins is not called.
+ * What it throws rejects `run`, by kind, name, message, code, causes and stack; what it returns goes the pool's own way.
  *
  * @throws TypeError when `f` is no function, or a key is not portable; the returned one throws it when it is called other than by `run`
  */
@@ -153,10 +171,18 @@ export function job<Task, Result>(
       if (Atomics.compareExchange(envelope.state, 0, waiting, begun) !== waiting) return undefined as never
       ctx.throwIfDone()
       return await f(ctx, envelope.task as Task)
+    } catch (error) {
+      const failure = failureToWire(new Failure(error))
+      return { ctxbridge: 'failed', version: VERSION, failure } satisfies Failed as never
     } finally {
       ctx[Symbol.dispose]()
     }
   }
+}
+
+function isFailed(result: unknown): result is Failed {
+  const failed = result as Partial<Failed> | null
+  return typeof failed === 'object' && failed !== null && failed.ctxbridge === 'failed' && failed.version === VERSION
 }
 
 function isEnvelope(value: unknown): value is Envelope {

@@ -25,6 +25,7 @@ export interface Workerpool {
  * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is cancelled by the pool, which terminates its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the method, with `err()` as its cause.
  *
+ * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`
  * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `method` no name, or `grace` no time
  */
 export function run<Result = unknown>(
