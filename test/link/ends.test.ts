@@ -2,6 +2,8 @@
 import { describe, expect, it, test, vi } from 'vitest'
 import { afterFunc, background, type Context, cause, createRoot, withCancel, withTimeout } from '../../lib/context.ts'
 import { CanceledError, DeadlineExceededError, LinkLostError, RemoteError } from '../../lib/errors.ts'
+import { scopeOf } from '../../lib/foreign.ts'
+import { takenEnd } from '../../lib/tree.ts'
 import { Independent } from '../support/foreign.ts'
 import { collected, turn } from '../support/gc.ts'
 import { callFrame, Held, joined, noContext, rejection, Side, hello } from './support.ts'
@@ -35,6 +37,31 @@ describe('a cancel', () => {
     expect(await result).toBe(ctx.err())
     expect(pair.client.link.stats().calls).toBe(0)
     pair.cut()
+  })
+
+  it('of many calls makes no error here before all of them are on their way: the other side can stop meanwhile', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const contexts = Array.from({ length: 40 }, () => withCancel(pair.client.root))
+    const results = contexts.map((ctx) => rejection(pair.client.link.call(ctx, 'held', [])))
+    await pair.settle()
+    const made = (): number => contexts.filter((ctx) => takenEnd(scopeOf(ctx, 'test'))?.told === true).length
+    for (const ctx of contexts) ctx.cancel()
+    const before = made()
+    const { channel } = pair.client
+    const sentWith: number[] = []
+    const send = channel.send.bind(channel)
+    vi.spyOn(channel, 'send').mockImplementation((message) => {
+      sentWith.push(made())
+      send(message)
+    })
+    const errors = await Promise.all(results)
+    // The first one was alone, and left at once.
+    expect([before, sentWith]).toEqual([0, [0]])
+    expect(errors).toEqual(contexts.map((ctx) => ctx.err()))
+    await pair.settle()
+    held.finishAll()
+    await pair.settle()
   })
 
   it('in the same message as the call keeps the handler from starting', async () => {
