@@ -89,10 +89,13 @@ export type BridgeErrorCode =
   | 'ERR_UNSENDABLE' // an argument or a result that cannot cross
   | 'ERR_CONTEXT_IGNORED' // a job went on after its context had ended, and was ended by force
   | 'ERR_GOING_AWAY' // the peer takes no new calls
+  | 'ERR_REFUSED' // a server answered a request for a WebSocket with a status of its own
 
 /** Something went wrong at a boundary. `code` says what, from a closed set. */
 export class BridgeError extends Error {
   readonly code: BridgeErrorCode
+  /** The status of HTTP that a server answered with, of an `ERR_REFUSED`; no others have it. */
+  declare readonly status?: number
 
   constructor(code: BridgeErrorCode, message: string, options?: ErrorOptions) {
     super(message, options)

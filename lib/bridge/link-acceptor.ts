@@ -7,6 +7,7 @@
 
 import type { LinkLostError } from '../errors.ts'
 import type { HelloFrame } from '../wire/frame.ts'
+import { isPlain } from '../wire/sendable.ts'
 import type { Link } from './link.ts'
 import { type Channel, closeCode, type LinkCodec, type LinkOptions } from './link-types.ts'
 
@@ -17,7 +18,7 @@ export interface AcceptorOptions<M> {
   /** Gives a token that nobody can guess: 1 to 64 characters. */
   readonly token: () => string
   /** Makes the link of a new peer. */
-  readonly link: (channel: Channel<M>, session: LinkOptions<M>['session']) => Link<M>
+  readonly link: (channel: Channel<M>, session: LinkOptions<M>['session'], identity: unknown) => Link<M>
 }
 
 interface Session<M> {
@@ -53,7 +54,7 @@ export class Acceptor<M> {
     return this.#sessions.size
   }
 
-  /** @param identity who it is that has connected, by a value that `Object.is` can compare */
+  /** @param identity who it is that has connected: a primitive, plain data, or the same object each time */
   connect(channel: Channel<M>, identity: unknown): Connected<M> {
     return new Connection(this, channel, identity)
   }
@@ -70,7 +71,9 @@ export class Acceptor<M> {
     }
     // Whatever is wrong with it, the link says so.
     const link =
-      hello?.type === 'hello' && hello.session !== undefined ? this.#open(connection) : make(connection.channel, undefined)
+      hello?.type === 'hello' && hello.session !== undefined
+        ? this.#open(connection)
+        : make(connection.channel, undefined, connection.identity)
     this.#current.set(link, connection)
     if (frames?.ok === true) link.receiveFrames(frames.value, size)
     else link.receive(message)
@@ -87,8 +90,9 @@ export class Acceptor<M> {
       return token
     }
     const made: { session?: Session<M> } = {}
-    const link = this.#options.link(connection.channel, { accept })
-    made.session = { link, identity: connection.identity, tokens }
+    const { identity } = connection
+    const link = this.#options.link(connection.channel, { accept }, identity)
+    made.session = { link, identity, tokens }
     for (const token of tokens) this.#sessions.set(token, made.session)
     return link
   }
@@ -99,7 +103,7 @@ export class Acceptor<M> {
       connection.channel.close(closeCode.noSession, 'session: not known')
       return 'refused'
     }
-    if (session === undefined || !Object.is(session.identity, connection.identity)) return refuse()
+    if (session === undefined || !isSame(session.identity, connection.identity)) return refuse()
     const { link, tokens } = session
     const before = this.#current.get(link)
     this.#current.set(link, connection)
@@ -131,6 +135,23 @@ export class Acceptor<M> {
     for (const token of session?.tokens ?? []) this.#sessions.delete(token)
   }
 }
+
+/** Whether two identities are one: the same value, or plain data of the same content. What throws when it is read is nobody's. */
+function isSame(a: unknown, b: unknown, depth = 0): boolean {
+  if (Object.is(a, b)) return true
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null || depth === maxDepth) return false
+  try {
+    if (Array.isArray(a) !== Array.isArray(b) || !(Array.isArray(a) || (isPlain(a) && isPlain(b)))) return false
+    const keys = Reflect.ownKeys(a)
+    if (keys.length !== Reflect.ownKeys(b).length) return false
+    return keys.every((key) => Object.hasOwn(b, key) && isSame(Reflect.get(a, key), Reflect.get(b, key), depth + 1))
+  } catch {
+    return false
+  }
+}
+
+/** Of what is within each other in an identity. */
+const maxDepth = 8
 
 class Connection<M> implements Connected<M> {
   readonly channel: Channel<M>

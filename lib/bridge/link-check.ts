@@ -8,10 +8,33 @@ import { linkLimits } from './link-types.ts'
 /** The least that every peer must take, in bytes. */
 export const leastMessage = 1_024
 
-/** @param defaults of leases, where they are not the usual ones */
-export function checkSettings(caller: string, settings: LinkSettings, defaults: Partial<LinkLease> = {}): void {
-  if (typeof settings !== 'object' || settings === null)
-    throw new TypeError(`${caller}() needs its options to be an object, but got ${named(settings)}.`)
+const settingNames: Record<keyof LinkSettings, true> = {
+  keys: true,
+  name: true,
+  limits: true,
+  lease: true,
+  maxTimeout: true,
+  stacks: true,
+}
+
+/** A name that nobody knows is a slip of the pen, whose default would go unnoticed. */
+export function checkNames(caller: string, options: object, ...known: readonly object[]): void {
+  const unknown = Object.keys(options).find((name) => !known.some((names) => Object.hasOwn(names, name)))
+  if (unknown !== undefined) throw new TypeError(`${caller}() knows no option of the name ${named(unknown)}.`)
+}
+
+export function checkObject(caller: string, what: string, value: unknown): void {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return
+  throw new TypeError(`${caller}() needs its ${what} to be an object, but got ${named(value)}.`)
+}
+
+/**
+ * @param own the names of options that `caller` has beside the settings
+ * @param defaults of leases, where they are not the usual ones
+ */
+export function checkSettings(caller: string, settings: LinkSettings, own: object = {}, defaults: Partial<LinkLease> = {}): void {
+  checkObject(caller, 'options', settings)
+  checkNames(caller, settings, settingNames, own)
   const { keys = [], name = '', limits = {} } = settings
   if (!Array.isArray(keys) || !keys.every((key: unknown) => isKey(key) && key.portable !== undefined)) {
     throw new TypeError(`${caller}() needs its option 'keys' to be portable keys, made by createKey(name, { portable: ... }).`)
@@ -28,9 +51,11 @@ export function checkSettings(caller: string, settings: LinkSettings, defaults: 
   if (typeof maxTimeout !== 'number' || !(maxTimeout >= 0)) {
     throw new TypeError(`${caller}() needs its option 'maxTimeout' to be a number of milliseconds, but got ${named(maxTimeout)}.`)
   }
+  checkObject(caller, "option 'lease'", lease)
+  checkObject(caller, "option 'limits'", limits)
   const leases = { ...linkLease, ...defaults, ...lease }
   for (const [name, value] of Object.entries(leases)) {
-    if (!(name in linkLease)) throw new TypeError(`${caller}() knows no lease of the name ${named(name)}.`)
+    if (!Object.hasOwn(linkLease, name)) throw new TypeError(`${caller}() knows no lease of the name ${named(name)}.`)
     if (!Number.isFinite(value) || value < 1) {
       throw new TypeError(
         `${caller}() needs the lease ${name} to be a number ${name === 'stretch' ? '' : 'of milliseconds '}from 1, but got ${named(value)}.`,
@@ -41,7 +66,7 @@ export function checkSettings(caller: string, settings: LinkSettings, defaults: 
     throw new TypeError(`${caller}() needs leases that grow: ping before imports, and imports before exports.`)
   }
   for (const [limit, value] of Object.entries(limits)) {
-    if (!(limit in linkLimits)) throw new TypeError(`${caller}() knows no limit of the name ${named(limit)}.`)
+    if (!Object.hasOwn(linkLimits, limit)) throw new TypeError(`${caller}() knows no limit of the name ${named(limit)}.`)
     const least = limit === 'maxMessage' ? leastMessage : limit === 'window' ? 1 : 0
     if (!Number.isSafeInteger(value) || value < least) {
       throw new TypeError(

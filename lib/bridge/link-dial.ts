@@ -2,7 +2,7 @@
 import { catchUp } from '../boundary.ts'
 import { after } from '../clock.ts'
 import type { Context } from '../context.ts'
-import type { LinkLostError } from '../errors.ts'
+import { LinkLostError } from '../errors.ts'
 import { race } from '../wait.ts'
 import type { Link, LinkLease } from './link.ts'
 import { type LinkHost, type LinkSettings, makeLink, maxMessageOf } from './link-host.ts'
@@ -192,14 +192,14 @@ class Dialer<S, M> {
       if (link.stats().state !== 'suspended') break
       if (this.#asleep) continue
       // oxlint-disable-next-line no-await-in-loop -- attempt after attempt
-      const verdict = await this.#attempt(link)
-      if (verdict === 'nobody') link.lost(reason)
+      const refusal = await this.#attempt(link)
+      if (refusal !== undefined) link.lost(new LinkLostError(reason.message, { cause: refusal }))
     }
     this.#looping = false
   }
 
-  /** One attempt: whether nobody is there any more who could know the session. */
-  async #attempt(link: Link<M>): Promise<'nobody' | undefined> {
+  /** One attempt: gives its error where that says that nobody is there any more who could know the session. */
+  async #attempt(link: Link<M>): Promise<unknown> {
     const giveUp = new AbortController()
     const { clock } = this.#host
     const stop = after(clock, attemptTimeout, true, () => giveUp.abort())
@@ -233,7 +233,7 @@ class Dialer<S, M> {
       return undefined
     } catch (error) {
       // The process that knew the session is gone. Anything else may pass: a network that is down, a name that is not resolved now.
-      return this.#sockets.refused(error) ? 'nobody' : undefined
+      return this.#sockets.refused(error) ? error : undefined
     } finally {
       this.#wake = this.#hurry = this.#giveUp = undefined
       stop()

@@ -1,6 +1,6 @@
 /** What a link needs of the platform that it runs on, and the link of a user's settings. A test gives a platform of its own. */
 import type { Clock } from '../clock.ts'
-import { createRoot } from '../context.ts'
+import { type Context, createRoot } from '../context.ts'
 import type { LinkLostError } from '../errors.ts'
 import type { Key } from '../key.ts'
 import type { ReportValue } from '../wire/values.ts'
@@ -50,7 +50,10 @@ export interface LinkEvents {
   readonly onSuspend?: (reason: LinkLostError) => void
 }
 
-/** A link on a channel. */
+/**
+ * A link on a channel.
+ * @param dress gives the root of the contexts that come in its values
+ */
 export function makeLink<M>(
   host: LinkHost<M>,
   channel: Channel<M>,
@@ -58,13 +61,15 @@ export function makeLink<M>(
   methods: object | undefined,
   session: LinkOptions<M>['session'],
   events: LinkEvents,
+  dress: (root: Context) => Context = (root) => root,
 ): Link<M> {
   return new Link({
     channel,
     codec: host.codec(settings.limits?.maxMessage),
     id: host.id(),
     onDropped: host.onDropped,
-    root: (peerName) => createRoot({ clock: host.clock, name: peerName === '' ? 'Link' : `Link(${JSON.stringify(peerName)})` }),
+    root: (peerName) =>
+      dress(createRoot({ clock: host.clock, name: peerName === '' ? 'Link' : `Link(${JSON.stringify(peerName)})` })),
     defer: host.defer,
     ahead: host.ahead,
     afterReading: host.afterReading,

@@ -1,12 +1,14 @@
 /** The side that is connected to: its links, and what it does with connections that come. How they come, a transport knows. */
 
 import { after } from '../clock.ts'
+import { type Context, withValue } from '../context.ts'
 import type { LinkLostError } from '../errors.ts'
+import type { Key } from '../key.ts'
 import type { Link } from './link.ts'
 import { Acceptor } from './link-acceptor.ts'
 import { type CloseOptions, type Connection, graceOf, LinkConnection } from './link-connection.ts'
 import type { Receiver } from './link-dial.ts'
-import { type LinkHost, type LinkSettings, makeLink, maxMessageOf } from './link-host.ts'
+import { type LinkEvents, type LinkHost, type LinkSettings, makeLink, maxMessageOf } from './link-host.ts'
 import { type Channel, closeCode, type LinkOptions } from './link-types.ts'
 
 export interface ServiceSettings extends LinkSettings {
@@ -14,6 +16,11 @@ export interface ServiceSettings extends LinkSettings {
   readonly helloTimeout?: number
   /** How many connections may be open at once. More are closed with 1013. Default: 10,000. */
   readonly maxConnections?: number
+}
+
+/** How contexts that come in say who it is that they come from. */
+interface Identified {
+  readonly identity?: Key<unknown>
 }
 
 /** A server's links. */
@@ -41,8 +48,8 @@ export class LinkService<M = Uint8Array> implements Service {
   readonly #early = new Set<() => void>()
 
   /** @param stop lets no connections come any more */
-  constructor(host: LinkHost<M>, methods: object, settings: ServiceSettings, stop: () => void) {
-    const { helloTimeout = 10_000, maxConnections = 10_000 } = settings
+  constructor(host: LinkHost<M>, methods: object, settings: ServiceSettings & Identified, stop: () => void) {
+    const { identity: key, helloTimeout = 10_000, maxConnections = 10_000 } = settings
     this.#host = host
     this.#stop = stop
     this.#helloTimeout = helloTimeout
@@ -51,14 +58,23 @@ export class LinkService<M = Uint8Array> implements Service {
       codec: host.codec(settings.limits?.maxMessage),
       maxMessage: maxMessageOf(settings),
       token: () => host.id(),
-      link: (channel, session) => this.#make(channel, settings, methods, session),
+      link: (channel, session, identity) => {
+        const dress = key === undefined ? undefined : (root: Context): Context => withValue(root, key, identity)
+        return this.#make(channel, settings, methods, session, dress)
+      },
     })
   }
 
-  #make(channel: Channel<M>, settings: LinkSettings, methods: object, session: LinkOptions<M>['session']): Link<M> {
+  #make(
+    channel: Channel<M>,
+    settings: LinkSettings,
+    methods: object,
+    session: LinkOptions<M>['session'],
+    dress: ((root: Context) => Context) | undefined,
+  ): Link<M> {
     let over!: (reason: LinkLostError) => void
     const closed = new Promise<LinkLostError>((resolve) => (over = resolve))
-    const link: Link<M> = makeLink(this.#host, channel, settings, methods, session, {
+    const events: LinkEvents = {
       onOpen: () => this.connections.add(connection),
       onClose: (reason) => {
         this.#links.delete(link)
@@ -66,7 +82,8 @@ export class LinkService<M = Uint8Array> implements Service {
         this.connections.delete(connection)
         over(reason)
       },
-    })
+    }
+    const link: Link<M> = makeLink(this.#host, channel, settings, methods, session, events, dress)
     const connection = new LinkConnection(link, closed)
     this.#links.add(link)
     return link
@@ -74,7 +91,7 @@ export class LinkService<M = Uint8Array> implements Service {
 
   /**
    * A connection has come.
-   * @param identity who it is, by a value that `Object.is` can compare: a session goes on only for the one who opened it
+   * @param identity who it is: a session goes on only for the one who opened it
    */
   accept(channel: Channel<M>, identity: unknown): Receiver<M> {
     if (this.#waiting + this.#links.size >= this.#maxConnections) {

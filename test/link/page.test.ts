@@ -121,3 +121,10 @@ test('a server that is not there, or closes on purpose, is a loss', async () => 
   server.close()
   await expect(connect(url)).rejects.toThrow('could not be opened')
 })
+
+test('a page sends no headers, and knows no agent', () => {
+  expect(() => connect('ws://127.0.0.1:1', { headers: { a: 'b' } } as object)).toThrow(
+    /^connect\(\) can send no headers from a page/,
+  )
+  expect(() => connect('ws://127.0.0.1:1', { agent: {} } as object)).toThrow('knows no option of the name "agent"')
+})

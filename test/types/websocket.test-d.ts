@@ -1,6 +1,7 @@
 /** Calls over a WebSocket, as a program sees their types. */
 import { background, type CancelableContext, type Context, createKey, type Key } from 'ctxbridge'
 import { notifyContext, type SignalError } from 'ctxbridge/node'
+import { Agent } from 'node:https'
 import { connect, type Connection, type LinkSettings, type Remote, serve, type Service, wrap } from 'ctxbridge/websocket'
 import type { WebSocketServer } from 'ws'
 
@@ -76,6 +77,31 @@ void connect(new URL('ws://localhost'), { context: ctx, serve: { ping: (_ctx: Co
 void connect('ws://localhost', { timeout: 1 })
 // @ts-expect-error no such limit
 void connect('ws://localhost', { limits: { maxFoo: 1 } })
+
+// Who calls: the key's type is what authorize has to give.
+interface User {
+  readonly name: string
+}
+const userKey = createKey<User>('user')
+const own = { f: (context: Context) => context.value(userKey)?.name }
+serve(server, own, { authorize: () => ({ name: 'ann' }), identity: userKey })
+serve(server, own, { authorize: async ({ headers }) => headers.authorization === 'x' && { name: 'ann' }, identity: userKey })
+serve(server, own, { authorize: (): User | undefined | null => null, identity: userKey })
+serve(server, own, { authorize: () => 'anybody' })
+serve(server, own, { authorize: async () => true })
+// @ts-expect-error not what the key is for
+serve(server, own, { authorize: () => 'ann', identity: userKey })
+// @ts-expect-error a member is missing
+serve(server, own, { authorize: async () => ({ nam: 'ann' }), identity: userKey })
+// @ts-expect-error no key
+serve(server, own, { authorize: () => 'ann', identity: 'user' })
+// @ts-expect-error no such setting
+serve(server, own, { authorise: () => 'ann' })
+
+void connect('wss://localhost', { headers: { authorization: 'Bearer x' } })
+void connect('wss://localhost', { headers: async () => ({ authorization: 'Bearer x' }), agent: new Agent() })
+// @ts-expect-error no text
+void connect('wss://localhost', { headers: { retries: 1 } })
 
 // Keys of any values, in one list.
 const user: Key<string> = createKey<string>('user', { portable: { encode: (name) => name, decode: String } })

@@ -1,6 +1,15 @@
 /** Connecting, and calls over sockets of this process. */
-import { background, type Context, createKey, isDeadlineExceeded, withCancel, withTimeout, withValue } from 'ctxbridge'
-import { connect, type Connection, type ConnectOptions, serve, wrap } from 'ctxbridge/websocket'
+import {
+  background,
+  BridgeError,
+  type Context,
+  createKey,
+  isDeadlineExceeded,
+  withCancel,
+  withTimeout,
+  withValue,
+} from 'ctxbridge'
+import { connect, type Connection, type ConnectOptions, serve, type ServeSettings, wrap } from 'ctxbridge/websocket'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
@@ -61,9 +70,13 @@ describe('connect', () => {
     const server = createServer((_request, response) => response.end('hello')).listen(0, '127.0.0.1')
     onTestFinished(() => void server.close())
     await once(server, 'listening')
-    await expect(connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)).rejects.toThrow(
-      'Unexpected server response: 200',
-    )
+    const error = await rejection(connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`))
+    expect(error).toBeInstanceOf(BridgeError)
+    expect(error).toMatchObject({
+      code: 'ERR_REFUSED',
+      status: 200,
+      message: 'The server answered with the status 200, and opened no WebSocket.',
+    })
   })
 
   it('rejects with the end of its context: before it, while it connects, and while it waits for a greeting', async () => {
@@ -135,7 +148,35 @@ describe('connect', () => {
 
   it('throws at once where it is misused', () => {
     const wrong = (options: unknown) => () => connect('ws://127.0.0.1:1', options as ConnectOptions)
-    expect(() => connect('nonsense')).toThrow(TypeError)
+    expect(() => connect('nonsense')).toThrow(/^connect\(\) needs a URL such as .* but got "nonsense"\.$/)
+    expect(() => connect(undefined as never)).toThrow('but got undefined.')
+    expect(() => connect('ftp://example.com')).toThrow(TypeError)
+    expect(() => connect(new URL('file:///etc'))).toThrow('but got "file:///etc".')
+    expect(wrong({ reconect: false })).toThrow('connect() knows no option of the name "reconect".')
+    expect(wrong({ constructor: 1 })).toThrow(TypeError)
+    expect(wrong([])).toThrow(TypeError)
+    for (const name of ['lease', 'limits']) {
+      for (const value of [5, null, 'x', []])
+        expect(wrong({ [name]: value })).toThrow(`needs its option '${name}' to be an object`)
+    }
+    expect(wrong({ limits: { constructor: 1 } })).toThrow(TypeError)
+    expect(wrong({ lease: { toString: 1 } })).toThrow(TypeError)
+    for (const headers of [
+      5,
+      null,
+      'x',
+      ['x', 'y'],
+      new Map(),
+      { a: 1 },
+      { a: undefined },
+      { 'a b': 'c' },
+      { a: 'b\r\nc: d' },
+      { '': 'x' },
+    ]) {
+      expect(wrong({ headers })).toThrow(/^connect\(\) needs headers /)
+    }
+    expect(wrong({ headers: { authorization: 'the secret\n' } })).not.toThrow('secret')
+    expect(wrong({ agent: {} })).toThrow(TypeError)
     expect(wrong(null)).toThrow(TypeError)
     expect(wrong({ context: {} })).toThrow(TypeError)
     expect(wrong({ name: 'x'.repeat(257) })).toThrow(TypeError)
@@ -167,7 +208,39 @@ describe('serve', () => {
     expect(() => serve(server, {})).toThrow(TypeError)
     expect(() => serve(server, null as never)).toThrow(TypeError)
     expect(() => serve(server, { f: () => 1 }, { name: 1 as never })).toThrow(TypeError)
+    const wrong = (settings: unknown) => () => serve(server, { f: () => 1 }, settings as ServeSettings)
+    expect(wrong({ allowedOrigin: '*' })).toThrow('serve() knows no option of the name "allowedOrigin".')
+    expect(wrong({ reconnect: true })).toThrow(TypeError)
+    expect(wrong({ identity: createKey('user') })).toThrow(TypeError)
+    expect(wrong({ identity: {}, authorize: () => 1 })).toThrow(TypeError)
+    const user = createKey<string>('user', { portable: { encode: (x) => x, decode: String } })
+    expect(wrong({ identity: user, keys: [user], authorize: () => 1 })).toThrow(TypeError)
+    const origins: [string, string][] = [
+      ['https://example.com/', '"https://example.com"'],
+      ['https://Example.com', '"https://example.com"'],
+      ['https://example.com:443', '"https://example.com"'],
+      ['https://example.com/app?x=1', '"https://example.com"'],
+      ['example.com', 'a scheme, a host'],
+      ['localhost:3000', 'a scheme, a host'],
+      ['*', 'a scheme, a host'],
+      ['', 'a scheme, a host'],
+      ['chrome-extension://abc/', '"chrome-extension://abc"'],
+    ]
+    for (const [origin, hint] of origins) expect(wrong({ allowedOrigins: [origin] })).toThrow(hint)
     expect(server.listenerCount('connection')).toBe(1)
+  })
+
+  it('serves a server once at a time', async () => {
+    const { url, server, service } = await local({ echo: () => 'old' })
+    expect(() => serve(server, { echo: () => 'new' })).toThrow(/^serve\(\) needs a server that is not served yet/)
+    const connection = await connect(url)
+    expect(await wrap<Methods>(connection).echo(background(), '')).toBe('old')
+    service.close()
+    const again = serve(server, { echo: () => 'new' })
+    // One that is closed twice does nothing to the next.
+    service.close()
+    expect(() => serve(server, { echo: () => 'newest' })).toThrow(TypeError)
+    again.close()
   })
 
   it('tells its peers the smaller one of its own limit and that of the server', async () => {

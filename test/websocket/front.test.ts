@@ -60,11 +60,15 @@ describe('at the upgrade', { timeout }, () => {
     server.on('connection', () => sockets++)
     expect(await upgrade(port)).toBe(401)
     expect(await upgrade(port, { Authorization: 'bad' })).toBe(401)
+    const warned = once(process, 'warning')
     expect(await upgrade(port, { Authorization: 'broken' })).toBe(500)
     expect(sockets).toBe(0)
     expect(await upgrade(port, { Authorization: 'good' })).toBe(101)
     expect(asked).toEqual([undefined, 'bad', 'broken', 'good'])
-    await expect(connect(`ws://127.0.0.1:${port}`)).rejects.toThrow('401')
+    expect(await warned).toMatchObject([
+      { name: 'CtxbridgeWarning', message: 'A request was refused with 500, since authorize() threw: "the store is down"' },
+    ])
+    await expect(connect(`ws://127.0.0.1:${port}`)).rejects.toMatchObject({ code: 'ERR_REFUSED', status: 401 })
     await idle(service)
   })
 
@@ -89,6 +93,9 @@ describe('at the upgrade', { timeout }, () => {
     expect(await upgrade(listed.port, { Origin: 'https://good.example' })).toBe(101)
     expect(await upgrade(listed.port, { Origin: 'https://good.example.evil.example' })).toBe(403)
     expect(await upgrade(listed.port, { Origin: `http://127.0.0.1:${listed.port}` })).toBe(403)
+    const odd = ['http://localhost:3000', 'http://[::1]:8080', 'chrome-extension://abc', 'null']
+    const several = await local({ f: () => 1 }, { allowedOrigins: odd })
+    expect(await Promise.all(odd.map((Origin) => upgrade(several.port, { Origin })))).toEqual([101, 101, 101, 101])
     const all = await local({ f: () => 1 }, { allowedOrigins: '*' })
     expect(await upgrade(all.port, { Origin: 'https://evil.example' })).toBe(101)
   })

@@ -1,5 +1,5 @@
 /** Two linked sides in one process, with a network between them that does as a test says. */
-import { checkSettings } from '../../lib/bridge/link-check.ts'
+import { checkNames, checkObject, checkSettings } from '../../lib/bridge/link-check.ts'
 import { checkMethods } from '../../lib/bridge/served.ts'
 import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
 import { dial } from '../../lib/bridge/link-dial.ts'
@@ -79,8 +79,8 @@ interface Side {
  * @throws TypeError (the promise rejects) when an option is not of the stated form
  */
 export async function linkedPair(options: PairOptions): Promise<LinkedPair> {
-  if (typeof options !== 'object' || options === null)
-    throw new TypeError(`linkedPair() needs its options to be an object, but got ${named(options)}.`)
+  checkObject('linkedPair', 'options', options)
+  checkNames('linkedPair', options, pairNames)
   const { serve, client = {}, server = {}, latency = 1 } = options
   checkMethods('linkedPair', serve)
   const wait = typeof latency === 'function' ? latency : () => latency
@@ -89,21 +89,23 @@ export async function linkedPair(options: PairOptions): Promise<LinkedPair> {
     throw new TypeError(`linkedPair() needs a latency in milliseconds from 0, but got ${named(first)}.`)
   const { clock = client.clock ?? createFakeClock() } = options
   const timeline = timelineOf(clock)
-  const near = sideOf('client', client, clock, timeline)
-  const far = sideOf('server', server, clock, timeline)
+  const near = sideOf('client', client, clock, timeline, { reconnect: true })
+  const far = sideOf('server', server, clock, timeline, {})
   const pair = new MemoryPair(timeline as Timeline, wait, near, { ...far, methods: serve })
   await pair.open(client.reconnect ?? true)
   return pair
 }
 
-function sideOf(side: string, options: SideOptions, shared: FakeClock, time: Timeline | undefined): Side {
+const pairNames: Record<keyof PairOptions, true> = { serve: true, clock: true, latency: true, client: true, server: true }
+
+function sideOf(side: string, options: SideOptions, shared: FakeClock, time: Timeline | undefined, own: object): Side {
   const { serve, clock = shared, ...settings } = options
   if (time === undefined || timelineOf(clock) !== time) {
     throw new TypeError(
       `linkedPair() needs clocks from createFakeClock(), of one time, but that of the ${side} is ${time === undefined ? named(clock) : 'of another time: make it by another()'}.`,
     )
   }
-  checkSettings('linkedPair', settings)
+  checkSettings('linkedPair', settings, own)
   if (serve !== undefined) checkMethods('linkedPair', serve)
   return { clock, settings, methods: serve }
 }

@@ -1,25 +1,31 @@
 /** As `index.ts`, for browsers: without what serves, and over the page's own WebSocket. Imports no Node code. */
-import { type ConnectOptions, connectBy } from './connect.ts'
+import { connectBy, type DialOptions } from './connect.ts'
 import type { Connection } from '../../lib/bridge/link-connection.ts'
 import { pageSockets } from './page.ts'
 
 export type { LinkHandle, LinkLease, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
-export type { ConnectOptions } from './connect.ts'
 export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from '../../lib/bridge/link-connection.ts'
 export type { LinkSettings } from '../../lib/bridge/link-host.ts'
+
+export interface ConnectOptions extends DialOptions {}
 
 /**
  * Connects to a server and waits until it has greeted.
  *
- * Rejects with the socket's error where there is nobody or no such server, with a `LinkLostError` where the peer does not speak the
+ * Rejects with an `Error` where there is nobody or no such server, or it refuses, which a page is not told apart; with a `LinkLostError` where the peer does not speak the
  * protocol, and with `err()` of the context in the options.
  *
- * @throws TypeError at once when the options are not of the stated form
+ * @throws TypeError at once when the URL or the options are not of the stated form
  *
  * A hidden page's timers are slow, so its leases are longer: 125 and 150 s. The server's pings, which are messages, are answered at once. When the page can be seen again, wakes
  * from being frozen or kept for the history, or is online again, what is overdue ends, and the connection is tried, or made anew, at once. A page that is frozen or kept has 5 s for that, by the server's default, then its
  * work has ended; one that is closed or left has none.
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Promise<Connection> {
+  const headers: unknown = (options as { readonly headers?: unknown } | null)?.headers
+  if (headers !== undefined)
+    throw new TypeError(
+      'connect() can send no headers from a page: let the server look at a cookie, or give the name of who it is in a first call.',
+    )
   return connectBy(pageSockets, url, options)
 }

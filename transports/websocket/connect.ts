@@ -9,7 +9,8 @@ import { isContext } from '../../lib/foreign.ts'
 import { named } from '../../lib/key.ts'
 import { platform } from './platform.ts'
 
-export interface ConnectOptions extends LinkSettings {
+/** What every platform has. */
+export interface DialOptions extends LinkSettings {
   /** Bounds the connecting, until the peer has greeted; its later end does nothing. Default: no bound. */
   readonly context?: Context
   /**
@@ -21,15 +22,35 @@ export interface ConnectOptions extends LinkSettings {
   readonly serve?: object
 }
 
-export function connectBy<S>(sockets: Sockets<S>, url: string | URL, options: ConnectOptions): Promise<Connection> {
-  checkSettings('connect', options, sockets.lease)
+const dialNames: Record<Exclude<keyof DialOptions, keyof LinkSettings>, true> = { context: true, reconnect: true, serve: true }
+
+/** @param own options that the platform has beside those, already checked */
+export function connectBy<S>(
+  sockets: Sockets<S>,
+  url: string | URL,
+  options: DialOptions,
+  own: object = {},
+): Promise<Connection> {
+  checkSettings('connect', options, { ...dialNames, ...own }, sockets.lease)
   const { context = background(), serve: methods, reconnect = true } = options
   if (!isContext(context)) throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
   if (methods !== undefined) checkMethods('connect', methods)
   if (typeof reconnect !== 'boolean')
     throw new TypeError(`connect() needs its option 'reconnect' to be true or false, but got ${named(reconnect)}.`)
   const settings = { ...options, lease: { ...sockets.lease, ...options.lease } }
-  return dial(platform, sockets, new URL(url), context, settings, methods, reconnect).then(
+  return dial(platform, sockets, urlOf(url), context, settings, methods, reconnect).then(
     ({ link, closed }) => new LinkConnection(link, closed),
+  )
+}
+
+function urlOf(url: string | URL): URL {
+  try {
+    const parsed = new URL(url)
+    if (/^(?:wss?|https?|ws\+unix):$/.test(parsed.protocol)) return parsed
+  } catch {
+    // It is none.
+  }
+  throw new TypeError(
+    `connect() needs a URL such as 'wss://example.com/path', but got ${named(url instanceof URL ? url.href : url)}.`,
   )
 }

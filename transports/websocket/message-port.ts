@@ -55,7 +55,7 @@ export function connect(endpoint: PostMessageEndpoint, options: PortOptions = {}
   }
   // Threads of a page have no word of the other's end, and timers that are late.
   const lease = typeof emitter.on === 'function' ? {} : pageLease
-  checkSettings('connect', options, lease)
+  checkSettings('connect', options, { serve: true, context: true }, lease)
   const { context = background(), serve: methods } = options
   if (!isContext(context)) throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
   if (methods !== undefined) checkMethods('connect', methods)

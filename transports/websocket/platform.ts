@@ -37,12 +37,17 @@ function warnOnce(): (error: unknown, name: string) => void {
   return (error, name) => {
     if (warned.has(name)) return
     warned.add(name)
-    const text = `The value of the context key ${named(name)} was left out: ${shown(error)}`
-    const { process } = globalThis as { process?: { emitWarning?: (text: string, options: object) => void } }
-    if (process?.emitWarning !== undefined) process.emitWarning(text, { type: 'CtxbridgeWarning' })
-    // oxlint-disable-next-line no-console -- where else would a browser say it?
-    else console.warn(text)
+    warn(`The value of the context key ${named(name)} was left out`, error)
   }
+}
+
+/** Reports by a warning of the process what went wrong on this side and rejects nothing: a peer may have caused it, so it ends nothing. On one line; never throws. */
+export function warn(what: string, error: unknown): void {
+  const text = `${what}: ${shown(error)}`
+  const { process } = globalThis as { process?: { emitWarning?: (text: string, options: object) => void } }
+  if (process?.emitWarning !== undefined) process.emitWarning(text, { type: 'CtxbridgeWarning' })
+  // oxlint-disable-next-line no-console -- where else would a browser say it?
+  else console.warn(text)
 }
 
 function shown(error: unknown): string {

@@ -2,23 +2,33 @@
 import type { IncomingMessage } from 'node:http'
 import { checkSettings, leastMessage } from '../../lib/bridge/link-check.ts'
 import { checkMethods } from '../../lib/bridge/served.ts'
-import { maxMessageOf } from '../../lib/bridge/link-host.ts'
+import { type LinkSettings, maxMessageOf } from '../../lib/bridge/link-host.ts'
 import { LinkService, type Service, type ServiceSettings } from '../../lib/bridge/link-service.ts'
-import { named } from '../../lib/key.ts'
-import { platform } from './platform.ts'
+import { isKey, type Key, named } from '../../lib/key.ts'
+import { platform, warn } from './platform.ts'
 import { isServer, judgeUpgrades, longestMessage, onConnection, openChannel, type Refusal, type WebSocketServer } from './ws.ts'
 
 export type { Service } from '../../lib/bridge/link-service.ts'
 
-export interface ServeSettings extends ServiceSettings {
+/** What `authorize` says of a request: who it is; `false`, `undefined` and `null` refuse it. */
+export type Verdict<Identity> = Identity | false | undefined | null
+
+export interface ServeSettings<Identity = unknown> extends ServiceSettings {
   /**
-   * Asked for each request to upgrade, before there is a socket. Gives who it is, by a value that is the same for the same one, such as a user's
-   * name: a session that broke goes on only for that one. False, and what is thrown, refuses the request, with 401 and with 500. Compare secrets in
-   * constant time, and take no token from the URL, which is logged.
+   * Asked for each request to upgrade, before there is a socket. Gives who it is, by a value that is the same for the same one: a user's name, or plain data of the same
+   * content; an object of a class must be the very same. A session that broke goes on only for that one, so leave out what changes with each request, such as when a token was made.
+   *
+   * `false`, `undefined` and `null` refuse the request, with 401. What it throws refuses it, too, with 500, and is reported by a warning of the process. Compare
+   * secrets in constant time, and take no token from the URL, which is logged.
    *
    * Default: everybody, and a session goes on for whoever has its token.
    */
-  readonly authorize?: (request: IncomingMessage) => unknown
+  readonly authorize?: (request: IncomingMessage) => Verdict<NoInfer<Identity>> | PromiseLike<Verdict<NoInfer<Identity>>>
+  /**
+   * The key under which every context that comes in over a connection has what `authorize` gave for it: `ctx.value(userKey)` in a method says who calls. It goes on to
+   * others only where the key is portable, and no peer can set it.
+   */
+  readonly identity?: Key<Identity>
   /**
    * The origins of pages that may connect, such as `https://example.com`; `'*'` for all. A request without an origin is of no page, and passes. Others are
    * refused with 403. Default: pages of the same host and port as the request.
@@ -33,13 +43,23 @@ export interface ServeSettings extends ServiceSettings {
  * The server stays the caller's; give it `perMessageDeflate: false` and a `maxPayload`, since ws takes 100 MiB from anybody otherwise. Peers are told
  * the smaller one of `maxPayload` and the limit `maxMessage`.
  *
- * @throws TypeError when `server` is no WebSocketServer, or `methods` no object with methods of its own
+ * @throws TypeError when `server` is no WebSocketServer, or is served already, by a service that is not closed; when `methods` is no object with methods of its own, and when
+ * a setting is not of the stated form
  */
-export function serve(server: WebSocketServer, methods: object, settings: ServeSettings = {}): Service {
+export function serve<Identity = unknown>(
+  server: WebSocketServer,
+  methods: object,
+  settings: ServeSettings<Identity> = {},
+): Service {
   if (!isServer(server)) throw new TypeError(`serve() needs a WebSocketServer, but got ${named(server)}.`)
   checkMethods('serve', methods)
-  checkSettings('serve', settings)
+  checkSettings('serve', settings, serveNames)
   checkServeSettings(settings)
+  if (served.has(server)) {
+    throw new TypeError(
+      'serve() needs a server that is not served yet: put all methods into one object, or close the service that is there.',
+    )
+  }
   const maxMessage = Math.max(leastMessage, Math.min(maxMessageOf(settings), longestMessage(server)))
   const own = { ...settings, limits: { ...settings.limits, maxMessage } }
   /** Who has been let in, until there is a socket. */
@@ -47,7 +67,9 @@ export function serve(server: WebSocketServer, methods: object, settings: ServeS
   const service = new LinkService(platform, methods, own, () => {
     stop()
     giveBack()
+    if (served.get(server) === service) served.delete(server)
   })
+  served.set(server, service)
   const giveBack = judgeUpgrades(server, (request) => judge(request, settings, identities))
   const stop = onConnection(server, (socket, request) => {
     openChannel(socket, (channel) => service.accept(channel, identities.get(request)))
@@ -55,14 +77,23 @@ export function serve(server: WebSocketServer, methods: object, settings: ServeS
   return service
 }
 
-async function judge(
+/** Two services of one server would both greet whoever connects. */
+const served = new WeakMap<WebSocketServer, Service>()
+
+async function judge<Identity>(
   request: IncomingMessage,
-  { authorize, allowedOrigins }: ServeSettings,
+  { authorize, allowedOrigins }: ServeSettings<Identity>,
   identities: WeakMap<IncomingMessage, unknown>,
 ): Promise<Refusal | undefined> {
   if (!isAllowed(request, allowedOrigins)) return { status: 403 }
   if (authorize === undefined) return undefined
-  const identity: unknown = await authorize(request)
+  let identity: Verdict<Identity>
+  try {
+    identity = await authorize(request)
+  } catch (error) {
+    warn('A request was refused with 500, since authorize() threw', error)
+    return { status: 500 }
+  }
   if (identity === false || identity === undefined || identity === null) return { status: 401 }
   identities.set(request, identity)
   return undefined
@@ -79,9 +110,25 @@ function isAllowed({ headers: { origin, host } }: IncomingMessage, allowed: Serv
   }
 }
 
-function checkServeSettings({ authorize, allowedOrigins, helloTimeout = 1, maxConnections = 1 }: ServeSettings): void {
+const serveNames: Record<Exclude<keyof ServeSettings, keyof LinkSettings>, true> = {
+  authorize: true,
+  identity: true,
+  allowedOrigins: true,
+  helloTimeout: true,
+  maxConnections: true,
+}
+
+function checkServeSettings<Identity>(settings: ServeSettings<Identity>): void {
+  const { authorize, identity, keys = [], allowedOrigins, helloTimeout = 1, maxConnections = 1 } = settings
   if (authorize !== undefined && typeof authorize !== 'function') {
     throw new TypeError(`serve() needs its option 'authorize' to be a function, but got ${named(authorize)}.`)
+  }
+  if (identity !== undefined) {
+    if (!isKey(identity)) throw new TypeError(`serve() needs its option 'identity' to be a key, but got ${named(identity)}.`)
+    if (authorize === undefined)
+      throw new TypeError("serve() needs the option 'authorize' beside 'identity': it gives the value.")
+    if ((keys as readonly unknown[]).includes(identity))
+      throw new TypeError("serve() cannot take the key of 'identity' from its peers: it may not be among 'keys'.")
   }
   const isList = Array.isArray(allowedOrigins) && allowedOrigins.every((origin: unknown) => typeof origin === 'string')
   if (allowedOrigins !== undefined && allowedOrigins !== '*' && !isList) {
@@ -89,9 +136,29 @@ function checkServeSettings({ authorize, allowedOrigins, helloTimeout = 1, maxCo
       `serve() needs its option 'allowedOrigins' to be '*' or an array of origins, but got ${named(allowedOrigins)}.`,
     )
   }
+  if (isList) for (const origin of allowedOrigins) checkOrigin(origin)
   for (const [name, value] of Object.entries({ helloTimeout, maxConnections })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new TypeError(`serve() needs its option '${name}' to be a whole number of at least 1, but got ${named(value)}.`)
     }
+  }
+}
+
+/** What a browser sends is compared to the letter: `https://example.com/` would keep out the very page that it means. */
+function checkOrigin(text: string): void {
+  const origin = originOf(text)
+  if (origin === text || text === 'null') return
+  const hint = origin === undefined ? 'a scheme, a host and perhaps a port' : `as browsers send it: ${JSON.stringify(origin)}`
+  throw new TypeError(`serve() needs origins in its option 'allowedOrigins' (${hint}), but got ${named(text)}.`)
+}
+
+/** That of an extension's or an app's page has a scheme of its own, for which URL gives none. */
+function originOf(text: string): string | undefined {
+  try {
+    const { protocol, host, origin } = new URL(text)
+    if (origin !== 'null') return origin
+    return host === '' ? undefined : `${protocol}//${host}`
+  } catch {
+    return undefined
   }
 }

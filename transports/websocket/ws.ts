@@ -1,9 +1,10 @@
 /** The only file that imports ws: sockets as channels of links, in Node. */
-import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
+import type { Agent, IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import { type ServerOptions, type VerifyClientCallbackSync, WebSocket, type WebSocketServer } from 'ws'
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
-import { LinkLostError } from '../../lib/errors.ts'
+import { BridgeError, LinkLostError } from '../../lib/errors.ts'
+import { named } from '../../lib/key.ts'
 
 export type { WebSocketServer } from 'ws'
 
@@ -78,19 +79,82 @@ function clip(reason: string): string {
     .replace(/\ufffd+$/, '')
 }
 
+/** Headers by their names. */
+export type Headers = Readonly<Record<string, string>>
+
+/** How the request to upgrade is made. */
+export interface UpgradeOptions {
+  /**
+   * Headers of the request, such as `{ authorization: 'Bearer ...' }`: of the first one, and of each by which a connection that broke is replaced. A function is asked
+   * each time, for a token that does not last. What it throws rejects `connect`; later it is one attempt that failed. A page cannot send any.
+   */
+  readonly headers?: Headers | (() => Headers | PromiseLike<Headers>)
+  /** Makes the connections: an `https.Agent` has a certificate, or an authority to trust (`new Agent({ ca, cert, key })`); a proxy's agent goes through that. It stays the caller's. */
+  readonly agent?: Agent
+}
+
+/** Gives the names of these options. */
+export function checkUpgrade(options: UpgradeOptions): Record<keyof UpgradeOptions, true> {
+  const { headers, agent } = (options as Partial<UpgradeOptions> | null) ?? {}
+  if (headers !== undefined && typeof headers !== 'function') checkHeaders(headers)
+  if (agent !== undefined && typeof (agent as { addRequest?: unknown } | null)?.addRequest !== 'function') {
+    throw new TypeError(`connect() needs its option 'agent' to be an Agent of node:http or node:https, but got ${named(agent)}.`)
+  }
+  return { headers: true, agent: true }
+}
+
+function checkHeaders(headers: unknown): Headers {
+  const fields = typeof headers === 'object' && headers !== null ? Object.entries(headers) : undefined
+  if (fields === undefined || Symbol.iterator in (headers as object)) {
+    throw new TypeError(
+      `connect() needs headers that are an object of texts, or a function that gives one, but got ${named(headers)}.`,
+    )
+  }
+  for (const [name, value] of fields) {
+    // The value is likely to be a secret.
+    if (typeof value !== 'string' || !/^[\t\x20-\x7e\x80-\xff]*$/.test(value) || !/^[\w!#$%&'*+.^`|~-]+$/.test(name)) {
+      throw new TypeError(
+        `connect() needs headers of names and texts that HTTP allows, but that of the name ${named(name)} is not.`,
+      )
+    }
+  }
+  return headers as Headers
+}
+
+/** What is asked may hang: then `signal` gives up. */
+async function ask(give: () => Headers | PromiseLike<Headers>, signal: AbortSignal): Promise<Headers> {
+  const given = await new Promise<Headers>((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+    Promise.resolve().then(give).then(resolve, reject)
+  })
+  signal.throwIfAborted()
+  return checkHeaders(given)
+}
+
 /**
- * Opens a socket; rejects with ws's own error where there is nobody, or somebody else. `signal` gives up, also when the socket has just opened.
+ * Opens a socket; rejects with the system's error where there is nobody. `signal` gives up, also when the socket has just opened.
  * It comes paused: who takes it gives it to `openChannel`.
  */
-function openSocket(url: URL, maxPayload: number, signal: AbortSignal): Promise<WebSocket> {
+async function openSocket(url: URL, maxPayload: number, signal: AbortSignal, options: UpgradeOptions): Promise<WebSocket> {
+  const headers = typeof options.headers === 'function' ? await ask(options.headers, signal) : options.headers
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url, { perMessageDeflate: false, maxPayload, handshakeTimeout: connectTimeout })
+    const socket = new WebSocket(url, {
+      perMessageDeflate: false,
+      maxPayload,
+      handshakeTimeout: connectTimeout,
+      ...(headers === undefined ? {} : { headers }),
+      ...(options.agent === undefined ? {} : { agent: options.agent }),
+    })
     const giveUp = (): void => socket.terminate()
     signal.addEventListener('abort', giveUp, { once: true })
     socket.once('open', () => {
       // The server may greet at once, and nobody listens yet.
       socket.pause()
       resolve(socket)
+    })
+    socket.once('unexpected-response', (_request, { statusCode = 0 }) => {
+      reject(refusal(statusCode))
+      socket.terminate()
     })
     // It stays: a socket that was given up may report more than once.
     socket.on('error', reject)
@@ -169,10 +233,21 @@ export function isServer(value: unknown): value is WebSocketServer {
   return typeof server.handleUpgrade === 'function' && typeof server.on === 'function'
 }
 
-/** Nobody listens there, or whoever does turns us away. */
-function refused(error: unknown): boolean {
-  const { code, message } = error as { code?: unknown; message?: unknown }
-  return code === 'ECONNREFUSED' || (typeof message === 'string' && /^Unexpected server response: 40[0-9]$/.test(message))
+function refusal(status: number): BridgeError {
+  const message = `The server answered with the status ${status}, and opened no WebSocket.`
+  return Object.assign(new BridgeError('ERR_REFUSED', message), { status })
 }
 
-export const nodeSockets: Sockets<WebSocket> = { open: openSocket, channel: openChannel, refused }
+/** Nobody listens there, or whoever does turns us away. */
+function refused(error: unknown): boolean {
+  const { code, status = 0 } = error as { code?: unknown; status?: number }
+  return code === 'ECONNREFUSED' || (code === 'ERR_REFUSED' && status >= 400 && status < 410)
+}
+
+export function nodeSockets(options: UpgradeOptions): Sockets<WebSocket> {
+  return {
+    open: (url, maxMessage, signal) => openSocket(url, maxMessage, signal, options),
+    channel: openChannel,
+    refused,
+  }
+}
