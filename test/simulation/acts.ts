@@ -228,7 +228,10 @@ const scan: Act = (world, process, { b }) => world.workers.get(process)?.scan(b)
 
 const reclaim: Act = (world, process) => world.workers.get(process)?.reclaim()
 
-const terminate: Act = (world, process, { b, c }) => world.workers.get(process)?.terminate(b, [0, 5, 500][c % 3] as number)
+const terminate: Act = (world, process, { b, c }) => {
+  const accesses = c % 2 === 0 ? undefined : (c >>> 4) % 60
+  world.workers.get(process)?.terminate(b, [0, 5, 500][c % 3] as number, accesses)
+}
 
 // --- Faults ------------------------------------------------------------------------------------------------------------
 

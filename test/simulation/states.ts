@@ -23,6 +23,8 @@ const states: readonly string[] = [
   'a thread that ended with imports',
   'an end while what was said before waits for room',
   'an end that went past what waits for room',
+  'a thread that ended in the middle of an import',
+  'a thread that ended in the middle of a look or a release',
   'an end that arrived in time',
   'an import that was collected',
   'an import while the link was broken',

@@ -1,5 +1,6 @@
 /** Worker threads of a machine: contexts lent by slots in shared memory, handles that are on their way, and threads that end at any moment. */
 import { listen } from '../../lib/boundary.ts'
+import { sharedMemory, type SlotMem } from '../../lib/bridge/slot-memory.ts'
 import { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
@@ -27,6 +28,28 @@ const decoder = new TextDecoder()
 /** What a slot holds of a cause is short. */
 const most = 60
 
+/** A thread was terminated between two of its accesses to shared memory. What it was about to do is never done. */
+class Terminated extends Error {}
+
+/** Memory as a thread sees it, which asks before each access. */
+function asked(mem: SlotMem, ask: () => void): SlotMem {
+  const after = <A extends unknown[], R>(f: (...args: A) => R) => {
+    return (...args: A): R => {
+      ask()
+      return f(...args)
+    }
+  }
+  return {
+    load: after((at: number) => mem.load(at)),
+    store: after((at: number, value: number) => mem.store(at, value)),
+    compareExchange: after((at: number, expected: number, value: number) => mem.compareExchange(at, expected, value)),
+    add: after((at: number, value: number) => mem.add(at, value)),
+    notify: after((at: number) => mem.notify(at)),
+    wait: () => undefined,
+    waitAsync: () => false,
+  }
+}
+
 class Worker {
   readonly link: number
   readonly reader: SlotReader
@@ -34,10 +57,20 @@ class Worker {
   alive = true
   /** Whether the owner knows that it is gone. */
   swept = false
+  /** After how many accesses it is terminated. */
+  fuse = Infinity
+  /** After how many milliseconds its owner is told. */
+  delay = 0
 
   constructor(table: SlotTable, link: number) {
     this.link = link
-    this.reader = new SlotReader({ link })
+    const ask = (): void => {
+      if (--this.fuse < 0) throw new Terminated()
+    }
+    this.reader = new SlotReader({
+      link,
+      memory: { allocate: sharedMemory.allocate, view: (buffer) => asked(sharedMemory.view(buffer), ask) },
+    })
     for (const [chunk, buffer] of table.chunks().entries()) this.attach(chunk, buffer)
   }
 
@@ -62,7 +95,7 @@ export class Workers {
       limit: 192,
       onGrow: (chunk, buffer) => {
         world.log.sometimes('a table that grew')
-        for (const worker of this.#workers) worker.attach(chunk, buffer)
+        for (const worker of this.#workers) this.#run(worker, 'an attach', () => worker.attach(chunk, buffer))
       },
     })
     for (let i = 0; i < 2; i++) this.#workers.push(new Worker(this.table, this.#links++))
@@ -92,16 +125,20 @@ export class Workers {
   #send(worker: Worker, lent: Lent, handle: SlotHandle): void {
     const { time, latency } = this.#world
     time.set(time.now + latency(), () => {
-      if (!worker.alive || !this.#process.alive) return
-      const view = worker.reader.accept(handle)
-      if (typeof view === 'string') {
-        must(worker.swept, 'slots', () => `a handle that was sent once is refused as ${view}`)
-        return
-      }
-      must(view.deadline === lent.rec.due, 'slots', () => `the deadline of c${lent.rec.id} is ${view.deadline} over there`)
-      worker.imports.push({ lent, view })
-      this.#look(worker, worker.imports.at(-1) as Import)
+      if (!this.#process.alive) return
+      this.#run(worker, 'an import', () => this.#receive(worker, lent, handle))
     })
+  }
+
+  #receive(worker: Worker, lent: Lent, handle: SlotHandle): void {
+    const view = worker.reader.accept(handle)
+    if (typeof view === 'string') {
+      must(worker.swept, 'slots', () => `a handle that was sent once is refused as ${view}`)
+      return
+    }
+    must(view.deadline === lent.rec.due, 'slots', () => `the deadline of c${lent.rec.id} is ${view.deadline} over there`)
+    worker.imports.push({ lent, view })
+    this.#look(worker, worker.imports.at(-1) as Import)
   }
 
   #look(worker: Worker, { lent, view }: Import): boolean {
@@ -127,7 +164,10 @@ export class Workers {
   /** A thread looks at what it has, and gives some of it back. */
   scan(n: number): void {
     const worker = this.#workers[n % 2] as Worker
-    if (!worker.alive) return
+    this.#run(worker, 'a look or a release', () => this.#scan(worker, n))
+  }
+
+  #scan(worker: Worker, n: number): void {
     const kept = worker.imports.filter((one, i) => {
       const open = this.#look(worker, one)
       if (open && (n >>> (i % 16)) % 3 !== 0) return true
@@ -149,15 +189,32 @@ export class Workers {
     }
   }
 
-  /** A thread is terminated; its owner is told a while later. */
-  terminate(n: number, ms: number): void {
-    const index = n % 2
-    const worker = this.#workers[index] as Worker
+  /** Something happens on a thread, which may end in the middle of it. */
+  #run(worker: Worker, what: string, f: () => void): void {
     if (!worker.alive) return
+    try {
+      f()
+    } catch (error) {
+      if (!(error instanceof Terminated)) throw error
+      this.#world.log.sometimes(`a thread that ended in the middle of ${what}`)
+      this.#ended(worker)
+    }
+  }
+
+  /** A thread is terminated: at once, or before one of its next accesses. Its owner is told a while later. */
+  terminate(n: number, ms: number, accesses: number | undefined): void {
+    const worker = this.#workers[n % 2] as Worker
+    worker.delay = ms
+    if (accesses !== undefined) worker.fuse = accesses
+    else if (worker.alive) this.#ended(worker)
+  }
+
+  #ended(worker: Worker): void {
+    const index = this.#workers.indexOf(worker)
     if (worker.imports.length > 0) this.#world.log.sometimes('a thread that ended with imports')
     worker.alive = false
     const { time } = this.#world
-    time.set(time.now + ms, () => {
+    time.set(time.now + worker.delay, () => {
       if (!this.#process.alive) return
       this.#sweep(worker)
       this.#workers[index] = new Worker(this.table, this.#links++)
@@ -177,6 +234,7 @@ export class Workers {
   /** V5: when all is given back, no slot is in use. */
   close(): void {
     for (const worker of this.#workers) {
+      worker.fuse = Infinity
       if (!worker.alive) this.#sweep(worker)
       for (const one of worker.imports.splice(0)) {
         this.#look(worker, one)
