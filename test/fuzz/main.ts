@@ -2,49 +2,70 @@
  * `npm run fuzz -- [--minutes N] [--inputs N] [--seed S] [--target NAME]`, or `--replay FILE`. Exits with 1 when an input did what none may do; it is
  * then saved among the regressions, as small as could be made of it.
  */
-import { inspect, parseArgs } from 'node:util'
-import { load, save } from './files.ts'
+import { inspect } from 'node:util'
+import { type Command, commandLine, orExplain, UsageError } from '../support/command-line.ts'
+import { load, save, type Saved } from './files.ts'
+import { Heap, mostGrowth } from './heap.ts'
 import { catchStrays, fuzz, missing, type Tally, tried } from './runner.ts'
+import type { Target } from './target.ts'
 import { targetOf, targets } from './targets.ts'
 
 /** An input that takes longer, in milliseconds, costs the peer nothing and this side too much. A busy machine is given its time. */
 const longest = 2_000
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string' },
-    inputs: { type: 'string' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000_000) },
-    target: { type: 'string' },
-    replay: { type: 'string' },
-  },
-})
+const command: Command = {
+  name: 'fuzz',
+  usage: `npm run fuzz -- [options]
 
-function number(name: string, text: string, least: number): number {
-  const value = Number(text)
-  if (text.trim() !== '' && Number.isFinite(value) && value >= least) return value
-  process.stderr.write(`fuzz needs --${name} to be a number from ${least}, but got ${text}.\n`)
-  process.exit(2)
+  --minutes N      for so long; 1 where neither this nor --inputs is given
+  --inputs N       so many inputs at least, in whole thousands
+  --seed S         the inputs of this seed; otherwise others each time
+  --target NAME    only one of ${targets.map(({ name }) => name).join(', ')}
+  --replay FILE    show the input of a file that an earlier run has saved, and run it again
+  --help           this text
+
+Ends with 0 when all went well, with 1 when an input did what none may do, took too long, or memory was left behind, with 2 when it was called in a wrong way.
+`,
+  numbers: { minutes: 0, inputs: 1, seed: 0 },
+  texts: ['target', 'replay'],
+}
+const { numbers, texts } = commandLine(command)
+
+function loaded(path: string): Saved {
+  try {
+    const saved = load(path)
+    if (targets.some(({ name }) => name === saved.target)) return saved
+  } catch (error) {
+    throw new UsageError(`fuzz cannot replay '${path}': ${error instanceof Error ? error.message : String(error)}.`)
+  }
+  throw new UsageError(`fuzz cannot replay '${path}': it holds no input.`)
 }
 
 async function replay(path: string): Promise<void> {
-  const { target, input } = load(path)
+  const { target, input } = orExplain(command, () => loaded(path))
   console.log(inspect(input, { depth: 10, maxArrayLength: 200 }))
   const outcome = await tried(targetOf(target), input)
   console.log(typeof outcome === 'string' ? `passes: ${outcome}` : outcome.error)
   process.exitCode = typeof outcome === 'string' ? 0 : 1
 }
 
+function named(target: string): Target {
+  const found = targets.find(({ name }) => name === target)
+  if (found === undefined)
+    throw new UsageError(`fuzz has no target '${target}'; it has ${targets.map(({ name }) => name).join(', ')}.`)
+  return found
+}
+
 async function run(): Promise<void> {
-  const seed = number('seed', values.seed, 0)
-  const minutes =
-    values.minutes === undefined ? (values.inputs === undefined ? 1 : Infinity) : number('minutes', values.minutes, 0)
-  const inputs = values.inputs === undefined ? Infinity : number('inputs', values.inputs, 1)
-  const chosen = values.target === undefined ? targets : [targetOf(values.target)]
+  const { seed = Date.now() % 1_000_000_000, inputs = Infinity } = numbers
+  const { minutes = inputs === Infinity ? 1 : Infinity } = numbers
+  const chosen = texts['target'] === undefined ? targets : [orExplain(command, () => named(texts['target'] as string))]
+  const heap = new Heap()
   console.log(`fuzzing ${chosen.map(({ name }) => name).join(', ')} with --seed ${seed}`)
   const started = performance.now()
   let told = started
-  const goOn = (tally: Tally): boolean => {
+  const goOn = async (tally: Tally): Promise<boolean> => {
+    await heap.look(tally.inputs)
     const now = performance.now()
     const live = process.stdout.isTTY
     if (now - told > (live ? 500 : 30_000)) {
@@ -52,7 +73,7 @@ async function run(): Promise<void> {
       const line = `${tally.inputs.toLocaleString('en')} inputs, ${Math.round((tally.inputs * 1_000) / (now - started)).toLocaleString('en')} in a second`
       process.stdout.write(live ? `\r${line}   ` : `${line}\n`)
     }
-    return tally.inputs < inputs && now - started < minutes * 60_000 && tally.slowest.ms <= longest
+    return tally.inputs < inputs && now - started < minutes * 60_000 && tally.slowest.ms <= longest && !heap.isLeaking
   }
   const { tally, failure } = await fuzz({ targets: chosen, seed, goOn })
   if (process.stdout.isTTY) process.stdout.write('\r\u001b[K')
@@ -70,15 +91,18 @@ async function run(): Promise<void> {
   console.log(
     `${tally.inputs.toLocaleString('en')} inputs in ${((performance.now() - started) / 1_000).toFixed(1)} s; the slowest took ${slowest.ms.toFixed(1)} ms (${slowest.target})`,
   )
+  await heap.look(tally.inputs, true)
+  console.log(String(heap))
+  if (heap.isLeaking) console.log(`That is more than ${mostGrowth / 1_048_576} MB: something is left of inputs.`)
   const never = missing(chosen, tally)
   if (never.length > 0 && tally.inputs >= 500_000) console.log(`never came to pass: ${never.join('; ')}`)
   if (failure !== undefined) {
     console.log(failure.error)
     console.log(`${failure.target} failed. Again: npm run fuzz -- --replay ${save(failure)}`)
   }
-  if (failure !== undefined || slowest.ms > longest) process.exitCode = 1
+  if (failure !== undefined || slowest.ms > longest || heap.isLeaking) process.exitCode = 1
 }
 
 // To the end: what a failure leaves behind may go on failing.
 catchStrays()
-await (values.replay === undefined ? run() : replay(values.replay))
+await (texts['replay'] === undefined ? run() : replay(texts['replay']))

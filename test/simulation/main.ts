@@ -3,30 +3,31 @@
  * among the regressions, as small as could be made of it; and when a search of at least 1,000 worlds did not come to every state that it must.
  */
 import { execFileSync } from 'node:child_process'
-import { parseArgs } from 'node:util'
-import { load, save } from './files.ts'
+import { type Command, commandLine, orExplain, UsageError } from '../support/command-line.ts'
+import { load, save, type Saved } from './files.ts'
 import { showPlan } from './plan.ts'
 import { run } from './run.ts'
 import { type Found, search } from './search.ts'
 import { ruleOf, shrink } from './shrink.ts'
 import { missing } from './states.ts'
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string' },
-    events: { type: 'string', default: '2000' },
-    minutes: { type: 'string' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000_000) },
-    replay: { type: 'string' },
-  },
-})
+const command: Command = {
+  name: 'simulate',
+  usage: `npm run simulate -- [options]
 
-function number(name: string, text: string, least: number): number {
-  const value = Number(text)
-  if (text.trim() !== '' && Number.isFinite(value) && value >= least) return value
-  process.stderr.write(`simulate needs --${name} to be a number from ${least}, but got ${text}.\n`)
-  process.exit(2)
+  --minutes N      for so long; 1 where neither this nor --seeds is given
+  --seeds N        so many worlds
+  --events N       so many events in a world, and what follows of them: 2000 unless told otherwise
+  --seed S         begin with this seed, and count on from there; otherwise with another one each time
+  --replay FILE    make the world of a file again that an earlier run has saved, and print its last events
+  --help           this text
+
+Ends with 0 when all went well, with 1 when something was that must never be, or when 1000 worlds did not come to every state that they must, with 2 when it was called in a wrong way.
+`,
+  numbers: { minutes: 0, seeds: 1, events: 1, seed: 0 },
+  texts: ['replay'],
 }
+const { numbers, texts } = commandLine(command)
 
 /** The version of the code, for whoever reads a report. */
 function commit(): string {
@@ -37,8 +38,18 @@ function commit(): string {
   }
 }
 
+function loaded(path: string): Saved {
+  try {
+    const saved = load(path)
+    if (Array.isArray(saved.plan?.operations)) return saved
+  } catch (error) {
+    throw new UsageError(`simulate cannot replay '${path}': ${error instanceof Error ? error.message : String(error)}.`)
+  }
+  throw new UsageError(`simulate cannot replay '${path}': it holds no world.`)
+}
+
 async function replay(path: string): Promise<void> {
-  const { plan, events } = load(path)
+  const { plan, events } = orExplain(command, () => loaded(path))
   console.log(showPlan(plan))
   const { log, failure } = await run(plan, events)
   console.log(log.lines.join('\n'))
@@ -57,10 +68,8 @@ async function report({ plan, failure, lines }: Found, events: number): Promise<
 }
 
 async function simulate(): Promise<void> {
-  const seed = number('seed', values.seed, 0)
-  const events = number('events', values.events, 1)
-  const seeds = values.seeds === undefined ? Infinity : number('seeds', values.seeds, 1)
-  const minutes = values.minutes === undefined ? (seeds === Infinity ? 1 : Infinity) : number('minutes', values.minutes, 0)
+  const { seed = Date.now() % 1_000_000_000, events = 2_000, seeds = Infinity } = numbers
+  const { minutes = seeds === Infinity ? 1 : Infinity } = numbers
   console.log(`simulating with --seed ${seed} --events ${events}`)
   const started = performance.now()
   let told = started
@@ -92,4 +101,4 @@ async function simulate(): Promise<void> {
   if (lacking.length > 0 && tally.seeds >= 1_000) process.exitCode = 1
 }
 
-await (values.replay === undefined ? simulate() : replay(values.replay))
+await (texts['replay'] === undefined ? simulate() : replay(texts['replay']))
