@@ -113,6 +113,13 @@ const tree: readonly Mutant[] = [
     tests: contract('nothing-left-behind'),
   },
   {
+    file: 'lib/tree.ts',
+    original: '  } catch (error) {\n    report(error)\n',
+    replacement: '  } catch (error) {\n    throw error\n',
+    breaks: 'a listener that throws keeps others from being told',
+    tests: contract('after-func'),
+  },
+  {
     file: 'lib/clock.ts',
     original: 'first.at <= now; first',
     replacement: 'first.at <= now + 1; first',
