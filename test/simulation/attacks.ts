@@ -242,6 +242,19 @@ const kinds = {
     },
     refused: ({ refused }) => refused >= 20,
   },
+  /** Cancels its calls, whose methods go on for a while, and makes others. */
+  pile: {
+    codes: [],
+    within: at(soon + latency),
+    act(one, _n, { plan }) {
+      one.greet()
+      const calls = range(plan.maxCalls).map(() => one.call('linger'))
+      one.say(...calls)
+      one.say(...calls.map(({ id }): Frame => ({ type: 'cancel', id, kind: 'canceled', cause: undefined })))
+      one.say(...range(20).map(() => one.call('linger')))
+    },
+    refused: ({ refused }) => refused >= 20,
+  },
   /** Asks for more than it reads. */
   deaf: {
     codes: [closeCode.tooSlow],

@@ -28,8 +28,9 @@ export function methodsOf(world: World, process: Process<unknown>): object {
         if (behaviours[call.behaviour % behaviours.length] !== 'stream' && rec !== undefined) rec.finished = true
       }
     },
-    /** What strangers call: one that lasts as long as its context, and one that gives much. */
+    /** What strangers call: one that lasts as long as its context, one that lasts longer, and one that gives much. */
     toil: (ctx: Context) => new Promise<void>((resolve) => void afterFunc(ctx, resolve)),
+    linger: () => sleep(process.root, 3_000),
     bulk: () => 'x'.repeat(20_000),
   }
 }
