@@ -1,6 +1,6 @@
 /** What a program that has Comlink already gets from `install`: in Node's threads and in Web Workers. */
 import * as Comlink from 'comlink'
-import { background, cause, CanceledError, type Context, withCancel, withTimeout } from 'ctxbridge'
+import { background, cause, CanceledError, type Context, isDeadlineExceeded, withCancel, withTimeout } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { PlainApi } from './plain-comlink.ts'
@@ -45,7 +45,32 @@ export function comlinkSuite(name: string, sharedMemory: boolean, start: () => P
           controller.signal,
           Comlink.proxy(() => controller.abort()),
         ),
-      ).toBe('AbortError')
+      ).toMatch(/^AbortError: /)
+    })
+
+    test('sends an AbortSignal with its reason, whatever that is', async () => {
+      const remote = await begin()
+      const controller = new AbortController()
+      const told = remote.waitSignal(
+        controller.signal,
+        Comlink.proxy(() => controller.abort(new RangeError('too far'))),
+      )
+      expect(await told).toBe('RangeError: too far')
+      expect(
+        await remote.waitSignal(
+          AbortSignal.timeout(10),
+          Comlink.proxy(() => undefined),
+        ),
+      ).toMatch(/^TimeoutError: /)
+    })
+
+    test('gets what a context ended, and what that caused, as what it is', async () => {
+      install(Comlink)
+      const remote = await begin()
+      const error: unknown = await remote.throwEnd(withTimeout(background(), 10, 'the budget')).catch((error: unknown) => error)
+      expect(isDeadlineExceeded(error)).toBe(true)
+      expect(error).toMatchObject({ message: 'no time left', cause: { cause: 'the budget' } })
+      expect(await remote.fail().catch((error: unknown) => error)).toMatchObject({ name: 'RangeError', message: 'as ever' })
     })
 
     test('sends what has ended, what never ends, and what has a deadline', async () => {

@@ -15,7 +15,15 @@ const api = {
   async waitSignal(signal: AbortSignal, started: () => unknown): Promise<string> {
     await started()
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
-    return (signal.reason as Error).name
+    const { name, message } = signal.reason as Error
+    return `${name}: ${message}`
+  },
+  fail: (): unknown => {
+    throw new RangeError('as ever')
+  },
+  async throwEnd(ctx: Context): Promise<unknown> {
+    await ctx.done
+    throw new Error('no time left', { cause: ctx.err() })
   },
   /** Looks at its context in a loop that does not yield, for as long as it takes. */
   spin(ctx: Context, word: Int32Array): string {

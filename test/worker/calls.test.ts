@@ -1,11 +1,12 @@
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import { background, BridgeError, type Context, withCancel } from 'ctxbridge'
 import { expose, link, type Remote, wrap } from 'ctxbridge/worker'
 import { describe, expect, test } from 'vitest'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
-import { empty, quiet, rejection, start, startJobs } from './workers.ts'
+import { turn } from '../support/gc.ts'
+import { empty, flag, quiet, reached, rejection, start, startJobs } from './workers.ts'
 
 /** Two ends in this very thread: what is tested here needs no other. */
 function pair<T extends object>(api: T): { remote: Remote<T>; port1: MessagePortOf; port2: MessagePortOf } {
@@ -80,6 +81,96 @@ test('what cannot be cloned rejects its own call, holds no slot, and harms no ot
   ctx.cancel()
   await other
   expect(link(worker).stats()).toMatchObject({ exports: 0 })
+})
+
+test('a context inside of an argument is told', async () => {
+  const { jobs } = startJobs()
+  for (const bad of [{ deep: { ctx: withCancel(background()) } }, [background()]]) {
+    expect(await rejection(jobs.size(bad))).toMatchObject({
+      code: 'ERR_UNSENDABLE',
+      message: 'An argument cannot be sent to the other thread: a context must be an argument of its own, not inside of one.',
+    })
+  }
+})
+
+test('an AbortSignal is an argument as a context is: a loop sees it abort, with its reason, with which the call rejects', async () => {
+  const { worker, jobs } = startJobs()
+  const controller = new AbortController()
+  const at = flag()
+  const call = rejection(jobs.spinOn(controller.signal, at))
+  await reached(at)
+  const reason = Object.assign(new RangeError('enough'), { code: 'E_ENOUGH' })
+  controller.abort(reason)
+  expect(await call).toBe(reason)
+  expect(await jobs.last()).toMatchObject({
+    name: 'RangeError',
+    turned: false,
+    cause: { name: 'RangeError', message: 'enough', code: 'E_ENOUGH', class: 'RemoteError' },
+  })
+  expect(getEventListeners(controller.signal, 'abort')).toEqual([])
+  expect(link(worker).stats()).toMatchObject(empty)
+  expect(await rejection(jobs.spinOn(controller.signal, at))).toBe(reason)
+  const live = new AbortController().signal
+  expect(await jobs.size(live, withCancel(background()), live)).toBe(3)
+  expect(getEventListeners(live, 'abort')).toEqual([])
+  expect(link(worker).stats()).toMatchObject(empty)
+})
+
+test('an AbortSignal that was sent tells its end to listeners, and ends plainly when the call is over', async () => {
+  let kept: AbortSignal | undefined
+  const { remote, port1 } = pair({
+    keep: (signal: AbortSignal): unknown => {
+      kept = signal
+      return [signal instanceof AbortSignal, signal.aborted, signal.reason]
+    },
+    wait: async (signal: AbortSignal): Promise<unknown> => {
+      await once(signal, 'abort')
+      kept = signal
+      return AbortSignal.any([signal]).reason === signal.reason
+    },
+  })
+  expect(await remote.keep(new AbortController().signal)).toEqual([true, false, undefined])
+  expect(kept?.reason).toMatchObject({ name: 'AbortError', message: 'context canceled' })
+  const timeout = AbortSignal.timeout(20)
+  expect(await rejection(remote.wait(timeout))).toBe(timeout.reason)
+  while (link(port1).stats().calls > 0) await turn()
+  expect(kept?.reason).toMatchObject({ name: 'TimeoutError' })
+  expect(() => kept?.throwIfAborted()).toThrow(kept?.reason as Error)
+  port1.close()
+})
+
+test('what needs a transfer handler that the other side has not got rejects its call, and says which', async () => {
+  const { jobs } = startJobs()
+  class Odd {}
+  Comlink.transferHandlers.set('test.odd', {
+    canHandle: (value): value is Odd => value instanceof Odd,
+    serialize: () => [1, []],
+    deserialize: () => new Odd(),
+  })
+  const error = await rejection(jobs.echo(new Odd()))
+  Comlink.transferHandlers.delete('test.odd')
+  expect(error).toBeInstanceOf(BridgeError)
+  expect(error).toMatchObject({
+    code: 'ERR_UNSENDABLE',
+    message: 'An argument needs the transfer handler "test.odd" of Comlink, which the thread that was called has not installed.',
+  })
+})
+
+test('what a generator gives does not cross, and the caller is told what does', async () => {
+  async function* later(): AsyncGenerator<number> {
+    yield 1
+  }
+  function* now(): Generator<number> {
+    yield 1
+  }
+  const { remote, port1 } = pair<{ later: () => unknown; now: () => unknown }>({ later, now })
+  for (const name of ['later', 'now'] as const) {
+    expect(await rejection(remote[name]())).toMatchObject({
+      code: 'ERR_UNSENDABLE',
+      message: expect.stringMatching(/generator .+ ctxbridge\/message-port/) as string,
+    })
+  }
+  port1.close()
 })
 
 test('after a call that could not be sent, the same context is sent and ends as always', async () => {
@@ -168,7 +259,11 @@ describe('messages of others on the same port', () => {
     worker.postMessage(['ctxbridge.call', 1, '9', ['add', 1], [1, 'nobody']])
     worker.postMessage(['ctxbridge.call', 1, '10', ['add', 1], [1, {}]])
     expect(await jobs.add(1, 2)).toBe(3)
-    expect(seen).toHaveLength(1)
+    const answers = seen.filter((message) => Array.isArray(message) && (message[2] === '9' || message[2] === '10'))
+    expect(answers).toMatchObject(
+      [9, 10].map(() => expect.arrayContaining([{ refused: ['ERR_UNSENDABLE', expect.any(String)] }]) as unknown),
+    )
+    expect(seen).toHaveLength(1 + answers.length)
   })
 
   test('a handle that is forged rejects its call, or is a context that is done', async () => {

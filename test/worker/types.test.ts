@@ -39,6 +39,19 @@ test('what cannot be called is not there', () => {
   expectTypeOf<keyof Remote<Api>>().toEqualTypeOf<'plain' | 'later' | 'rest' | 'override' | typeof Symbol.dispose>()
 })
 
+test('generators are not there, since what they give does not cross', () => {
+  interface Streams {
+    later(): AsyncGenerator<number>
+    now(): Generator<number>
+    promised(): Promise<AsyncIterable<number>>
+    list(): number[]
+    text(): string
+    unknown(): unknown
+    never(): never
+  }
+  expectTypeOf<keyof Remote<Streams>>().toEqualTypeOf<'list' | 'text' | 'unknown' | 'never' | typeof Symbol.dispose>()
+})
+
 test('nothing is any', () => {
   expectTypeOf(wrap<Api>).returns.toEqualTypeOf<Remote<Api>>()
   expectTypeOf(link).returns.toEqualTypeOf<Link>()

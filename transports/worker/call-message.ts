@@ -25,11 +25,13 @@ interface Argument {
   readonly value?: unknown
 }
 
-/** Takes the place of a context among the arguments, on their way through Comlink. */
+/** Takes the place of a context among the arguments, on their way through Comlink; or of an AbortSignal, which goes as a context that ends with it. */
 export class SentContext {
   readonly handle: unknown
-  constructor(handle: unknown) {
+  readonly isSignal: boolean
+  constructor(handle: unknown, isSignal: boolean) {
     this.handle = handle
+    this.isSignal = isSignal
   }
 }
 
@@ -38,10 +40,12 @@ const ANSWER = 'ctxbridge.answer'
 
 /** Says of an argument that it is the handle of a context. */
 const CONTEXT = 0
+/** Says of an argument that it is the handle of a context that stands for an AbortSignal. */
+const SIGNAL = 1
 /** Says of an answer that the call failed, and that its value is the failure as data. */
 const FAILED = 0
 
-/** Marks: place, what stands there, place, what stands there, and so on, where it is no plain value: the name of a transfer handler, or `CONTEXT`. */
+/** Marks: place, what stands there, place, what stands there, and so on, where it is no plain value: the name of a transfer handler, `CONTEXT` or `SIGNAL`. */
 export type PackedCall = readonly [
   tag: typeof CALL,
   version: number,
@@ -57,7 +61,7 @@ export function packCall({ id, argumentList = [] }: CallMessage): PackedCall {
   const marks: unknown[] = []
   for (const { name, value } of argumentList) {
     if (name !== undefined) marks.push(args.length, name)
-    else if (value instanceof SentContext) marks.push(args.length, CONTEXT)
+    else if (value instanceof SentContext) marks.push(args.length, value.isSignal ? SIGNAL : CONTEXT)
     args.push(value instanceof SentContext ? value.handle : value)
   }
   return marks.length === 0 ? [CALL, VERSION, id, args] : [CALL, VERSION, id, args, marks]
@@ -71,7 +75,7 @@ export function unpackCall([, , id, args, marks = []]: PackedCall): CallMessage 
     const [at, what] = [marks[i] as unknown, marks[i + 1] as unknown]
     if (typeof at !== 'number' || argumentList[at] === undefined) return undefined
     const { value } = argumentList[at]
-    if (what === CONTEXT) argumentList[at] = { type: 'RAW', value: new SentContext(value) }
+    if (what === CONTEXT || what === SIGNAL) argumentList[at] = { type: 'RAW', value: new SentContext(value, what === SIGNAL) }
     else argumentList[at] = { type: 'HANDLER', name: typeof what === 'string' ? what : named(what), value }
   }
   return { id, type: 'APPLY', path: [], argumentList }

@@ -1,9 +1,10 @@
 /** The calling side of a link: each call is answered exactly once, by the other thread or by its loss. */
 
-import { BridgeError, type LinkLostError } from '../../lib/errors.ts'
-import { type CallPort, callerOf, isReadable } from './comlink.ts'
-import { Failure, failureFromWire, messageOf, refusal } from './failure.ts'
-import { packCall, type PackedAnswer, type PackedCall, unpackAnswer } from './call-message.ts'
+import { type LinkLostError } from '../../lib/errors.ts'
+import { isContext } from '../../lib/foreign.ts'
+import { type CallPort, callerOf, missingHandler } from './comlink.ts'
+import { Failure, failureFromWire, messageOf, refusal, unreadable } from './failure.ts'
+import { type CallMessage, packCall, type PackedAnswer, type PackedCall, SentContext, unpackAnswer } from './call-message.ts'
 
 export interface Call {
   /** False when an argument could not be sent: then `answer` rejects. */
@@ -29,9 +30,10 @@ export class Caller {
           if (this.#lost === undefined) return post(packCall(message), transfer)
           this.#answer(message.id, this.#lost)
         } catch (error) {
+          const why = holdsContext(message) ? 'a context must be an argument of its own, not inside of one.' : messageOf(error)
           this.#answer(
             message.id,
-            refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${messageOf(error)}`, { cause: error }),
+            refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${why}`, { cause: error }),
           )
         }
         this.#refused = true
@@ -59,8 +61,11 @@ export class Caller {
     const { message, failed } = unpackAnswer(answer)
     if (!this.#pending.delete(message.id)) return
     if (failed) this.#port.receive({ id: message.id, type: 'RAW', value: failureFromWire(message.value) })
-    else if (isReadable(message)) this.#port.receive(message)
-    else this.#port.receive({ id: message.id, type: 'RAW', value: new Failure(unreadable()) })
+    else {
+      const missing = missingHandler(message)
+      if (missing === undefined) this.#port.receive(message)
+      else this.#answer(message.id, unreadable('The result', missing, 'the thread that called'))
+    }
   }
 
   /** Ends all calls that are pending, and all to come. */
@@ -75,6 +80,19 @@ export class Caller {
   }
 }
 
-function unreadable(): unknown {
-  return new BridgeError('ERR_PROTOCOL', 'The result is of a kind for which no transfer handler of Comlink is installed here.')
+/** Whether one stands inside of an argument, not too far down. */
+function holdsContext({ argumentList = [] }: CallMessage): boolean {
+  let level: unknown[] = argumentList.map(({ value }) => value)
+  try {
+    for (let depth = 0; depth < 4; depth++) {
+      if (level.some(isContext)) return true
+      level = level
+        .filter((value) => typeof value === 'object' && value !== null && !(value instanceof SentContext))
+        .flatMap((value) => Object.values(value as object).slice(0, 100) as unknown[])
+        .slice(0, 1_000)
+    }
+  } catch {
+    // A getter of somebody else's threw.
+  }
+  return false
 }

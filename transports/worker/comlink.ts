@@ -29,11 +29,11 @@ export function serve(f: (...args: readonly unknown[]) => Promise<unknown>, port
   Comlink.expose(f, endpointOf(port))
 }
 
-/** Whether Comlink can read all that a message has. */
-export function isReadable({ name, argumentList = [] }: Pick<CallMessage, 'name' | 'argumentList'>): boolean {
-  if (name !== undefined && !Comlink.transferHandlers.has(name)) return false
-  for (const argument of argumentList) if (argument.name !== undefined && !isReadable(argument)) return false
-  return true
+/** The name of the first transfer handler that a message needs and Comlink has not got; undefined where Comlink can read all of it. */
+export function missingHandler({ name, argumentList = [] }: Pick<CallMessage, 'name' | 'argumentList'>): string | undefined {
+  return [name, ...argumentList.map((argument) => argument.name)].find(
+    (needed) => needed !== undefined && !Comlink.transferHandlers.has(needed),
+  )
 }
 
 function endpointOf(port: CallPort): Comlink.Endpoint {

@@ -46,6 +46,13 @@ export function refusal(
   return error
 }
 
+/** What came needs a transfer handler of Comlink that is not installed here. */
+export function unreadable(what: string, handler: string, where: string): BridgeError {
+  const missing = `${what} needs the transfer handler ${JSON.stringify(handler)} of Comlink, which ${where} has not installed`
+  const remedy = handler.startsWith('ctxbridge.') ? ': call install(Comlink) of ctxbridge/comlink there, too.' : '.'
+  return refusal('ERR_UNSENDABLE', missing + remedy)
+}
+
 function isRefusal(refused: unknown): refused is Refusal {
   return Array.isArray(refused) && codes.includes(refused[0]) && typeof refused[1] === 'string'
 }

@@ -5,14 +5,18 @@
 
 import { background, type Context, withCancel } from '../../lib/context.ts'
 import { withSignal } from '../../lib/signal.ts'
+import { kindOf } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
-import { reviveCause } from '../../lib/wire/cause.ts'
+import { causeLimits, reviveCause } from '../../lib/wire/cause.ts'
+import { describeCause } from '../../lib/wire/cause-describe.ts'
+import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { Exporter } from './exporter.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { warn } from './host.ts'
 import { baseOf, Importer, importEnded, refused } from './importer.ts'
 import { type Attach, isAttach } from './messages.ts'
+import { signalFrom } from './sent-signal.ts'
 
 export { expose, type LinkOptions, type Remote, wrap, type WrapOptions } from './index.ts'
 
@@ -33,8 +37,8 @@ interface Sent {
 
 /**
  * Teaches Comlink to send a `Context`, and an `AbortSignal`, as an argument or a result: call it once on both sides, before the first call. It arrives as a context, or
- * signal, that ends with the one that was sent: a context at once and with its cause, also in a loop that never yields where memory can be shared; a
- * signal when the event loop turns, with the reason as Comlink's own errors are, by name and message.
+ * signal, that ends with the one that was sent: a context at once and with its cause, also in a loop that never yields where memory can be shared, and
+ * so does a signal, whose reason is that of the one that was sent: by kind, name, message, code and causes. What a call throws because a context ended is that context error at the caller, too.
  *
  * What arrives is given back when it has ended, is cancelled or disposed of, or is collected; and when the thread ends, where the platform tells. Comlink
  * itself knows of no contexts: a call whose context has ended goes on waiting for its answer, and one whose worker has died waits for ever. The
@@ -50,6 +54,7 @@ export function install(comlink: ComlinkLike, { keys = [] }: InstallOptions = {}
     if (!isKey(key) || key.portable === undefined)
       throw new TypeError(`install() needs portable keys from createKey(), but got ${named(key)}.`)
   }
+  teachEnds(handlers as Map<string, TransferHandler>)
   handlers.set('ctxbridge.context', {
     canHandle: isContext,
     serialize: (ctx: Context) => send(ctx),
@@ -58,8 +63,37 @@ export function install(comlink: ComlinkLike, { keys = [] }: InstallOptions = {}
   handlers.set('ctxbridge.signal', {
     canHandle: (value: unknown) => value instanceof AbortSignal,
     serialize: (signal: AbortSignal) => send(withSignal(background(), signal)),
-    deserialize: (sent: Sent) => receive(sent, keys).signal,
+    deserialize: (sent: Sent) => signalFrom(receive(sent, keys)),
   })
+}
+
+interface TransferHandler {
+  canHandle(value: unknown): boolean
+  serialize(value: unknown): [sent: object, transfer: readonly Transferable[]]
+  deserialize(sent: object): unknown
+}
+
+const taught = new WeakSet<TransferHandler>()
+
+/** Of what is thrown Comlink sends name, message and stack. Of the end of a context, and what it caused, more is sent beside that; who was not taught reads what it always did. */
+function teachEnds(handlers: Map<string, TransferHandler>): void {
+  const plain = handlers.get('throw')
+  if (plain === undefined || taught.has(plain)) return
+  const handler: TransferHandler = {
+    canHandle: (value) => plain.canHandle(value),
+    serialize(thrown) {
+      const { value } = thrown as { readonly value: unknown }
+      const [sent, transfer] = plain.serialize(thrown)
+      return [kindOf(value) === undefined ? sent : { ...sent, ctxbridge: describeCause(value, causeLimits, true) }, transfer]
+    },
+    deserialize(sent) {
+      const cause = parseCause((sent as { readonly ctxbridge?: unknown }).ctxbridge)
+      if (cause.ok) throw reviveCause(cause.value)
+      return plain.deserialize(sent)
+    },
+  }
+  taught.add(handler)
+  handlers.set('throw', handler)
 }
 
 function send(ctx: Context): readonly [Sent, readonly Transferable[]] {

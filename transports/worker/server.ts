@@ -3,9 +3,10 @@
 import type { CancelableContext } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { packAnswer, type PackedAnswer, type PackedCall, SentContext, unpackCall } from './call-message.ts'
-import { type CallPort, isReadable, serve } from './comlink.ts'
+import { type CallPort, missingHandler, serve } from './comlink.ts'
 import { giveBack } from './importer.ts'
-import { Failure, failureToWire, messageOf, refusal } from './failure.ts'
+import { signalFrom } from './sent-signal.ts'
+import { Failure, failureToWire, messageOf, refusal, unreadable } from './failure.ts'
 
 export class Server {
   readonly #api: object
@@ -28,7 +29,8 @@ export class Server {
         try {
           post(packAnswer(message, false), transfer)
         } catch (error) {
-          fail(new Failure(refusal('ERR_UNSENDABLE', `The result cannot be sent to the other thread: ${messageOf(error)}`)))
+          const why = isStream(value) ? noStreams : messageOf(error)
+          fail(new Failure(refusal('ERR_UNSENDABLE', `The result cannot be sent to the other thread: ${why}`)))
         }
       },
       receive: () => undefined,
@@ -38,7 +40,11 @@ export class Server {
 
   receive(call: PackedCall): void {
     const message = unpackCall(call)
-    if (message !== undefined && isReadable(message)) this.#port.receive(message)
+    if (message === undefined) return
+    const missing = missingHandler(message)
+    if (missing === undefined) return this.#port.receive(message)
+    const failure = new Failure(unreadable('An argument', missing, 'the thread that was called'))
+    this.#port.post({ id: message.id, type: 'RAW', value: failure }, [])
   }
 
   /** Runs a call. Its contexts live as long as it does: what it leaves behind that holds one, sees a plain cancel. */
@@ -49,7 +55,7 @@ export class Server {
         if (!(arg instanceof SentContext)) return arg
         const ctx = this.#import(arg.handle)
         imports.push(ctx)
-        return ctx
+        return arg.isSignal ? signalFrom(ctx) : ctx
       })
       return await this.#method(name).apply(this.#api, list)
     } catch (error) {
@@ -71,6 +77,15 @@ export class Server {
       `The served object has no own method ${named(name)}; inherited ones, and so those of a class, cannot be called.`,
     )
   }
+}
+
+const noStreams =
+  'what a generator gives does not cross here. Take a callback as an argument, by Comlink.proxy(), or serve over a port with ctxbridge/message-port, which has streams.'
+
+function isStream(value: unknown): boolean {
+  return (
+    typeof value === 'object' && value !== null && 'next' in value && (Symbol.asyncIterator in value || Symbol.iterator in value)
+  )
 }
 
 /** Whether a method of that name can be called at all, on whatever object. */

@@ -2,25 +2,35 @@
 
 import { listen } from '../../lib/boundary.ts'
 import { after, hostClock } from '../../lib/clock.ts'
-import type { Context } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
-import { isContext } from '../../lib/foreign.ts'
 import { named } from '../../lib/key.ts'
 import { SentContext } from './call-message.ts'
 import { canTerminate, type WorkerEndpoint } from './endpoint.ts'
 import type { Grant } from './export.ts'
 import { flatten } from './handle.ts'
 import { linkOf, type LinkOptions, type WorkerLink } from './link.ts'
+import { Tie } from './sent-signal.ts'
 import { isMethodName } from './server.ts'
 
 /** The names that are never called: see `expose`. */
 type NoMethod = 'then' | 'toJSON' | `__${string}` | keyof typeof Object.prototype | 'constructor'
 
-/** The methods of `T` as another thread calls them: with the same parameters, and a promise of the result. */
+/** Never one: `any`, `never`. */
+type IsStream<R> = 0 extends 1 & R
+  ? false
+  : [R] extends [never]
+    ? false
+    : [R] extends [AsyncIterable<unknown> | Iterator<unknown>]
+      ? true
+      : false
+
+type Method<F> = F extends (...args: never[]) => infer Result ? (IsStream<Awaited<Result>> extends true ? false : true) : false
+
+/** The methods of `T` as another thread calls them: with the same parameters, and a promise of the result. Generators are left out: what they give does not cross. */
 export type Remote<T> = {
   readonly [Name in keyof T as Name extends NoMethod | symbol | number
     ? never
-    : T[Name] extends (...args: never[]) => unknown
+    : Method<T[Name]> extends true
       ? Name
       : never]: T[Name] extends (...args: infer Args) => infer Result ? (...args: Args) => Promise<Awaited<Result>> : never
 } & Disposable
@@ -36,9 +46,9 @@ export interface WrapOptions extends LinkOptions {
 /**
  * The object that is served on the other side of `endpoint`: `await wrap<Jobs>(worker).countPrimes(ctx, 1e9)`.
  *
- * A context may stand anywhere in the argument list, also several; not inside of another argument. The promise of a call
+ * A context, or an AbortSignal, may stand anywhere in the argument list, also several; not inside of another argument. The promise of a call
  *
- * - rejects at once with a context's `err()` when one of the contexts is done, the first that is, whether or not the method has answered, or ever
+ * - rejects at once with a context's `err()`, or a signal's reason, when one of them is done, the first that is, whether or not the method has answered, or ever
  *   does; where one is done already, nothing is sent;
  * - rejects with what the method throws, by kind, name, message, code and causes;
  * - rejects with a `LinkLostError` when the worker exits, crashes, is terminated, or is gone already;
@@ -75,22 +85,27 @@ export function wrap<T extends object>(endpoint: WorkerEndpoint, options: WrapOp
 function call(link: WorkerLink, name: string, args: readonly unknown[], grace: number): Promise<unknown> {
   const grants: Grant[] = []
   try {
-    const contexts = args.filter(isContext)
-    for (const ctx of contexts) ctx.throwIfDone()
+    const ties: Tie[] = []
+    const places = args.map((arg) => {
+      const tie = Tie.to(arg)
+      if (tie !== undefined) ties.push(tie)
+      return tie ?? arg
+    })
+    for (const tie of ties) if (tie.ctx.err() !== undefined) throw tie.end()
     if (link.lost !== undefined) throw link.lost
     const { exporter } = link
-    const list = args.map((arg) => {
-      if (!isContext(arg)) return arg
-      const grant = exporter.exportForCall(arg)
+    const list = places.map((place) => {
+      if (!(place instanceof Tie)) return place
+      const grant = exporter.exportForCall(place.ctx)
       grants.push(grant)
-      return new SentContext(flatten(grant.handle))
+      return new SentContext(flatten(grant.handle), place.isSignal)
     })
     const { sent, answer } = link.caller.call(name, list)
     // As long as the other side is at it, it holds the contexts, also when nobody here waits any more.
     if (sent) void answer.catch(() => undefined).then(() => grants.forEach((grant) => grant.release()))
     else revoke(grants)
-    if (sent && grace !== Infinity) enforce(link, name, contexts, answer, grace)
-    return raceAll(link, contexts, answer)
+    if (sent && grace !== Infinity) enforce(link, name, ties, answer, grace)
+    return raceAll(link, ties, answer)
   } catch (error) {
     revoke(grants)
     return Promise.reject(error)
@@ -102,13 +117,13 @@ function revoke(grants: Grant[]): void {
 }
 
 /** Terminates the worker when a method goes on for longer than `grace` after one of its contexts has ended. */
-function enforce(link: WorkerLink, name: string, contexts: readonly Context[], answer: Promise<unknown>, grace: number): void {
+function enforce(link: WorkerLink, name: string, ties: readonly Tie[], answer: Promise<unknown>, grace: number): void {
   let forget: (() => void) | undefined
-  const stops = contexts.map((ctx) =>
-    listen(ctx, () => {
+  const stops = ties.map((tie) =>
+    listen(tie.ctx, () => {
       forget ??= after(hostClock, grace, true, () => {
         const method = `The worker was terminated: the method '${name}' went on for ${grace} ms after its context had ended.`
-        link.terminate(new LinkLostError(method, { cause: ctx.err() }))
+        link.terminate(new LinkLostError(method, { cause: tie.end() }))
       })
     }),
   )
@@ -120,7 +135,7 @@ function enforce(link: WorkerLink, name: string, contexts: readonly Context[], a
 }
 
 /** The outcome of `answer`, or the end of whichever context is first. Leaves nothing on the contexts. */
-function raceAll(link: WorkerLink, contexts: readonly Context[], answer: Promise<unknown>): Promise<unknown> {
+function raceAll(link: WorkerLink, ties: readonly Tie[], answer: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const stops: (() => boolean)[] = []
     let waits = true
@@ -130,10 +145,10 @@ function raceAll(link: WorkerLink, contexts: readonly Context[], answer: Promise
       waits = false
       for (const stop of stops.splice(0)) stop()
     }
-    for (const ctx of contexts) {
-      const stop = listen(ctx, () => {
+    for (const tie of ties) {
+      const stop = listen(tie.ctx, () => {
         settle()
-        reject(ctx.err())
+        reject(tie.end())
       })
       if (!waits) break
       stops.push(stop)
