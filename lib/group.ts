@@ -19,6 +19,8 @@ export interface Group<T> extends Disposable {
   go(f: (ctx: Context) => T | PromiseLike<T>): void
   /** Waits for all tasks, also after a failure. Resolves with their results in the order of `go`; rejects with the first failure, or with `err()` where a task was not started. */
   wait(): Promise<T[]>
+  /** Cancels the context. Tasks that have begun are not waited for: `wait` does that. */
+  [Symbol.dispose](): void
 }
 
 /**

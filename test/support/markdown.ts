@@ -74,7 +74,7 @@ export function readPage(markdown: string): Page {
       const named = valueOf(info, 'file')
       const fragment = valueOf(info, 'fragment')
       const file = named ?? `block-${fence.line}.${language}`
-      if (named !== undefined && !new RegExp(`^[\\w-]+\\.${language}$`).test(named)) {
+      if (named !== undefined && !new RegExp(`^[\\w-]+(\\.d)?\\.${language}$`).test(named)) {
         complain(`'file=${named}' is no name of a .${language} file.`)
       } else if (fragment !== undefined && !/^[\w-]+$/.test(fragment)) {
         complain(`'fragment=${fragment}' is no name of a prelude.`)
