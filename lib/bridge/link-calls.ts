@@ -101,7 +101,12 @@ export class Calls<M> {
         ? new BridgeError('ERR_UNSENDABLE', `The arguments of ${method}() cannot be sent: ${checked.reason}.`)
         : bytes > maxMessage
           ? new BridgeError('ERR_LIMIT', `The call of ${method}() is larger than the peer takes: ${maxMessage} bytes.`)
-          : undefined)
+          : !core.fits(bytes)
+            ? new BridgeError(
+                'ERR_LIMIT',
+                `More than ${core.limits.maxBacklog} bytes wait for the peer to take them: the call of ${method}() was not sent.`,
+              )
+            : undefined)
     if (refused !== undefined || !checked.ok) {
       if (under !== undefined) under.users--
       this.#settle(under)

@@ -8,6 +8,9 @@ import { linkLimits } from './link-types.ts'
 /** The least that every peer must take, in bytes. */
 export const leastMessage = 1_024
 
+/** Of limits that may not be 0. A peer need not acknowledge less than the last one. */
+const leastOf: { readonly [limit: string]: number } = { maxMessage: leastMessage, window: 1, maxBacklog: 65_536 }
+
 const settingNames: Record<keyof LinkSettings, true> = {
   keys: true,
   name: true,
@@ -67,7 +70,7 @@ export function checkSettings(caller: string, settings: LinkSettings, own: objec
   }
   for (const [limit, value] of Object.entries(limits)) {
     if (!Object.hasOwn(linkLimits, limit)) throw new TypeError(`${caller}() knows no limit of the name ${named(limit)}.`)
-    const least = limit === 'maxMessage' ? leastMessage : limit === 'window' ? 1 : 0
+    const least = leastOf[limit] ?? 0
     if (!Number.isSafeInteger(value) || value < least) {
       throw new TypeError(
         `${caller}() needs the limit ${limit} to be a whole number of at least ${least}, but got ${named(value)}.`,

@@ -30,6 +30,8 @@ export interface Outlet {
   isRoomy(): boolean
   /** Something waits for room: `drain` is to be called when there may be some. */
   waits(): void
+  /** How many bytes the peer has got and should have said so, or has not got, of a session. */
+  unacknowledged(): number
 }
 
 const isRoomy = (outlet: Outlet): boolean => outlet.isRoomy()
@@ -118,7 +120,22 @@ export class LinkCore<M> {
 
   /** How many bytes wait for room, at most. */
   get heldBytes(): number {
-    return this.#held.bytes
+    return this.#held.bytes + frameOverhead * this.#held.length
+  }
+
+  /** Whether something waits for room. */
+  get isCrowded(): boolean {
+    return this.#held.length > 0
+  }
+
+  /** Whether anything waits for the peer: to be taken, or to be acknowledged. */
+  get isWaiting(): boolean {
+    return this.isCrowded || this.#outlet.unacknowledged() > 0
+  }
+
+  /** Whether so many bytes more may wait for the peer. What is beyond that is refused by itself, and the link goes on. */
+  fits(bytes: number): boolean {
+    return this.#queue.bytes + this.heldBytes + this.#outlet.unacknowledged() + bytes <= this.limits.maxBacklog
   }
 
   /** Queues a frame; `elements` and `bytes` are what it costs in a message, or more, never less. */
@@ -213,6 +230,9 @@ export class LinkCore<M> {
 
 /** A longer message is not made of several frames: what is urgent would wait behind it. */
 const mostBytes = 65_536
+
+/** What a frame that waits costs beside its bytes: it is an object in a list. */
+const frameOverhead = 128
 
 /** So many are enough for a message of their own. */
 const manyIds = 1_024

@@ -11,6 +11,7 @@ import { importContext } from './link-contexts.ts'
 import { bytesOf, type LinkCore } from './link-core.ts'
 import type { Imported, Imports } from './link-imports.ts'
 import { LinkTable } from './link-table.ts'
+import { Pace, type Paced } from './link-pace.ts'
 import type { Method } from './link-types.ts'
 
 /** A call whose method runs, or is to be started. */
@@ -52,10 +53,10 @@ interface HandlerOwner {
   fail(handler: RunningHandler, error: unknown): void
 }
 
-interface OutgoingStream {
-  /** How many items may be sent, and who waits for more. */
+/** It waits for credit of the peer's, or for its turn. */
+interface OutgoingStream extends Paced {
+  /** How many items may be sent. */
   credit: number
-  wake: (() => void) | undefined
 }
 
 interface Beginning {
@@ -65,6 +66,7 @@ interface Beginning {
 }
 
 export class Handlers<M> {
+  readonly pace: Pace<M>
   readonly #core: LinkCore<M>
   readonly #imports: Imports<M>
   readonly #methods: object | undefined
@@ -80,6 +82,7 @@ export class Handlers<M> {
     this.#finished = finished
     this.#imports = imports
     this.#methods = core.options.serve
+    this.pace = new Pace(core)
   }
 
   get size(): number {
@@ -187,18 +190,22 @@ export class Handlers<M> {
           finished = true
           return result.value
         }
+        const item = this.#checkItem(result.value)
         // One item ahead, so that the end is told without a credit for it.
-        // oxlint-disable-next-line no-await-in-loop -- item after item
-        if (stream.credit === 0) await race(ctx, new Promise<void>((resolve) => (stream.wake = resolve)))
+        while (stream.credit === 0 || !this.pace.take(stream, item.bytes)) {
+          // oxlint-disable-next-line no-await-in-loop -- item after item
+          await race(ctx, new Promise<void>((resolve) => (stream.wake = resolve)))
+        }
         ctx.throwIfDone()
         stream.credit--
-        this.#item(id, result.value)
+        core.push({ type: 'item', id, value: item.value }, 8 + item.elements, item.bytes)
       }
     } catch (error) {
       // What the stream itself threw ends it; and what is done is not asked to return once more.
       if (ctx.err() === undefined && !(error instanceof BridgeError)) finished = true
       throw error
     } finally {
+      this.pace.leave(stream)
       if (!finished) await iterator.return?.()
     }
   }
@@ -208,13 +215,19 @@ export class Handlers<M> {
     return (handler.stream ??= { credit: this.#core.peer.limits.window, wake: undefined })
   }
 
-  #item(id: number, value: unknown): void {
-    const checked = value === undefined ? undefined : checkSendable(value)
-    if (checked?.ok === false) throw new BridgeError('ERR_UNSENDABLE', `An item cannot be sent: ${checked.reason}.`)
-    const { maxMessage } = this.#core.peer.limits
-    const bytes = 32 + (checked?.bytes ?? 0)
-    if (bytes > maxMessage) throw new BridgeError('ERR_LIMIT', `An item is larger than the caller takes: ${maxMessage} bytes.`)
-    this.#core.push({ type: 'item', id, value: checked?.value }, 8 + (checked?.elements ?? 0), bytes)
+  /** An item as it can be sent, and what it costs in a message. */
+  #checkItem(item: unknown): { readonly value: unknown; readonly elements: number; readonly bytes: number } {
+    const checked = item === undefined ? nothing : checkSendable(item)
+    if (!checked.ok) throw new BridgeError('ERR_UNSENDABLE', `An item cannot be sent: ${checked.reason}.`)
+    const { limits, peer } = this.#core
+    const bytes = 32 + checked.bytes
+    if (bytes > peer.limits.maxMessage) {
+      throw new BridgeError('ERR_LIMIT', `An item is larger than the caller takes: ${peer.limits.maxMessage} bytes.`)
+    }
+    if (bytes > limits.maxBacklog) {
+      throw new BridgeError('ERR_LIMIT', `An item is larger than what may wait for the caller: ${limits.maxBacklog} bytes.`)
+    }
+    return { value: checked.value, elements: checked.elements, bytes }
   }
 
   /** Returns why the frame is not allowed, if so. */
@@ -258,6 +271,10 @@ export class Handlers<M> {
       const message = `The result is larger than the caller takes: ${maxMessage} bytes.`
       return this.#answerError(id, new BridgeError('ERR_LIMIT', message))
     }
+    if (!this.#core.fits(bytes)) {
+      const message = `More than ${this.#core.limits.maxBacklog} bytes wait for the caller to take them: the result was not sent.`
+      return this.#answerError(id, new BridgeError('ERR_LIMIT', message))
+    }
     this.#core.push({ type: 'result', id, value: checked?.value }, 8 + (checked?.elements ?? 0), bytes)
   }
 
@@ -274,6 +291,9 @@ export class Handlers<M> {
     }
   }
 }
+
+/** What `yield` gives without a value. */
+const nothing = { ok: true, value: undefined, elements: 0, bytes: 0 } as const
 
 /** Never throws: what a handler returned may be a proxy. */
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

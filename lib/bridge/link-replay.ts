@@ -8,6 +8,11 @@ const ackWithNext = 16
 const ackAfterMessages = 64
 const ackAfterBytes = 65_536
 
+/** What a message that is kept costs beside its bytes: it is an object in a list. */
+const overhead = 256
+/** Of so many bytes a peer need not have said that they came. */
+const unsaid = ackAfterBytes + ackAfterMessages * overhead
+
 export class Replay<M> {
   readonly #kept: { readonly message: M; readonly size: number }[] = []
   #sent = 0
@@ -21,14 +26,14 @@ export class Replay<M> {
     return this.#received
   }
 
-  /** How many bytes are kept. */
-  get bytes(): number {
-    return this.#bytes
+  /** How many bytes are kept beyond what the peer need not have acknowledged. */
+  get overdue(): number {
+    return Math.max(0, this.#bytes - unsaid)
   }
 
   keep(message: M, size: number): void {
     this.#sent++
-    this.#bytes += size
+    this.#bytes += size + overhead
     this.#kept.push({ message, size })
   }
 
@@ -62,7 +67,7 @@ export class Replay<M> {
     const first = this.#sent - this.#kept.length
     if (count > this.#sent) return false
     if (count <= first) return true
-    for (const { size } of this.#kept.splice(0, count - first)) this.#bytes -= size
+    for (const { size } of this.#kept.splice(0, count - first)) this.#bytes -= size + overhead
     return true
   }
 

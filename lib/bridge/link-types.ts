@@ -91,7 +91,10 @@ export interface LinkLimits {
   readonly maxContexts: number
   /** How many items of a stream may wait here for their reader. */
   readonly window: number
-  /** How many bytes may wait here, for the peer to read, or to say that it has read them, before it is given up. */
+  /**
+   * How many bytes may wait here, for the peer to read, or to say that it has read them; at least 65,536. Calls and results beyond it are refused with `ERR_LIMIT`,
+   * streams wait. Where twice as many wait, of what cannot be refused, the peer is given up.
+   */
   readonly maxBacklog: number
 }
 

@@ -71,6 +71,7 @@ export class Link<M = Uint8Array> {
       },
       isRoomy: () => this.#isRoomy(),
       waits: () => this.#awaitRoom(),
+      unacknowledged: () => this.#replay?.overdue ?? 0,
     })
     this.#calls = new Calls(this.#core)
     this.#imports = new Imports(this.#core)
@@ -209,7 +210,7 @@ export class Link<M = Uint8Array> {
     this.#liveness?.watch()
     this.#settled()
     // Timers of a hidden page are late: whatever arrives shows that time has passed.
-    this.#core.drain()
+    this.#drain()
   }
 
   /** Returns why the frame is not allowed here, if so. */
@@ -335,8 +336,9 @@ export class Link<M = Uint8Array> {
 
   /** Gives the peer up where more waits for it than may. */
   #isTooMuch(queued: number): boolean {
-    const waiting = Math.max(queued, this.#replay?.bytes ?? 0) + this.#core.heldBytes
-    if (waiting <= this.#core.limits.maxBacklog) return false
+    const waiting = Math.max(queued, this.#replay?.overdue ?? 0) + this.#core.heldBytes
+    // What is large was refused before. Of what is small much must have gathered.
+    if (waiting <= 2 * this.#core.limits.maxBacklog) return false
     this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')
     return true
   }
@@ -362,8 +364,14 @@ export class Link<M = Uint8Array> {
     channel.drained(() => {
       if (this.#asked !== channel) return
       this.#asked = undefined
-      if (this.#channel === channel) this.#core.drain()
+      if (this.#channel === channel) this.#drain()
     })
+  }
+
+  /** There may be room again: for what waits in the link, then for streams. */
+  #drain(): void {
+    this.#core.drain()
+    this.#handlers.pace.wake()
   }
 
   #unreadSince(now: number): number {
@@ -437,7 +445,7 @@ export class Link<M = Uint8Array> {
     const { codec } = this.#core.options
     for (const message of this.#replay?.missing() ?? []) this.#put(channel, message, codec.size(message))
     this.#full = channel.queued() > this.#ahead
-    this.#core.drain()
+    this.#drain()
   }
 
   // --- The end ---------------------------------------------------------------------------------------------------------

@@ -242,7 +242,7 @@ describe('a message', () => {
 test('a peer that does not read is given up', async () => {
   const pair = await joined({ server: { serve: { f: () => 1 } } })
   const result = rejection(pair.client.link.call(background(), 'f', []))
-  pair.client.channel.backlog = 16 * 1_048_576 + 1
+  pair.client.channel.backlog = 2 * 16 * 1_048_576 + 1
   await turn()
   expect(await result).toMatchObject({ code: 'ERR_LINK_LOST', cause: { code: 'ERR_PROTOCOL' } })
   expect(pair.client.channel.closed).toMatchObject({ code: 1013 })

@@ -8,7 +8,7 @@ import { cause, type Context, createRoot, withCancel } from '../../lib/context.t
 import { LinkLostError } from '../../lib/errors.ts'
 import { byteCodec } from '../../transports/websocket/msgpackr.ts'
 import { turn } from '../support/gc.ts'
-import { framesOf, Held, hello, pack, rejection, Side } from './support.ts'
+import { callFrame, framesOf, Held, hello, pack, rejection, Side } from './support.ts'
 
 const codec = byteCodec()
 
@@ -365,14 +365,24 @@ test('what was sent is kept no longer than needed', async () => {
 })
 
 test('a peer that never says what it has got is given up when too much is kept for it', async () => {
-  const w = await world({ big: () => 'x'.repeat(900_000) })
-  const results = Array.from({ length: 30 }, () => w.client.call(w.root, 'big', []).catch((error: unknown) => error))
-  await turn()
-  w.toServer()
-  await turn()
-  expect(w.wire.closed).toMatchObject({ by: 'server', code: closeCode.tooSlow })
-  w.client.lost(new LinkLostError('closed'))
-  await Promise.all(results)
+  const side = new Side({
+    serve: { big: () => 'x'.repeat(50_000) },
+    limits: { maxBacklog: 65_536 },
+    session: { accept: () => 'token' },
+  })
+  side.raw([...hello, ['', 0]])
+  let bytes = 0
+  const answers: string[] = []
+  for (let id = 1; id < 2_000 && side.open; id++) {
+    side.raw(callFrame(id, id < 10 ? 'big' : 'none'))
+    await turn()
+    answers.push(...side.channel.frames().flatMap((frames) => frames.map(({ type }) => type)))
+    for (const message of side.channel.waiting.splice(0)) bytes += message.length
+  }
+  expect(side.channel.closed).toMatchObject({ code: closeCode.tooSlow })
+  // What is large is refused before.
+  expect(answers.filter((type) => type === 'result')).toHaveLength(2)
+  expect(bytes).toBeLessThan(4 * 65_536)
 })
 
 describe('what is said to have come', () => {

@@ -261,6 +261,74 @@ describe('what is not allowed', () => {
   })
 })
 
+describe('a window without end', () => {
+  const endless = [...hello.slice(0, 2), [1_048_576, 10, 0, Number.MAX_SAFE_INTEGER, 0], 'peer', 'x']
+
+  it('does not keep the loop: a stream waits for its next turn after some items, together with all others', async () => {
+    const turns: (() => void)[] = []
+    const source = new Source()
+    const side = new Side({ serve: source.serve, afterReading: (f) => turns.push(f) })
+    side.raw(endless, ...[1, 2, 3].map((id) => callFrame(id, 'count', undefined, [1e9])))
+    await turn()
+    await turn()
+    // One more of each was made, and waits.
+    expect(source.made).toBe(256 + 3)
+    for (let i = 2; i < 5; i++) {
+      turns.shift()?.()
+      await turn()
+      expect(source.made).toBe(i * 256 + 3)
+    }
+    expect(turns).toHaveLength(1)
+    side.link.close()
+    await turn()
+    expect(source.finished).toBe(3)
+  })
+
+  it('does not fill the memory: a stream waits while what was sent is not acknowledged', async () => {
+    const source = new Source()
+    const side = new Side({
+      serve: source.serve,
+      session: { accept: () => 'token' },
+      limits: { maxBacklog: 65_536 },
+      afterReading: (f) => void setImmediate(f),
+    })
+    side.raw([...endless, ['', 0]])
+    side.raw(callFrame(1, 'count', undefined, [1e9]))
+    let before = -1
+    while (source.made > before || source.made === 0) {
+      before = source.made
+      for (let i = 0; i < 5; i++) await turn()
+    }
+    expect(side.open).toBe(true)
+    // All that was sent is kept, with what it costs beside its bytes.
+    const sent = side.channel.count
+    expect(sent * 256).toBeLessThan(3 * 65_536)
+    side.raw([15, sent - 1])
+    for (let i = 0; i < 5; i++) await turn()
+    expect(side.channel.count).toBeGreaterThan(sent)
+    side.link.close()
+    await turn()
+  })
+
+  it('takes no item that alone is more than may wait', async () => {
+    const pair = await joined({
+      server: {
+        serve: {
+          async *large() {
+            yield 'x'.repeat(70_000)
+          },
+        },
+        limits: { maxBacklog: 65_536 },
+      },
+    })
+    const answer = pair.client.link.call(background(), 'large', [])
+    await pair.settle()
+    const first = rejection(((await answer) as AsyncGenerator<string>).next())
+    await pair.settle()
+    expect(await first).toMatchObject({ code: 'ERR_LIMIT' })
+  })
+})
+
 test('a window of 1 works', async () => {
   const pair = await joined({ server: { serve: new Source().serve }, client: { limits: { window: 1 } } })
   const stream = await open(pair, background(), 3)

@@ -45,7 +45,7 @@ export const isolation: readonly Mutant[] = [
     original: "    this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')\n    return true\n",
     replacement: '    return false\n',
     breaks: 'who does not read is kept',
-    tests,
+    tests: ['test/link/limits.test.ts'],
   },
   {
     file: 'lib/bridge/link-imports.ts',

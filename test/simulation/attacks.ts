@@ -255,10 +255,10 @@ const kinds = {
     },
     refused: ({ refused }) => refused >= 20,
   },
-  /** Asks for more than it reads. */
+  /** Asks for more than it reads: what is beyond the limit is refused, and nothing of it is read. */
   deaf: {
-    codes: [closeCode.tooSlow],
-    within: at(soon),
+    codes: [closeCode.silent, closeCode.tooSlow],
+    within: (lease) => linkLease.exports * lease + soon,
     act(one) {
       one.greet()
       one.wire.server.stall()

@@ -186,6 +186,7 @@ describe('connect', () => {
     expect(wrong({ keys: 1 })).toThrow(TypeError)
     expect(wrong({ limits: { maxMessage: 1_023 } })).toThrow(TypeError)
     expect(wrong({ limits: { maxCalls: 1.5 } })).toThrow(TypeError)
+    expect(wrong({ limits: { maxBacklog: 65_535 } })).toThrow('maxBacklog to be a whole number of at least 65536')
     expect(wrong({ limits: { maxFoo: 1 } })).toThrow(TypeError)
     expect(wrong({ serve: {} })).toThrow(TypeError)
     expect(
