@@ -203,7 +203,8 @@ it('the cancel of an exported context takes out the items that wait for calls un
   await fill(pair.server)
   pair.toServer()
   await turn()
-  expect(pair.server.link.stats().queued).toBeGreaterThan(20)
+  // That there are streams; and their items wait with them.
+  expect(pair.server.link.stats().queued).toBe(2)
   ctx.cancel('stop')
   await Promise.all(calls.map((call) => rejection(call)))
   pair.toServer()

@@ -42,8 +42,8 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link.ts',
-    original: 'Math.max(queued, this.#replay?.bytes ?? 0) + this.#core.heldBytes',
-    replacement: 'Math.max(queued, this.#replay?.bytes ?? 0)',
+    original: 'Math.max(queued, this.#replay?.overdue ?? 0) + this.#core.heldBytes',
+    replacement: 'Math.max(queued, this.#replay?.overdue ?? 0)',
     breaks: 'what waits for room may be of any size',
     tests: ['test/link/held.test.ts'],
   },
