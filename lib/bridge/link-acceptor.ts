@@ -17,6 +17,8 @@ export interface AcceptorOptions<M> {
   readonly maxMessage: number
   /** Gives a token that nobody can guess: 1 to 64 characters. */
   readonly token: () => string
+  /** Whether a new peer is taken. One that goes on with its session is not asked about. */
+  readonly takes?: () => boolean
   /** Makes the link of a new peer. */
   readonly link: (channel: Channel<M>, session: LinkOptions<M>['session'], identity: unknown) => Link<M>
 }
@@ -68,6 +70,10 @@ export class Acceptor<M> {
     const hello = frames?.ok === true ? frames.value[0] : undefined
     if (hello?.type === 'hello' && hello.session !== undefined && hello.session.token !== '') {
       return this.#resume(connection, hello, hello.session.token)
+    }
+    if (this.#options.takes?.() === false) {
+      connection.channel.close(closeCode.tooSlow, 'connections: no more are taken')
+      return 'refused'
     }
     // Whatever is wrong with it, the link says so.
     const link =

@@ -57,6 +57,7 @@ class PendingCall extends Listener {
 export class Calls<M> {
   readonly exports: Exports<M>
   readonly #core: LinkCore<M>
+  readonly #finished: () => void
   readonly #calls = new LinkTable<PendingCall>()
   /** Of the open calls those whose method has returned a stream. */
   readonly #streams = new Map<number, RemoteStream>()
@@ -66,8 +67,10 @@ export class Calls<M> {
   readonly #uses = new Map<Scope, number>()
   #goingAway = false
 
-  constructor(core: LinkCore<M>) {
+  /** @param finished called when no call is open any more */
+  constructor(core: LinkCore<M>, finished: () => void) {
     this.#core = core
+    this.#finished = finished
     this.exports = new Exports(core)
   }
 
@@ -164,6 +167,7 @@ export class Calls<M> {
     this.#calls.delete(call.id)
     if (call.under === undefined) this.#count(call.scope, -1)
     else call.under.users--
+    if (this.#calls.size === 0) this.#finished()
     if (this.#streams.size === 0) return undefined
     const stream = this.#streams.get(call.id)
     this.#streams.delete(call.id)

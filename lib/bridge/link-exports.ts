@@ -13,7 +13,7 @@ import type { End } from '../end.ts'
 import { Listener } from '../observers.ts'
 import type { Binding, Scope } from '../scope.ts'
 import { endOf, takeBack, takenEnd, tell } from '../tree.ts'
-import type { ReleaseFrame, WirePair } from '../wire/frame.ts'
+import { maxUnder, type ReleaseFrame, type WirePair } from '../wire/frame.ts'
 import { describeContext, type Known } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
 import type { LinkHandle } from './link-handle.ts'
@@ -24,6 +24,8 @@ export class Exported extends Listener implements Known {
   readonly scope: Scope
   readonly bindings: Binding | undefined
   readonly names: readonly string[]
+  /** How many exports stand under each other, this one included. */
+  readonly depth: number
   /** How many handles were made, and up to which of them the peer needs none any more. */
   granted = 0
   released = 0
@@ -31,13 +33,14 @@ export class Exported extends Listener implements Known {
   users = 0
   readonly #ended: (exported: Exported) => void
 
-  constructor(id: number, scope: Scope, names: readonly string[], ended: (exported: Exported) => void) {
+  constructor(id: number, scope: Scope, names: readonly string[], depth: number, ended: (exported: Exported) => void) {
     super()
     this.#ended = ended
     this.id = id
     this.scope = scope
     this.bindings = scope.bindings
     this.names = names
+    this.depth = depth
   }
 
   override run(): void {
@@ -79,7 +82,9 @@ export class Exports<M> {
   open(ctx: Context, scope: Scope): Exported | undefined {
     const core = this.#core
     if (this.#byId.size >= core.peer.limits.maxContexts) return undefined
-    const above = this.find(scope)
+    const nearest = this.find(scope)
+    // Deeper ones stand for themselves: each is told its end by a frame of its own.
+    const above = nearest !== undefined && nearest.depth < maxUnder ? nearest : undefined
     if (above !== undefined) above.users++
     // Codecs of values run here, which are users' code: they may export, too.
     const { context, elements, bytes } = describeContext(core, scope, above)
@@ -87,7 +92,7 @@ export class Exports<M> {
     if (above !== undefined) above.users--
     if (same !== undefined) return same
     if (bytes > core.peer.limits.maxMessage || core.lost !== undefined || ctx.err() !== undefined) return undefined
-    const exported = new Exported(core.nextId(), scope, namesOf(context.values, above), this.#ended)
+    const exported = new Exported(core.nextId(), scope, namesOf(context.values, above), 1 + (above?.depth ?? 0), this.#ended)
     core.push({ type: 'export', id: exported.id, context }, elements, bytes)
     this.#byScope.set(scope, exported)
     this.#byId.set(exported.id, exported)

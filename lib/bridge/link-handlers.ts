@@ -74,6 +74,8 @@ export class Handlers<M> {
   readonly #handlers = new LinkTable<RunningHandler>()
   /** Those that are to start when the message that they came in is read. */
   #starting: Beginning[] = []
+  /** Calls that were refused in the message that is read now, and not cancelled in it. */
+  readonly #refused = new Set<number>()
   #refusing = false
 
   /** @param finished called when a handler has finished, after its answer */
@@ -97,23 +99,38 @@ export class Handlers<M> {
     const f = ownMethod(this.#methods, method)
     const { maxCalls } = this.#core.limits
     if (f === undefined) {
-      this.#answerError(id, new BridgeError('ERR_NO_METHOD', `The peer serves no method of the name ${named(method)}.`))
+      this.#refuseCall(id, new BridgeError('ERR_NO_METHOD', `The peer serves no method of the name ${named(method)}.`))
     } else if (this.#refusing) {
-      this.#answerError(id, new BridgeError('ERR_GOING_AWAY', 'The peer takes no new calls.'))
+      this.#refuseCall(id, new BridgeError('ERR_GOING_AWAY', 'The peer takes no new calls.'))
     } else if (this.#handlers.size >= maxCalls) {
-      this.#answerError(id, new BridgeError('ERR_LIMIT', `The peer takes no more than ${maxCalls} calls at once.`))
+      this.#refuseCall(id, new BridgeError('ERR_LIMIT', `The peer takes no more than ${maxCalls} calls at once.`))
     } else if (this.#core.budget.overdrawn) {
       this.#answerError(
         id,
         new BridgeError('ERR_LIMIT', 'Too many calls were opened and abandoned: the peer takes no more for now.'),
       )
     } else {
-      const handler = new RunningHandler(this, id, importContext(this.#core, under?.base ?? this.#core.root, context), under)
+      const ctx = importContext(this.#core, under?.base ?? this.#core.root, context)
+      // The codec of a value may have closed the link.
+      if (this.#core.lost !== undefined) return undefined
+      const handler = new RunningHandler(this, id, ctx, under)
       this.#handlers.add(id, handler)
       this.#starting.push({ handler, f, args: frame.args })
       if (this.#starting.length === 1) this.#core.options.defer(this.#startAll)
     }
     return undefined
+  }
+
+  /** A call that is refused has its answer: so it was not abandoned, unless it is cancelled in the message that it came in. */
+  #refuseCall(id: number, error: BridgeError): void {
+    this.#answerError(id, error)
+    this.#refused.add(id)
+    if (this.#refused.size === 1) this.#core.options.defer(this.#forgetRefused)
+  }
+
+  readonly #forgetRefused = (): void => {
+    for (const _ of this.#refused) this.#core.budget.giveBack()
+    this.#refused.clear()
   }
 
   /** After a message: a cancel in the same one, and a deadline that has passed, keep a handler from starting. */
@@ -168,6 +185,7 @@ export class Handlers<M> {
       return false
     }
     this.#core.budget.giveBack()
+    if (under !== undefined) under.useful = true
     return true
   }
 
@@ -255,7 +273,10 @@ export class Handlers<M> {
   /** The caller has gone. Returns the context that is to be ended by that; undefined where no handler of that id runs. */
   takeCancel(id: number): CancelableContext | undefined {
     const handler = this.#handlers.get(id)
-    if (handler === undefined) return undefined
+    if (handler === undefined) {
+      if (this.#refused.size > 0) this.#refused.delete(id)
+      return undefined
+    }
     handler.wanted = false
     return handler.ctx
   }

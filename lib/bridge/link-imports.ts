@@ -10,7 +10,7 @@ import { type CancelableContext, type Context, withCancel } from '../context.ts'
 import { merge } from '../merge.ts'
 import { BridgeError, CanceledError, type ContextError, withoutStack } from '../errors.ts'
 import type { Source } from '../source.ts'
-import type { ExportFrame, RetractFrame } from '../wire/frame.ts'
+import { type ExportFrame, maxUnder, type RetractFrame } from '../wire/frame.ts'
 import { errorOf, importContext, receiveContext } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
 import { type ParsedHandle, parseHandle } from './link-handle.ts'
@@ -26,10 +26,14 @@ export class Imported {
   readonly gate: CancelableContext
   /** What calls under it are derived from. Without its `export` frame, as long as that has not come, the gate itself. */
   base: Context
+  /** How many of the peer's contexts stand under each other, this one included. */
+  depth = 1
   /** Whether only a handle has come so far. */
   awaited: boolean
   /** Whether the peer's context has ended: nobody waits for the answers of calls under it. */
   ended = false
+  /** Whether somebody had a use for it: a handle of it was imported here, or a call under it was answered. */
+  useful = false
   /** What is above all that users hold of it, but for what they held when the peer was silent for too long; and how much they hold. */
   lent: CancelableContext | undefined
   users = 0
@@ -58,7 +62,10 @@ export class Imported {
 export class Imports<M> {
   readonly #core: LinkCore<M>
   readonly #entries = new Map<number, Imported>()
-  #awaited = 0
+  /** Of these, those of which only a handle has come. */
+  readonly #awaited = new Set<Imported>()
+  /** None of those has a lower id. */
+  #firstAwaited = Infinity
 
   constructor(core: LinkCore<M>) {
     this.#core = core
@@ -77,10 +84,13 @@ export class Imports<M> {
   takeExport({ id, context }: ExportFrame): Fault | undefined {
     const above = context.under === undefined ? undefined : this.#entries.get(context.under)
     if (context.under !== undefined && above === undefined) return 'export: under what is not open'
+    const depth = 1 + (above?.depth ?? 0)
+    if (depth > maxUnder) return `export: more than ${maxUnder} under each other`
     const before = this.#entries.get(id)
     if (before !== undefined) {
       before.awaited = false
-      this.#awaited--
+      before.depth = depth
+      this.#awaited.delete(before)
       // What is above has its deadline and its values, too.
       const parent = above === undefined ? before.gate : merge(above.base, before.gate)
       before.base = importContext(this.#core, parent, context)
@@ -89,18 +99,24 @@ export class Imports<M> {
     }
     const { maxContexts } = this.#core.limits
     // Those that are awaited are not the peer's doing: their handles came before what is closed now.
-    if (this.#entries.size - this.#awaited >= maxContexts)
+    if (this.#entries.size - this.#awaited.size >= maxContexts)
       return { code: closeCode.tooMuch, reason: `export: more contexts than ${maxContexts}` }
     const base = importContext(this.#core, above?.base ?? this.#core.root, context)
-    this.#entries.set(id, new Imported(id, base, false))
+    // The codec of a value may have closed the link.
+    if (this.#core.lost !== undefined) return undefined
+    const entry = new Imported(id, base, false)
+    entry.depth = depth
+    this.#entries.set(id, entry)
     return undefined
   }
 
   /** Handles whose ids the peer has passed over are of no export. */
   passed(highest: number): void {
-    if (this.#awaited === 0) return
-    for (const entry of [...this.#entries.values()]) {
-      if (entry.awaited && entry.id < highest) this.#close(entry, noneSuch('no context was ever exported by it'))
+    if (highest <= this.#firstAwaited) return
+    this.#firstAwaited = Infinity
+    for (const entry of [...this.#awaited]) {
+      if (entry.id < highest) this.#close(entry, noneSuch('no context was ever exported by it'))
+      else this.#firstAwaited = Math.min(this.#firstAwaited, entry.id)
     }
   }
 
@@ -110,6 +126,7 @@ export class Imports<M> {
     if (entry === undefined || entry.awaited) return undefined
     this.#entries.delete(id)
     entry.ended = true
+    if (entry.useful) this.#core.budget.giveBack()
     return entry.gate
   }
 
@@ -126,7 +143,7 @@ export class Imports<M> {
 
   #close(entry: Imported, error: ContextError): void {
     this.#entries.delete(entry.id)
-    if (entry.awaited) this.#awaited--
+    this.#awaited.delete(entry)
     entry.ended = true
     endWith(entry.gate, error)
   }
@@ -147,19 +164,21 @@ export class Imports<M> {
     let entry = this.#entries.get(id)
     if (entry === undefined) {
       if (id <= core.highestPeerId) return this.#ended(noneSuch('its context is gone'))
-      if (this.#awaited >= core.limits.maxContexts) {
+      if (this.#awaited.size >= core.limits.maxContexts) {
         const message = `This side takes no more than ${core.limits.maxContexts} contexts at once.`
         return this.#ended(because(withoutStack(() => new BridgeError('ERR_LIMIT', message))))
       }
       entry = new Imported(id, withCancel(core.root), true)
       this.#entries.set(id, entry)
-      this.#awaited++
+      this.#awaited.add(entry)
+      this.#firstAwaited = Math.min(this.#firstAwaited, id)
     }
     return this.#use(entry, parsed)
   }
 
   #use(entry: Imported, handle: ParsedHandle): CancelableContext {
     entry.users++
+    entry.useful = true
     entry.took(handle.grant)
     // The handle has all that there is to know, but the end.
     const { base, at, why } = receiveContext(this.#core, (entry.lent ??= withCancel(entry.gate)), handle)

@@ -14,7 +14,10 @@ import { type Channel, closeCode, type LinkOptions } from './link-types.ts'
 export interface ServiceSettings extends LinkSettings {
   /** How long a peer may take to greet, in milliseconds. Default: 10,000. */
   readonly helloTimeout?: number
-  /** How many connections may be open at once. More are closed with 1013. Default: 10,000. */
+  /**
+   * How many peers may be served at once, those included whose connection broke and who may come back. More are closed with 1013 when they greet. Beside them as many
+   * connections may be open whose peer has not greeted yet. Default: 10,000.
+   */
   readonly maxConnections?: number
 }
 
@@ -58,6 +61,7 @@ export class LinkService<M = Uint8Array> implements Service {
       codec: host.codec(settings.limits?.maxMessage),
       maxMessage: maxMessageOf(settings),
       token: () => host.id(),
+      takes: () => this.#links.size < maxConnections,
       link: (channel, session, identity) => {
         const dress = key === undefined ? undefined : (root: Context): Context => withValue(root, key, identity)
         return this.#make(channel, settings, methods, session, dress)
@@ -94,7 +98,8 @@ export class LinkService<M = Uint8Array> implements Service {
    * @param identity who it is: a session goes on only for the one who opened it
    */
   accept(channel: Channel<M>, identity: unknown): Receiver<M> {
-    if (this.#waiting + this.#links.size >= this.#maxConnections) {
+    // Who has not greeted yet may come back to a session that is counted already.
+    if (this.#waiting >= this.#maxConnections) {
       channel.close(closeCode.tooSlow, 'connections: no more are taken')
       return { receive: () => undefined, lost: () => undefined }
     }

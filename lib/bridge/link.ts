@@ -73,7 +73,7 @@ export class Link<M = Uint8Array> {
       waits: () => this.#awaitRoom(),
       unacknowledged: () => this.#replay?.overdue ?? 0,
     })
-    this.#calls = new Calls(this.#core)
+    this.#calls = new Calls(this.#core, () => this.#settled())
     this.#imports = new Imports(this.#core)
     this.#handlers = new Handlers(this.#core, this.#imports, () => this.#settled())
     if (options.session !== undefined) this.#replay = new Replay()

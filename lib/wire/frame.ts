@@ -236,6 +236,9 @@ export interface FrameLimits {
 
 export const frameLimits: FrameLimits = Object.freeze({ maxFrames: 1_024, maxValues: 64 })
 
+/** How many exports may stand under each other: what is open keeps all that it stands under, also what is closed by then. */
+export const maxUnder = 8
+
 /** Longest id of a link, and longest token of a session, in UTF-16 units. */
 export const maxToken = 64
 

@@ -585,3 +585,18 @@ it('is no fault of the peer when handles come before what makes room for them', 
   await pair.settle()
   expect(cause(imported)).toBe('enough')
 })
+
+test('contexts that are exported however deep below each other end with what is above them; the deepest have a frame of their own', async () => {
+  const pair = await joined()
+  const contexts = [withCancel(pair.client.root)]
+  while (contexts.length < 20) contexts.push(withCancel(contexts.at(-1) as Context))
+  const imports = contexts.map((ctx) => pair.server.link.import(pair.client.link.export(ctx)))
+  await pair.settle()
+  expect(pair.server.link.stats()).toMatchObject({ state: 'open', imports: 20 })
+  contexts[10]?.cancel('deep')
+  await pair.settle()
+  expect(imports.map((ctx) => cause(ctx))).toEqual([...Array.from({ length: 10 }), ...Array.from({ length: 10 }, () => 'deep')])
+  contexts[0]?.cancel('all')
+  await pair.settle()
+  expect(imports.slice(0, 10).map((ctx) => cause(ctx))).toEqual(Array.from({ length: 10 }, () => 'all'))
+})

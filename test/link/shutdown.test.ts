@@ -41,6 +41,38 @@ describe('an end with grace', () => {
     pair.cut()
   })
 
+  it('waits no longer for a call that was cancelled here, or a stream that was left here', async () => {
+    const pair = await joined({
+      server: {
+        serve: {
+          hold: (ctx: Context) => ctx.done.then((error) => Promise.reject(error)),
+          async *count(ctx: Context) {
+            yield 1
+            await ctx.done
+          },
+        },
+      },
+    })
+    const ctx = withCancel(pair.client.root)
+    const call = rejection(pair.client.link.call(ctx, 'hold', []))
+    const answer = pair.client.link.call(background(), 'count', [])
+    await pair.settle()
+    const stream = (await answer) as AsyncGenerator<number>
+    let isOver = false
+    const over = pair.client.link.shutdown(60_000).then(() => (isOver = true))
+    await pair.settle()
+    ctx.cancel()
+    await call
+    await pair.settle()
+    expect(isOver).toBe(false)
+    await stream.return(undefined)
+    await turn()
+    expect(isOver).toBe(true)
+    await over
+    pair.cut()
+    await turn()
+  })
+
   it('does not wait for a handler that is deaf', async () => {
     const held = new Held()
     const pair = await joined({ server: { serve: { held: held.method } } })
@@ -197,6 +229,40 @@ describe('what is opened and abandoned', () => {
       await turn()
     }
     expect(side.open).toBe(true)
+  })
+
+  it('is no export that was of use before it ended', async () => {
+    const side = new Side({ serve: { f: () => 1 }, limits: { maxAbandoned: 2, abandonedPerSecond: 0 } })
+    side.raw(hello)
+    for (let id = 1; id < 200; id += 3) {
+      side.raw([6, id, noContext], callFrame(id + 1, 'f', [...noContext, id]), [6, id + 2, noContext])
+      await turn()
+      const imported = side.link.import({ ctxbridge: 1, link: 'end of a peer', export: [id + 2, 1] })
+      side.raw([3, id, 0, null], [3, id + 2, 0, null])
+      expect(imported.err()).toBeDefined()
+      await turn()
+    }
+    expect(side.open).toBe(true)
+    for (let id = 300; id < 310 && side.open; id++) side.raw([6, id, noContext], [3, id, 0, null])
+    expect(side.channel.closed).toMatchObject({ code: 4429 })
+  })
+
+  it('is no call that was refused, but one that was cancelled in the message that it came in', async () => {
+    const side = new Side({
+      serve: { f: () => 1, hold: () => new Promise(() => {}) },
+      limits: { maxAbandoned: 4, abandonedPerSecond: 0, maxCalls: 1 },
+    })
+    side.raw(hello, callFrame(1, 'hold'))
+    for (let id = 2; id < 200; id++) {
+      side.raw(callFrame(id, id % 2 === 0 ? 'none' : 'hold'))
+      await turn()
+    }
+    expect(side.open).toBe(true)
+    for (let id = 200; id < 220 && side.open; id++) {
+      side.raw(callFrame(id, 'none'), [3, id, 0, null])
+      await turn()
+    }
+    expect(side.channel.closed).toMatchObject({ code: 4429 })
   })
 
   it('is no cancel: 10,000 of them in one turn leave as few messages, and leave another call alone', async () => {

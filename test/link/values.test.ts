@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { background, type Context, withCancel, withValue } from '../../lib/context.ts'
 import { createKey, type Key } from '../../lib/key.ts'
-import { joined, rejection } from './support.ts'
+import { turn } from '../support/gc.ts'
+import { callFrame, hello, joined, rejection, Side } from './support.ts'
 
 const text = {
   encode: (value: string): unknown => value,
@@ -20,6 +21,27 @@ const shy = createKey<string>('shy', {
     },
     decode: text.decode,
   },
+})
+
+test('a codec that closes the link starts no handler, and leaves nothing', async () => {
+  let side: Side | undefined
+  const closing = createKey<string>('closing', {
+    portable: {
+      encode: text.encode,
+      decode: (data) => {
+        side?.link.close()
+        return text.decode(data)
+      },
+    },
+  })
+  for (const frames of [[callFrame(1, 'f', [null, null, [['closing', 'x']]])], [[6, 1, [null, null, [['closing', 'x']]]]]]) {
+    let started = 0
+    side = new Side({ keys: [closing], serve: { f: () => started++ } })
+    side.raw(hello, ...frames)
+    await turn()
+    expect([started, side.channel.closed]).toMatchObject([0, { code: 1000 }])
+    expect(side.link.stats()).toMatchObject({ state: 'closed', handlers: 0, imports: 0 })
+  }
 })
 
 async function seen(ctx: Context, ask: Key<string>[], registered: readonly Key<unknown>[]) {

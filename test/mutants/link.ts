@@ -203,7 +203,7 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-imports.ts',
-    original: 'if (this.#entries.size - this.#awaited >= maxContexts)',
+    original: 'if (this.#entries.size - this.#awaited.size >= maxContexts)',
     replacement: 'if (this.#entries.size >= maxContexts)',
     breaks: "what is awaited counts as the peer's, and closes the link of an honest one",
     tests: ['test/link/exports.test.ts'],

@@ -7,6 +7,7 @@ import { afterFunc, background, cause, type Context, withCancel, withTimeout } f
 import { type Connection, connect, wrap } from 'ctxbridge/websocket'
 import { describe, expect, it, onTestFinished, test } from 'vitest'
 import { attacked } from './attacked.ts'
+import { Proxy } from './proxy.ts'
 import { call, frame, hello, message, opcode, RawClient } from './raw.ts'
 import { holding, idle, local, rejection, until } from './support.ts'
 
@@ -169,6 +170,21 @@ describe('after the upgrade', { timeout }, () => {
     await target.unharmed()
   })
 
+  it('56 at the limit of connections who goes on with a session is no further one', async () => {
+    const { url, service } = await local({ echo: (_ctx: Context, x: unknown) => x }, { maxConnections: 1, lease: {} })
+    const proxy = await Proxy.to(url)
+    const connection = await connect(proxy.url)
+    await until(() => service.connections.size === 1)
+    proxy.last.cut()
+    const methods = wrap<{ echo(ctx: Context, x: number): number }>(connection)
+    expect(await methods.echo(background(), 1)).toBe(1)
+    expect(proxy.passages.length).toBeGreaterThan(1)
+    await expect(connect(url)).rejects.toMatchObject({ message: expect.stringContaining('code 1013') as string })
+    expect(await methods.echo(background(), 2)).toBe(2)
+    connection.close()
+    await idle(service)
+  })
+
   it('33 an open-and-cancel flood ends with 4429, and never runs more handlers than the limit', async () => {
     const target = await attacked({ limits: { maxCalls: 5, maxAbandoned: 2_000, abandonedPerSecond: 1 } })
     const client = await RawClient.greeted(target.port)
@@ -183,20 +199,41 @@ describe('after the upgrade', { timeout }, () => {
     await target.unharmed()
   })
 
-  it.each<[string, (id: number) => unknown[]]>([
-    ['34 a flood of contexts', (id) => [6, id, noContext]],
-    ['35 a chain of contexts', (id) => [6, id, id === 1 ? noContext : [...noContext, Math.min(id - 1, 1_000)]]],
-  ])('%s ends with 4429 at the limit, and the chain ends at once', async (_name, one) => {
+  it('34 a flood of contexts ends with 4429 at the limit, and all end at once', async () => {
     const target = await attacked()
     const client = await RawClient.greeted(target.port)
     client.send(
-      message(...Array.from({ length: 1_000 }, (_, i) => one(i + 1))),
+      message(...Array.from({ length: 1_000 }, (_, i) => [6, i + 1, noContext])),
       message([2, 1_001, 'hold', [...noContext, 1_000], []]),
     )
     const ctx = await target.held.started()
     expect(target.service.stats().contexts).toBe(1_000)
-    client.send(message(one(1_002)))
+    client.send(message([6, 1_002, noContext]))
     expect(await client.closed()).toEqual({ code: 4429, reason: 'export: more contexts than 1000' })
+    expect(cause(ctx)).toMatchObject({ name: 'LinkLostError' })
+    await target.unharmed()
+  })
+
+  it.each([
+    ['35 a chain of contexts', false],
+    ['35 a chain of which the last one alone is open', true],
+  ])('%s ends with 4400 at its ninth link', async (_name, retracts) => {
+    const target = await attacked()
+    const client = await RawClient.greeted(target.port)
+    const link = (id: number): unknown[][] => {
+      if (id === 1) return [[6, 1, noContext]]
+      return retracts
+        ? [
+            [6, id, [...noContext, id - 1]],
+            [11, id - 1],
+          ]
+        : [[6, id, [...noContext, id - 1]]]
+    }
+    client.send(message(...Array.from({ length: 8 }, (_, i) => link(i + 1)).flat(), [2, 9, 'hold', [...noContext, 8], []]))
+    const ctx = await target.held.started()
+    expect(target.service.stats().contexts).toBe(retracts ? 1 : 8)
+    client.send(message([6, 10, [...noContext, 8]]))
+    expect(await client.closed()).toEqual({ code: 4400, reason: 'export: more than 8 under each other' })
     expect(cause(ctx)).toMatchObject({ name: 'LinkLostError' })
     await target.unharmed()
   })
