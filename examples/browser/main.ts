@@ -10,6 +10,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { parseArgs } from 'node:util'
+import { cause, LinkLostError } from 'ctxbridge'
 import { connect, serve, wrap } from 'ctxbridge/websocket'
 import { WebSocketServer } from 'ws'
 import { sendFile } from './files.ts'
@@ -25,7 +26,13 @@ const hops = new Map<string, Hop>()
 
 const searcher: Searcher = {
   async *count(ctx, id) {
-    ctx.signal.addEventListener('abort', () => hops.set(id, endOf('gateway', ctx)))
+    ctx.signal.addEventListener('abort', () => {
+      hops.set(id, endOf('gateway', ctx))
+      // Nobody is left who could ask how it ended.
+      if (!(cause(ctx) instanceof LinkLostError)) return
+      hops.delete(id)
+      process.stdout.write('A tab has gone: its search is stopped in the service and in the worker thread.\n')
+    })
     // A loop that is left, by whatever end, leaves the next one.
     yield* service.count(ctx, id)
   },

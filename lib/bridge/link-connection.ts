@@ -3,6 +3,7 @@ import type { CancelableContext, Context } from '../context.ts'
 import type { LinkLostError } from '../errors.ts'
 import { named } from '../key.ts'
 import type { Link, LinkHandle, LinkStats } from './link.ts'
+import { inspectAsText, show } from './link-show.ts'
 
 /** What can be called over a link: methods that take a context first. */
 export type Remote<T> = {
@@ -59,6 +60,8 @@ export interface Connection extends Disposable {
    */
   close(options: CloseOptions): Promise<void>
   stats(): LinkStats
+  /** As `close()`: what is still open on it rejects and ends with a `LinkLostError`. For `using connection = await connect(url)`. */
+  [Symbol.dispose](): void
 }
 
 /** As much of a link as its users use, whatever its messages are. */
@@ -103,6 +106,15 @@ export class LinkConnection implements Connection {
   [Symbol.dispose](): void {
     this.close()
   }
+
+  toString(): string {
+    const { state, ...counts } = this.stats()
+    return show(this.peerName === '' ? 'Connection' : `Connection(${JSON.stringify(this.peerName)})`, state, counts)
+  }
+
+  static {
+    inspectAsText(this.prototype)
+  }
 }
 
 /**
@@ -116,8 +128,11 @@ export function wrap<T extends object>(connection: Connection): Remote<T> {
   const link = links.get(connection)
   if (link === undefined) throw new TypeError(`wrap() needs a connection from connect(), but got ${named(connection)}.`)
   const methods = new Map<string, (ctx: Context, ...args: unknown[]) => Promise<unknown>>()
-  return new Proxy(Object.create(null) as Remote<T>, {
+  const told = (): string => `Remote of ${String(connection)}`
+  // Node's inspector asks the target, and not the proxy.
+  return new Proxy(inspectAsText(Object.create(null) as Remote<T>, told), {
     get(_target, name) {
+      if (name === Symbol.toPrimitive) return told
       // A proxy that is awaited, printed or compared must not call the peer.
       if (typeof name !== 'string' || name === 'then' || name === 'toJSON' || name === 'constructor') return undefined
       let method = methods.get(name)

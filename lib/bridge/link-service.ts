@@ -9,6 +9,7 @@ import { Acceptor } from './link-acceptor.ts'
 import { type CloseOptions, type Connection, graceOf, LinkConnection } from './link-connection.ts'
 import type { Receiver } from './link-dial.ts'
 import { type LinkEvents, type LinkHost, type LinkSettings, makeLink, maxMessageOf } from './link-host.ts'
+import { inspectAsText, show } from './link-show.ts'
 import { type Channel, closeCode, type LinkOptions } from './link-types.ts'
 
 export interface ServiceSettings extends LinkSettings {
@@ -36,6 +37,8 @@ export interface Service extends Disposable {
   close(options: CloseOptions): Promise<void>
   /** The sums over all connections, those included whose peer has not greeted yet. */
   stats(): { readonly connections: number; readonly calls: number; readonly handlers: number; readonly contexts: number }
+  /** As `close()`: all connections are closed, and what is open on them ends with a `LinkLostError`. The server is not closed. */
+  [Symbol.dispose](): void
 }
 
 export class LinkService<M = Uint8Array> implements Service {
@@ -153,5 +156,13 @@ export class LinkService<M = Uint8Array> implements Service {
 
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  toString(): string {
+    return show('Service', '', this.stats())
+  }
+
+  static {
+    inspectAsText(this.prototype)
   }
 }

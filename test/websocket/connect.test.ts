@@ -13,6 +13,7 @@ import { connect, type Connection, type ConnectOptions, serve, type ServeSetting
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import { inspect } from 'node:util'
 import { describe, expect, it, onTestFinished, test } from 'vitest'
 import { WebSocketServer } from 'ws'
 import { turn } from '../support/gc.ts'
@@ -373,4 +374,31 @@ test('a value that its codec refuses is left out, with one warning for each key'
     { name: 'CtxbridgeWarning', message: 'The value of the context key "shy" was left out: "not\\ntoday"' },
   ])
   connection.close()
+})
+
+test('connections, services and what wrap gives say in a log what they are, and what is open', async () => {
+  const held = holding()
+  const { url, service } = await local({ hold: held.hold }, { name: 'reports' })
+  const connection = await connect(url, { name: 'me' })
+  const remote = wrap<Methods>(connection)
+  expect(inspect(connection)).toBe('Connection("reports") { open }')
+  const ctx = withCancel(background())
+  const call = rejection(remote.hold(ctx))
+  await held.started()
+  expect([String(connection), inspect({ connection }), inspect(remote), String(remote)]).toEqual([
+    'Connection("reports") { open, calls: 1 }',
+    '{ connection: Connection("reports") { open, calls: 1 } }',
+    'Remote of Connection("reports") { open, calls: 1 }',
+    'Remote of Connection("reports") { open, calls: 1 }',
+  ])
+  expect([String(service), inspect([...service.connections])]).toEqual([
+    'Service { connections: 1, handlers: 1 }',
+    '[ Connection("me") { open, handlers: 1 } ]',
+  ])
+  ctx.cancel()
+  await call
+  connection.close()
+  expect(inspect(connection)).toBe('Connection("reports") { closed }')
+  await idle(service)
+  expect(inspect(service)).toBe('Service { idle }')
 })

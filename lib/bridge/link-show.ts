@@ -1,0 +1,16 @@
+/** How connections look to people: in a log, in an inspector, as text. */
+
+/** Has Node's inspector show an object, or those of a prototype, as text. */
+export function inspectAsText<T extends object>(target: T, tell?: () => string): T {
+  function inspected(this: unknown): string {
+    return tell === undefined ? String(this) : tell()
+  }
+  return Object.defineProperty(target, Symbol.for('nodejs.util.inspect.custom'), { value: inspected, configurable: true })
+}
+
+/** On one line, with the counts that are not 0: `Connection("reports") { open, calls: 2 }`. */
+export function show(what: string, state: string, counts: Readonly<Record<string, number>>): string {
+  const parts = Object.entries(counts).flatMap(([name, count]) => (count === 0 ? [] : [`${name}: ${count}`]))
+  const told = state === '' ? parts : [state, ...parts]
+  return told.length === 0 ? `${what} { idle }` : `${what} { ${told.join(', ')} }`
+}
