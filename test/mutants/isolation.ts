@@ -28,7 +28,7 @@ export const isolation: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-acceptor.ts',
-    original: ' || !Object.is(session.identity, connection.identity)',
+    original: ' || !isSame(session.identity, connection.identity)',
     replacement: '',
     breaks: 'a session goes on for whoever knows its token',
     tests,
