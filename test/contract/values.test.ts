@@ -87,6 +87,23 @@ describe('values', () => {
     expect([ctx.value(name), ctx.value(count), withCancel(ctx).value(count)]).toEqual(['kept', 1, 1])
   })
 
+  it('C45: a key cannot be cloned, and so neither can what holds one: no value leaves the thread by a bare postMessage', () => {
+    class Clock {
+      now(): number {
+        return 0
+      }
+      wall(): number {
+        return 0
+      }
+      setTimer(): number {
+        return 0
+      }
+      clearTimer(): void {}
+    }
+    const ctx = withValue(createRoot({ clock: new Clock() }), name, 'secret')
+    for (const held of [name, ctx, withCancel(ctx)]) expect(() => structuredClone(held)).toThrow('could not be cloned')
+  })
+
   it('C48: look-up does not recurse: 100,000 bindings deep works', () => {
     const keys: Key<number>[] = []
     let ctx: Context = withValue(background(), name, 'deepest')
