@@ -8,10 +8,10 @@ const ackWithNext = 16
 const ackAfterMessages = 64
 const ackAfterBytes = 65_536
 
-/** What a message that is kept costs beside its bytes: it is an object in a list. */
-const overhead = 256
+/** What a message that is kept, or waits, costs beside its bytes: it is an object in a list. */
+export const messageOverhead = 256
 /** Of so many bytes a peer need not have said that they came. */
-const unsaid = ackAfterBytes + ackAfterMessages * overhead
+const unsaid = ackAfterBytes + ackAfterMessages * messageOverhead
 
 export class Replay<M> {
   readonly #kept: { readonly message: M; readonly size: number }[] = []
@@ -33,7 +33,7 @@ export class Replay<M> {
 
   keep(message: M, size: number): void {
     this.#sent++
-    this.#bytes += size + overhead
+    this.#bytes += size + messageOverhead
     this.#kept.push({ message, size })
   }
 
@@ -67,7 +67,7 @@ export class Replay<M> {
     const first = this.#sent - this.#kept.length
     if (count > this.#sent) return false
     if (count <= first) return true
-    for (const { size } of this.#kept.splice(0, count - first)) this.#bytes -= size + overhead
+    for (const { size } of this.#kept.splice(0, count - first)) this.#bytes -= size + messageOverhead
     return true
   }
 

@@ -20,7 +20,7 @@ import { Handlers } from './link-handlers.ts'
 import { inOrder } from './link-held.ts'
 import { Imports } from './link-imports.ts'
 import { linkLease, Liveness } from './link-liveness.ts'
-import { Replay } from './link-replay.ts'
+import { messageOverhead, Replay } from './link-replay.ts'
 import { Unread } from './link-unread.ts'
 import { type Channel, closeCode, type Fault, type LinkOptions, type LinkStats } from './link-types.ts'
 
@@ -48,6 +48,8 @@ export class Link<M = Uint8Array> {
   readonly #unread = new Unread()
   /** Whether more waited in the channel than may, when it was last asked. */
   #full = false
+  /** How many messages were given to it since then: small ones take more memory than their bytes. */
+  #piled = 0
   /** The channel that is to say when it has room. */
   #asked: Channel<M> | undefined
   #state: LinkStats['state'] = 'opening'
@@ -325,13 +327,14 @@ export class Link<M = Uint8Array> {
     if (!this.#isTooMuch(queued)) this.#liveness?.watch()
   }
 
-  /** Returns how many bytes wait in the channel now. */
+  /** Returns how many bytes wait in the channel now, with what messages cost beside theirs. */
   #put(channel: Channel<M>, message: M, size: number): number {
+    this.#piled = this.#full ? this.#piled + 1 : 0
     channel.send(message)
     this.#unread.sent(size)
     const queued = channel.queued()
     this.#full = queued > this.#ahead
-    return queued
+    return queued + messageOverhead * this.#piled
   }
 
   /** Gives the peer up where more waits for it than may. */

@@ -345,6 +345,18 @@ describe('what waits', () => {
     expect(side.link.stats()).toMatchObject({ state: 'closed', queued: 0 })
   })
 
+  it('counts by messages, too: answers to pings of somebody who reads none are small, and many', async () => {
+    const side = new Side({ limits: { maxBacklog: 65_536 } })
+    side.raw(hello)
+    await fill(side)
+    for (let n = 1; n < 1_000 && side.open; n++) {
+      side.raw([8, n])
+      await turn()
+    }
+    expect(side.channel.closed).toMatchObject({ code: 1013, reason: 'backlog: the peer does not read' })
+    expect(side.channel.count).toBeLessThan(200)
+  })
+
   it('of a stream is one item: the others wait with it', async () => {
     let made = 0
     const pair = await joined({
