@@ -10,6 +10,12 @@ import type { Counted } from './jobs.ts'
 
 const pool = new Tinypool({ filename: fileURLToPath(new URL('./jobs.js', import.meta.url)), minThreads: 2, maxThreads: 2 })
 const countPrimes = { name: 'countPrimes' }
+const two = (below: number): Promise<Counted[]> =>
+  Promise.all([1, 2].map(() => run<Counted>(pool, background(), below, countPrimes)))
+
+// Until both threads have started, and have made their table.
+const threads = new Set<number>()
+while (threads.size < 2) for (const { thread } of await two(10_000)) threads.add(thread)
 
 {
   using ctx = withTimeout(background(), 300, 'nobody waits that long')
@@ -23,7 +29,7 @@ const countPrimes = { name: 'countPrimes' }
 }
 
 const before = performance.now()
-const next = await Promise.all([1, 2].map(() => run<Counted>(pool, background(), 10_000, countPrimes)))
+const next = await two(10_000)
 console.log(`The next two, ${(performance.now() - before).toFixed(1)} ms later:`)
 for (const { thread, primes, jobs } of next) {
   console.log(`  ${primes} primes below 10,000, by thread ${thread}: its job number ${jobs}, so it is still the same one`)
