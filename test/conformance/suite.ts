@@ -125,7 +125,7 @@ export function conformance(platform: Platform): void {
       async (how) => {
         const { worker, jobs } = start()
         await jobs.add(0, 0)
-        const ctx = withTimeout(background(), 40, 'the budget')
+        const ctx = withTimeout(background(), 300, 'the budget')
         const error = await rejection(jobs.idle(ctx, how))
         expect(error).toBe(ctx.err())
         expect(ctx.remaining()).toBe(0)
@@ -138,7 +138,7 @@ export function conformance(platform: Platform): void {
     const loop = async (end: 'cancel' | 'deadline'): Promise<unknown> => {
       const { worker, jobs } = start()
       await jobs.add(0, 0)
-      const ctx = end === 'cancel' ? withCancel(background()) : withTimeout(background(), 40)
+      const ctx = end === 'cancel' ? withCancel(background()) : withTimeout(background(), 300)
       const started = heard(worker, 'started')
       const call = rejection(sharedMemory || end === 'deadline' ? jobs.spin(ctx) : jobs.deaf(ctx, 50))
       await started

@@ -60,7 +60,7 @@ test('a loop that never yields stops at the deadline, never before, and with its
   await jobs.add(0, 0)
   const at = flag()
   const before = now()
-  const ctx = withTimeout(background(), 50, 'too slow')
+  const ctx = withTimeout(background(), 300, 'too slow')
   // Answered before the job starts. Blocks until the loop has seen the end: no timer and no message of ours can have helped it.
   const blocked = new Promise<void>((resolve) => {
     worker.on('message', (message) => {
@@ -80,7 +80,7 @@ test('a loop that never yields stops at the deadline, never before, and with its
   await quiet(worker)
   const seen = await jobs.last()
   expect(seen).toMatchObject({ name: 'TimeoutError', code: 'ETIMEDOUT', cause: 'too slow', turned: false })
-  expect(seen?.at).toBeGreaterThanOrEqual(before + 50)
+  expect(seen?.at).toBeGreaterThanOrEqual(before + 300)
   expect(link(worker).stats()).toMatchObject(empty)
 })
 
@@ -88,13 +88,13 @@ test('deadlines in the worker are never early, however short', async () => {
   const { worker, jobs } = startJobs()
   let ran = 0
   for (let i = 0; i < 100; i++) {
-    const ms = (i % 10) + 0.5 + i / 1_000
+    const ms = (i % 10) * 2 + 2.5 + i / 1_000
     const before = now()
     const error = await rejection(jobs.spin(withTimeout(background(), ms)))
     expect(error).toBeInstanceOf(DeadlineExceededError)
     await quiet(worker)
     const seen = await jobs.last()
-    // On a busy machine the shortest have passed before the call is sent: then there was no job.
+    // On a busy machine the shortest have passed before the worker comes to the call: then there was no job.
     if (seen === undefined || seen.at < before) continue
     ran++
     expect(seen.at - before).toBeGreaterThanOrEqual(ms)

@@ -266,7 +266,7 @@ describe('messages of others on the same port', () => {
     expect(seen).toHaveLength(1 + answers.length)
   })
 
-  test('a handle that is forged rejects its call, or is a context that is done', async () => {
+  test('a handle that is forged rejects its call, whose method does not run', async () => {
     const { worker } = startJobs()
     const look = async (handle: unknown): Promise<unknown> => {
       worker.postMessage(['ctxbridge.call', 1, 'forged', ['look', handle], [1, 0]])
@@ -278,7 +278,7 @@ describe('messages of others on the same port', () => {
     expect(await look('x')).toMatchObject([{ threw: expect.arrayContaining(['TypeError']) as unknown }, 0])
     const odd = [[], [1], [1, 1, 0, 1, 1], [1, 1, 'x', {}, null], [1.5, 1, 0, 1, 1], [1, 1, 0, 1, 1, Number.NaN]]
     for (const handle of [{ ctxbridge: 1, table: 1, link: 1, slot: [0, 1, 1] }, ...odd])
-      expect(await look(handle)).toMatchObject([{ err: 'AbortError' }])
+      expect(await look(handle)).toMatchObject([{ threw: [3, expect.arrayContaining(['ERR_HANDLE']) as unknown] }, 0])
   })
 })
 

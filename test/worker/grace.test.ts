@@ -4,6 +4,7 @@ import { background, type Context, LinkLostError, withCancel } from 'ctxbridge'
 import { link, wrap } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
+import { turn } from '../support/gc.ts'
 import { flag, reached, rejection, start } from './workers.ts'
 
 const empty = { slots: 0, exports: 0, calls: 0 }
@@ -25,6 +26,31 @@ test('a method that ignores its context is ended with its worker after the grace
   expect(link(worker).stats()).toMatchObject(empty)
   expect(await rejection(jobs.add(1, 1))).toBeInstanceOf(LinkLostError)
 })
+
+test.each([true, false])(
+  'a call that waits for its worker is not what keeps it busy: nothing is terminated, and its method does not run; shared memory: %s',
+  async (sharedMemory) => {
+    const worker = start()
+    const jobs = wrap<Jobs>(worker, { grace: 0, sharedMemory })
+    const at = flag()
+    const busy = jobs.stuck(withCancel(background()), at)
+    await reached(at)
+    const ctx = withCancel(background())
+    const never = flag()
+    const call = rejection(jobs.ignore(ctx, never))
+    ctx.cancel('changed my mind')
+    expect(await call).toBe(ctx.err())
+    // A timer of the host that was set before this one has fired when this one has.
+    await setTimeout(2)
+    Atomics.store(at, 0, 2)
+    expect(await busy).toBe('late')
+    expect(await jobs.warm()).toMatchObject({ served: 1 })
+    expect(Atomics.load(never, 0)).toBe(0)
+    // By messages alone, what is given back comes another way than the answer.
+    while (link(worker).stats().slots > 0) await turn()
+    expect(link(worker).stats()).toMatchObject(empty)
+  },
+)
 
 test('a method that heeds its context keeps its worker', async () => {
   const worker = start()

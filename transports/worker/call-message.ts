@@ -1,5 +1,5 @@
 /**
- * A call and its answer, as they go over the endpoint. Comlink's messages are objects within objects, each of which both threads pay for; these say the
+ * A call and its answer, as they go over the endpoint, and between them, where the call asks for it, the word that its method begins. Comlink's messages are objects within objects, each of which both threads pay for; these say the
  * same as two lists at most.
  *
  * Comlink passes them over, since they have no `type` and no `id`, as we pass over Comlink's own.
@@ -37,6 +37,7 @@ export class SentContext {
 
 const CALL = 'ctxbridge.call'
 const ANSWER = 'ctxbridge.answer'
+const BEGUN = 'ctxbridge.begun'
 
 /** Says of an argument that it is the handle of a context. */
 const CONTEXT = 0
@@ -45,18 +46,24 @@ const SIGNAL = 1
 /** Says of an answer that the call failed, and that its value is the failure as data. */
 const FAILED = 0
 
-/** Marks: place, what stands there, place, what stands there, and so on, where it is no plain value: the name of a transfer handler, `CONTEXT` or `SIGNAL`. */
+/**
+ * Marks: place, what stands there, place, what stands there, and so on, where it is no plain value: the name of a transfer handler, `CONTEXT` or `SIGNAL`.
+ * Asks: whether the other side is to say when the method begins, which may be long after the call came.
+ */
 export type PackedCall = readonly [
   tag: typeof CALL,
   version: number,
   id: string,
   args: readonly unknown[],
-  marks?: readonly unknown[],
+  marks?: readonly unknown[] | undefined,
+  asks?: true,
 ]
+/** Posted before the method runs: so it arrives though the method may then block its thread. */
+export type PackedBegun = readonly [tag: typeof BEGUN, version: number, id: string]
 /** How: left out where the value is the result; the name of a transfer handler, or `FAILED`. */
 export type PackedAnswer = readonly [tag: typeof ANSWER, version: number, id: string, value: unknown, how?: unknown]
 
-export function packCall({ id, argumentList = [] }: CallMessage): PackedCall {
+export function packCall({ id, argumentList = [] }: CallMessage, asks = false): PackedCall {
   const args: unknown[] = []
   const marks: unknown[] = []
   for (const { name, value } of argumentList) {
@@ -64,7 +71,13 @@ export function packCall({ id, argumentList = [] }: CallMessage): PackedCall {
     else if (value instanceof SentContext) marks.push(args.length, value.isSignal ? SIGNAL : CONTEXT)
     args.push(value instanceof SentContext ? value.handle : value)
   }
-  return marks.length === 0 ? [CALL, VERSION, id, args] : [CALL, VERSION, id, args, marks]
+  const marked = marks.length === 0 ? undefined : marks
+  if (asks) return [CALL, VERSION, id, args, marked, true]
+  return marked === undefined ? [CALL, VERSION, id, args] : [CALL, VERSION, id, args, marked]
+}
+
+export function packBegun([, , id]: PackedCall): PackedBegun {
+  return [BEGUN, VERSION, id]
 }
 
 /** The message that it was; undefined where it is of no form that `packCall` gives. */
@@ -97,6 +110,10 @@ export function isCall(data: unknown): data is PackedCall {
 
 export function isAnswer(data: unknown): data is PackedAnswer {
   return isPacked(data, ANSWER)
+}
+
+export function isBegun(data: unknown): data is PackedBegun {
+  return isPacked(data, BEGUN)
 }
 
 function isPacked(data: unknown, tag: string): boolean {

@@ -4,7 +4,15 @@ import { type LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { type CallPort, callerOf, missingHandler } from './comlink.ts'
 import { Failure, failureFromWire, messageOf, refusal, unreadable } from './failure.ts'
-import { type CallMessage, packCall, type PackedAnswer, type PackedCall, SentContext, unpackAnswer } from './call-message.ts'
+import {
+  type CallMessage,
+  packCall,
+  type PackedAnswer,
+  type PackedBegun,
+  type PackedCall,
+  SentContext,
+  unpackAnswer,
+} from './call-message.ts'
 
 export interface Call {
   /** False when an argument could not be sent: then `answer` rejects. */
@@ -15,7 +23,9 @@ export interface Call {
 export class Caller {
   readonly #port: CallPort
   readonly #call: (args: readonly unknown[]) => Promise<unknown>
-  readonly #pending = new Set<string>()
+  /** With what is to be called when the method begins. */
+  readonly #pending = new Map<string, (() => void) | undefined>()
+  #begun: (() => void) | undefined
   #refused = false
   #lost: LinkLostError | undefined
 
@@ -25,9 +35,10 @@ export class Caller {
       post: (message, transfer) => {
         // Comlink asks for a release when its proxy is collected: ours go with the link.
         if (message.type !== 'APPLY') return
-        this.#pending.add(message.id)
+        const begun = this.#begun
+        this.#pending.set(message.id, begun)
         try {
-          if (this.#lost === undefined) return post(packCall(message), transfer)
+          if (this.#lost === undefined) return post(packCall(message, begun !== undefined), transfer)
           this.#answer(message.id, this.#lost)
         } catch (error) {
           const why = holdsContext(message) ? 'a context must be an argument of its own, not inside of one.' : messageOf(error)
@@ -48,13 +59,19 @@ export class Caller {
     return this.#pending.size
   }
 
-  call(name: string, args: readonly unknown[]): Call {
+  /** @param begun called when the other side is about to run the method, if it gets as far as that */
+  call(name: string, args: readonly unknown[], begun?: () => void): Call {
     this.#refused = false
+    this.#begun = begun
     const answer = this.#call([name, ...args]).then((value) => {
       if (value instanceof Failure) throw value.error
       return value
     })
     return { sent: !this.#refused, answer }
+  }
+
+  begun([, , id]: PackedBegun): void {
+    this.#pending.get(id)?.()
   }
 
   receive(answer: PackedAnswer): void {
@@ -71,7 +88,7 @@ export class Caller {
   /** Ends all calls that are pending, and all to come. */
   lose(error: LinkLostError): void {
     this.#lost = error
-    for (const id of this.#pending) this.#answer(id, error)
+    for (const id of this.#pending.keys()) this.#answer(id, error)
   }
 
   #answer(id: string, error: unknown): void {

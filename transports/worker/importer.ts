@@ -182,7 +182,12 @@ export class Importer implements Importing {
   }
 
   #sourceOf({ slot, told, at }: ParsedHandle): RemoteSource | SlotRefusal {
-    if (told !== undefined) return new RemoteSource(this, this.#take(told, at), at)
+    if (told !== undefined) {
+      const view = this.#take(told, at)
+      // Of an end that was told before the handle came: it is in this port's queue.
+      this.drain()
+      return new RemoteSource(this, view, at)
+    }
     if (slot === undefined) return this.#loosely(new RemoteSource(this, undefined, at))
     let view = this.reader.accept(slot)
     if (view === 'unknown') {
@@ -270,8 +275,12 @@ export class Importer implements Importing {
     if (this.#closed) return
     for (let next = this.#port.take(); next !== undefined; next = this.#port.take()) {
       const { message } = next
-      if (isMessage(message, CHUNK) || isMessage(message, CAUSE)) this.#receive(message)
-      else if (this.#overtaken.push(message) === 1) queueMicrotask(() => this.#catchUp())
+      if (isMessage(message, CHUNK) || isMessage(message, CAUSE)) {
+        this.#receive(message)
+        continue
+      }
+      if (isMessage(message, TOLD)) this.#learnAll(message[1])
+      if (this.#overtaken.push(message) === 1) queueMicrotask(() => this.#catchUp())
     }
   }
 
@@ -309,14 +318,17 @@ export class Importer implements Importing {
       if (this.#causes.size > MAX_CAUSES && oldest !== undefined) this.#causes.delete(oldest)
     } else if (isMessage(message, ENDED)) {
       for (const [slot, generation] of pairs(message[1])) this.#look(this.reader.find(slot, generation))
-    } else if (isMessage(message, TOLD) && Array.isArray(message[1])) {
-      const told = (message[1] as unknown[]).map((one) => this.#learn(one))
-      for (const view of told) this.#look(view)
+    } else if (isMessage(message, TOLD)) {
+      for (const view of this.#learnAll(message[1])) this.#look(view)
     }
   }
 
   #look(view: SlotView | ToldView | undefined): void {
     if (view !== undefined) for (const source of RemoteSource.of(view)) source.look()
+  }
+
+  #learnAll(told: unknown): readonly (ToldView | undefined)[] {
+    return Array.isArray(told) ? (told as unknown[]).map((one) => this.#learn(one)) : []
   }
 
   #learn(told: unknown): ToldView | undefined {

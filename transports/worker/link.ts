@@ -9,7 +9,7 @@ import { LinkLostError } from '../../lib/errors.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
-import { isAnswer, isCall, type PackedCall } from './call-message.ts'
+import { isAnswer, isBegun, isCall, type PackedCall } from './call-message.ts'
 import { Caller } from './caller.ts'
 import { canTerminate, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { tableStats } from './export.ts'
@@ -309,6 +309,8 @@ export class WorkerLink implements Link {
       else this.#server.receive(data)
     } else if (isAnswer(data)) {
       this.#caller?.receive(data)
+    } else if (isBegun(data)) {
+      this.#caller?.begun(data)
     }
   }
 

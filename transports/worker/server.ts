@@ -2,7 +2,15 @@
 
 import type { CancelableContext } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
-import { packAnswer, type PackedAnswer, type PackedCall, SentContext, unpackCall } from './call-message.ts'
+import {
+  packAnswer,
+  type PackedAnswer,
+  packBegun,
+  type PackedBegun,
+  type PackedCall,
+  SentContext,
+  unpackCall,
+} from './call-message.ts'
 import { type CallPort, missingHandler, serve } from './comlink.ts'
 import { giveBack } from './importer.ts'
 import { signalFrom } from './sent-signal.ts'
@@ -11,16 +19,20 @@ import { Failure, failureToWire, messageOf, refusal, unreadable } from './failur
 export class Server {
   readonly #api: object
   readonly #import: (handle: unknown) => CancelableContext
+  readonly #post: (message: PackedAnswer | PackedBegun, transfer: readonly Transferable[]) => void
   readonly #port: CallPort
+  /** What to post when the method begins of the call that is being received. */
+  #asked: PackedBegun | undefined
 
-  /** @param post sends an answer to the other side; throws where it cannot be cloned */
+  /** @param post sends to the other side; throws where an answer cannot be cloned */
   constructor(
     api: object,
     importHandle: (handle: unknown) => CancelableContext,
-    post: (answer: PackedAnswer, transfer: readonly Transferable[]) => void,
+    post: (message: PackedAnswer | PackedBegun, transfer: readonly Transferable[]) => void,
   ) {
     this.#api = api
     this.#import = importHandle
+    this.#post = post
     this.#port = {
       post: (message, transfer) => {
         const { value } = message
@@ -42,14 +54,19 @@ export class Server {
     const message = unpackCall(call)
     if (message === undefined) return
     const missing = missingHandler(message)
-    if (missing === undefined) return this.#port.receive(message)
+    if (missing === undefined) {
+      this.#asked = call[5] === true ? packBegun(call) : undefined
+      return this.#port.receive(message)
+    }
     const failure = new Failure(unreadable('An argument', missing, 'the thread that was called'))
     this.#port.post({ id: message.id, type: 'RAW', value: failure }, [])
   }
 
-  /** Runs a call. Its contexts live as long as it does: what it leaves behind that holds one, sees a plain cancel. */
+  /** Runs a call, unless one of its contexts has ended by now. They live as long as it does: what it leaves behind that holds one, sees a plain cancel. */
   async #run(name: unknown, args: readonly unknown[]): Promise<unknown> {
     const imports: CancelableContext[] = []
+    // Comlink runs this while the call is being received.
+    const asked = this.#asked
     try {
       const list = args.map((arg) => {
         if (!(arg instanceof SentContext)) return arg
@@ -57,6 +74,8 @@ export class Server {
         imports.push(ctx)
         return arg.isSignal ? signalFrom(ctx) : ctx
       })
+      for (const ctx of imports) ctx.throwIfDone()
+      if (asked !== undefined) this.#post(asked, [])
       return await this.#method(name).apply(this.#api, list)
     } catch (error) {
       return new Failure(error)

@@ -37,7 +37,7 @@ export type Remote<T> = {
 
 export interface WrapOptions extends LinkOptions {
   /**
-   * How long, in ms, a method may go on after one of its contexts has ended. Then the worker is terminated, and all that was pending on it is rejected with
+   * How long, in ms, a method may go on after it has begun and one of its contexts has ended. One that waits until another lets go of the worker has not. Then the worker is terminated, and all that was pending on it is rejected with
    * a `LinkLostError` that names the method. Default: `Infinity`, nothing is terminated. Only for a `Worker`.
    */
   readonly grace?: number
@@ -49,7 +49,7 @@ export interface WrapOptions extends LinkOptions {
  * A context, or an AbortSignal, may stand anywhere in the argument list, also several; not inside of another argument. The promise of a call
  *
  * - rejects at once with a context's `err()`, or a signal's reason, when one of them is done, the first that is, whether or not the method has answered, or ever
- *   does; where one is done already, nothing is sent;
+ *   does; where one is done already, nothing is sent, and where one is done before the worker comes to it, the method does not run;
  * - rejects with what the method throws, by kind, name, message, code and causes;
  * - rejects with a `LinkLostError` when the worker exits, crashes, is terminated, or is gone already;
  * - rejects with a `BridgeError`: `ERR_NO_METHOD`, `ERR_UNSENDABLE` when an argument or the result cannot be cloned, `ERR_LIMIT`.
@@ -100,11 +100,12 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
       grants.push(grant)
       return new SentContext(flatten(grant.handle), place.isSignal)
     })
-    const { sent, answer } = link.caller.call(name, list)
+    const watch = grace === Infinity ? undefined : new Grace(link, name, grace)
+    const { sent, answer } = link.caller.call(name, list, watch && (() => watch.begin()))
     // As long as the other side is at it, it holds the contexts, also when nobody here waits any more.
     if (sent) void answer.catch(() => undefined).then(() => grants.forEach((grant) => grant.release()))
     else revoke(grants)
-    if (sent && grace !== Infinity) enforce(link, name, ties, answer, grace)
+    if (sent) watch?.over(ties, answer)
     return raceAll(link, ties, answer)
   } catch (error) {
     revoke(grants)
@@ -116,22 +117,50 @@ function revoke(grants: Grant[]): void {
   for (const grant of grants.splice(0).toReversed()) grant.revoke()
 }
 
-/** Terminates the worker when a method goes on for longer than `grace` after one of its contexts has ended. */
-function enforce(link: WorkerLink, name: string, ties: readonly Tie[], answer: Promise<unknown>, grace: number): void {
-  let forget: (() => void) | undefined
-  const stops = ties.map((tie) =>
-    listen(tie.ctx, () => {
-      forget ??= after(hostClock, grace, true, () => {
-        const method = `The worker was terminated: the method '${name}' went on for ${grace} ms after its context had ended.`
-        link.terminate(new LinkLostError(method, { cause: tie.end() }))
-      })
-    }),
-  )
-  const settled = (): void => {
-    forget?.()
-    for (const stop of stops) stop()
+/** Terminates the worker when a method goes on for longer than `grace` after it has begun and one of its contexts has ended. */
+class Grace {
+  readonly #link: WorkerLink
+  readonly #name: string
+  readonly #ms: number
+  #begun = false
+  #ended: Tie | undefined
+  #forget: (() => void) | undefined
+
+  constructor(link: WorkerLink, name: string, ms: number) {
+    this.#link = link
+    this.#name = name
+    this.#ms = ms
   }
-  answer.then(settled, settled)
+
+  begin(): void {
+    this.#begun = true
+    this.#count()
+  }
+
+  /** Watches over the call until it is answered. */
+  over(ties: readonly Tie[], answer: Promise<unknown>): void {
+    const stops = ties.map((tie) =>
+      listen(tie.ctx, () => {
+        this.#ended ??= tie
+        this.#count()
+      }),
+    )
+    const settled = (): void => {
+      this.#forget?.()
+      for (const stop of stops) stop()
+    }
+    answer.then(settled, settled)
+  }
+
+  #count(): void {
+    const ended = this.#ended
+    // Before that it is another method that keeps the worker busy, and whoever called that may well wait for it.
+    if (!this.#begun || ended === undefined) return
+    this.#forget ??= after(hostClock, this.#ms, true, () => {
+      const method = `The worker was terminated: the method '${this.#name}' went on for ${this.#ms} ms after its context had ended.`
+      this.#link.terminate(new LinkLostError(method, { cause: ended.end() }))
+    })
+  }
 }
 
 /** The outcome of `answer`, or the end of whichever context is first. Leaves nothing on the contexts. */
