@@ -32,10 +32,9 @@ import {
   type ChannelMessage,
   CHUNK,
   ENDED,
+  HELD,
   isMessage,
   pairs,
-  RETURNED,
-  TAKEN,
   TOLD,
   type Told,
   VERSION,
@@ -248,16 +247,15 @@ export class Exporter implements Owner {
   }
 
   #receive(message: unknown): void {
-    const taken = isMessage(message, TAKEN)
-    if (!taken && !isMessage(message, RETURNED)) return
+    if (!isMessage(message, HELD)) return
     for (const [id, grant] of pairs(message[1])) {
       const held = this.#told.get(id)
-      if (taken) {
-        if (held?.slot instanceof ToldSlot) held.slot.taken(grant)
-        else this.#ends.add([id, 'gone', undefined])
-      } else if (held?.slot instanceof ToldSlot) {
-        held.slot.giveBack(grant)
+      if (held?.slot instanceof ToldSlot) {
+        if (grant > 0) held.slot.taken(grant)
+        else held.slot.giveBack(-grant)
         if (held.slot.returned) held.drop()
+      } else if (grant > 0) {
+        this.#ends.add([id, 'gone', undefined])
       }
     }
   }

@@ -19,7 +19,7 @@ import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import type { ParsedHandle } from './handle.ts'
 import { Port, type PortListener, warn } from './host.ts'
-import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, isMessage, pairs, RETURNED, TAKEN, TOLD } from './messages.ts'
+import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD } from './messages.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
 import { ToldView } from './told.ts'
 
@@ -103,9 +103,8 @@ export class Importer implements Importing {
   readonly reader: SlotReader
   readonly #causes = new Map<string, WireCause>()
   readonly #told = new Map<number, ToldView>()
-  readonly #taken = new Batch<number>((grants) => this.#port.post([TAKEN, grants]))
-  readonly #returned = new Batch<number>((grants) => {
-    if (!this.#closed) this.#port.post([RETURNED, grants])
+  readonly #held = new Batch<number>((grants) => {
+    if (!this.#closed) this.#port.post([HELD, grants])
   })
   /** Imports that have nothing to ask: of contexts that never end, and those whose part of the table has not come yet. */
   readonly #loose = new Set<RemoteSource>()
@@ -183,10 +182,11 @@ export class Importer implements Importing {
 
   #sourceOf({ slot, told, at }: ParsedHandle): RemoteSource | SlotRefusal {
     if (told !== undefined) {
-      const view = this.#take(told, at)
+      const view = this.#viewOf(told.id, at)
+      if (view.take(told.grant)) this.#held.add(told.id, told.grant)
       // Of an end that was told before the handle came: it is in this port's queue.
       this.drain()
-      return new RemoteSource(this, view, at)
+      return new RemoteSource(this, view, at, undefined, told.grant)
     }
     if (slot === undefined) return this.#loosely(new RemoteSource(this, undefined, at))
     let view = this.reader.accept(slot)
@@ -209,16 +209,15 @@ export class Importer implements Importing {
     return source
   }
 
-  #take({ id, grant }: { readonly id: number; readonly grant: number }, at: number): ToldView {
+  #viewOf(id: number, at: number): ToldView {
     let view = this.#told.get(id)
     if (view === undefined) {
-      const fresh = new ToldView(id, at, () => {
-        this.#told.delete(id)
-        this.#returned.add(...[...fresh.grants].flatMap((grant) => [id, grant]))
+      view = new ToldView(id, at, (grant, isLast) => {
+        if (isLast) this.#told.delete(id)
+        this.#held.add(id, -grant)
       })
-      this.#told.set(id, (view = fresh))
+      this.#told.set(id, view)
     }
-    if (view.take(grant)) this.#taken.add(id, grant)
     return view
   }
 

@@ -34,10 +34,11 @@ export const CAUSE = 1
 export const ENDED = 2
 /** Exporter to importer. How contexts have ended that go by messages alone: an array of `Told`. */
 export const TOLD = 3
-/** Importer to exporter. Handles of such contexts that were imported: id, grant, id, grant, and so on. Where one is over, it is told now. */
-export const TAKEN = 4
-/** Importer to exporter. Handles that are given back: id, grant, id, grant, and so on. */
-export const RETURNED = 5
+/**
+ * Importer to exporter. Handles of such contexts, in the order in which it happened: id, grant, id, grant, and so on. One that was imported, as it is: where its context
+ * is over, that is told now. One that is given back, with a minus sign.
+ */
+export const HELD = 4
 
 /** Id, kind or `gone`, cause. */
 export type Told = readonly [id: number, how: Kind | 'gone', cause: WireCause | undefined]
@@ -52,7 +53,7 @@ export type ChannelMessage =
   | readonly [type: typeof CAUSE, slot: number, generation: number, cause: WireCause]
   | readonly [type: typeof ENDED, slots: readonly number[]]
   | readonly [type: typeof TOLD, ends: readonly Told[]]
-  | readonly [type: typeof TAKEN | typeof RETURNED, grants: readonly number[]]
+  | readonly [type: typeof HELD, grants: readonly number[]]
 
 /** A message of that type, as far as its first field tells. */
 export function isMessage(message: unknown, type: number): message is [type: number, ...unknown[]] {

@@ -30,6 +30,7 @@ export class RemoteSource implements Source {
   /** Of a slot whose chunk has not come yet. */
   readonly early: ParsedHandle['slot']
   readonly #importer: Importing
+  readonly #grant: number
   /** What is asked, until it has answered. */
   #view: SlotView | ToldView | undefined
   /** What has answered with an end of its own, and is about to tell of it to whoever listens there. */
@@ -41,9 +42,13 @@ export class RemoteSource implements Source {
   #previous: RemoteSource | undefined
   #next: RemoteSource | undefined
 
-  /** @param at the deadline, on the clock that all threads share */
-  constructor(importer: Importing, view: SlotView | ToldView | undefined, at: number, early?: ParsedHandle['slot']) {
+  /**
+   * @param at the deadline, on the clock that all threads share
+   * @param grant what it was imported by; where it has a slot, that knows itself which are given back
+   */
+  constructor(importer: Importing, view: SlotView | ToldView | undefined, at: number, early?: ParsedHandle['slot'], grant = 0) {
     this.#importer = importer
+    this.#grant = grant
     this.early = early
     this.deadline = fromShared(at)
     if (view !== undefined) this.give(view)
@@ -136,7 +141,7 @@ export class RemoteSource implements Source {
     if (view !== undefined) {
       this.#unlink(view)
       this.#view = this.#spent = undefined
-      view.release()
+      view.release(this.#grant)
     }
     this.#importer.forget(this)
   }

@@ -48,8 +48,10 @@ export class ToldSlot {
 
   /** The other side has imported a handle. */
   taken(grant: number): void {
-    if (!this.#out.has(grant)) this.#tell([this.id, 'gone', undefined])
-    else if (this.#end !== undefined) this.#tell(this.#end)
+    if (this.#end !== undefined) this.#tell(this.#end)
+    else if (this.returned) this.#tell([this.id, 'gone', undefined])
+    // One that was given back and is imported again, while others are held: it is held like those.
+    else if (grant <= this.#granted) this.#out.add(grant)
   }
 
   end(kind: Kind, cause: WireCause | undefined): void {
@@ -73,14 +75,14 @@ export class ToldView {
   readonly generation = 0
   /** In ms, on the clock that all threads share. */
   readonly deadline: number
-  readonly grants: Set<number> = new Set()
   /** Whatever the importer keeps with it. */
   tag: unknown
-  readonly #giveBack: () => void
+  readonly #giveBack: (grant: number, isLast: boolean) => void
   #end: { readonly kind: Kind; readonly cause: WireCause | undefined } | 'stale' | undefined
-  #imports = 0
+  /** Grants, and how often each is imported: mostly once. */
+  readonly #imports = new Map<number, number>()
 
-  constructor(id: number, deadline: number, giveBack: () => void) {
+  constructor(id: number, deadline: number, giveBack: (grant: number, isLast: boolean) => void) {
     this.slot = ToldView.slotOf(id)
     this.deadline = deadline
     this.#giveBack = giveBack
@@ -92,10 +94,9 @@ export class ToldView {
 
   /** Returns false when this very handle is imported already. */
   take(grant: number): boolean {
-    this.#imports++
-    if (this.grants.has(grant)) return false
-    this.grants.add(grant)
-    return true
+    const imports = this.#imports.get(grant) ?? 0
+    this.#imports.set(grant, imports + 1)
+    return imports === 0
   }
 
   told(how: Kind | 'gone', cause: WireCause | undefined): void {
@@ -110,7 +111,15 @@ export class ToldView {
     return this.#end ?? 'open'
   }
 
-  release(): void {
-    if (--this.#imports === 0) this.#giveBack()
+  /** One import is over. Its grant goes back at once, whether or not there are others: so what both sides hold is as much as is imported. */
+  release(grant: number): void {
+    const imports = this.#imports.get(grant)
+    if (imports === undefined) return
+    if (imports > 1) {
+      this.#imports.set(grant, imports - 1)
+      return
+    }
+    this.#imports.delete(grant)
+    this.#giveBack(grant, this.#imports.size === 0)
   }
 }

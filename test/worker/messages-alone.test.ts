@@ -1,0 +1,77 @@
+import { MessageChannel, MessagePort } from 'node:worker_threads'
+import { background, type Context, withCancel } from 'ctxbridge'
+import { expose, link, wrap } from 'ctxbridge/worker'
+import { afterEach, expect, test, vi } from 'vitest'
+import { turn } from '../support/gc.ts'
+
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+interface Api {
+  hold: (ctx: Context) => Promise<string>
+  quick: (ctx: Context) => string
+}
+
+test('by messages alone, each handle is given back when its own call is over, also while another call holds the same context', async () => {
+  const post = vi.spyOn(MessagePort.prototype, 'postMessage')
+  const { port1, port2 } = new MessageChannel()
+  let letGo = (): void => undefined
+  const until = new Promise<string>((resolve) => (letGo = () => resolve('held')))
+  expose({ hold: () => until, quick: () => 'ok' } satisfies Api, port2)
+  const remote = wrap<Api>(port1, { sharedMemory: false })
+  const ctx = withCancel(background())
+  const held = remote.hold(ctx)
+  for (let i = 0; i < 100; i++) await remote.quick(ctx)
+  await turn()
+  const grants = post.mock.calls.flatMap(([message]) =>
+    Array.isArray(message) && message[0] === 4 ? (message[1] as number[]) : [],
+  )
+  const back = grants.filter((grant) => grant < 0)
+  expect(back).toHaveLength(100)
+  expect(new Set(back).size).toBe(100)
+  letGo()
+  expect(await held).toBe('held')
+  while (link(port1).stats().slots > 0) await turn()
+  port1.close()
+})
+
+test('by messages alone, what is imported and given back within one turn holds nothing after it, and ends no other import', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const near = link(port1, { sharedMemory: false })
+  const far = link(port2)
+  const ctx = withCancel(background())
+  const [first, second] = [near.export(ctx), near.export(ctx)]
+  // The attach has to come first.
+  await turn()
+  const stays = far.import(first)
+  far.import(second).cancel()
+  await turn()
+  expect(stays.err()).toBe(undefined)
+  expect(near.stats().slots).toBe(1)
+  stays.cancel()
+  while (near.stats().slots > 0) await turn()
+  expect(ctx.err()).toBe(undefined)
+  port1.close()
+})
+
+test('by messages alone, a handle that was given back and is imported again is held again, as long as others are', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const near = link(port1, { sharedMemory: false })
+  const far = link(port2)
+  const ctx = withCancel(background())
+  const [first, second] = [near.export(ctx), near.export(ctx)]
+  // The attach has to come first.
+  await turn()
+  const other = far.import(second)
+  far.import(first).cancel()
+  const again = far.import(first)
+  await turn()
+  other.cancel()
+  await turn()
+  expect(again.err()).toBe(undefined)
+  ctx.cancel('over')
+  expect(await again.done).toMatchObject({ cause: 'over' })
+  while (near.stats().slots > 0) await turn()
+  port1.close()
+})
