@@ -266,6 +266,27 @@ describe('messages of others on the same port', () => {
     expect(seen).toHaveLength(1 + answers.length)
   })
 
+  test('a call of another version of the package is answered: the versions differ', async () => {
+    const { worker } = startJobs()
+    worker.postMessage(['ctxbridge.call', 7, 'of another version', { of: 'any form' }])
+    let answer: unknown
+    do [answer] = (await once(worker, 'message')) as [unknown]
+    while (!Array.isArray(answer) || answer[2] !== 'of another version')
+    const sentence =
+      'Both threads need the same version of ctxbridge: the thread that called speaks version 7 of the protocol of threads, the one that was called 1.'
+    expect(answer).toEqual(['ctxbridge.answer', 7, 'of another version', { refused: ['ERR_PROTOCOL', sentence] }, 0])
+
+    const { port1, port2 } = new MessageChannel()
+    port2.on('message', (message: unknown) => {
+      if (Array.isArray(message) && message[0] === 'ctxbridge.call')
+        port2.postMessage(['ctxbridge.answer', 1, message[2], answer[3], 0])
+    })
+    const error = await rejection(wrap<Jobs>(port1).add(1, 2))
+    expect(error).toBeInstanceOf(BridgeError)
+    expect(error).toMatchObject({ code: 'ERR_PROTOCOL', message: sentence })
+    port1.close()
+  })
+
   test('a handle that is forged rejects its call, whose method does not run', async () => {
     const { worker } = startJobs()
     const look = async (handle: unknown): Promise<unknown> => {

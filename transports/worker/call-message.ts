@@ -94,8 +94,9 @@ export function unpackCall([, , id, args, marks = []]: PackedCall): CallMessage 
   return { id, type: 'APPLY', path: [], argumentList }
 }
 
-export function packAnswer({ id, name, value }: CallMessage, failed: boolean): PackedAnswer {
-  if (failed) return [ANSWER, VERSION, id, value, FAILED]
+/** @param version what the call came with, so that whoever sent it can read that it failed */
+export function packAnswer({ id, name, value }: CallMessage, failed: boolean, version: number = VERSION): PackedAnswer {
+  if (failed) return [ANSWER, version, id, value, FAILED]
   return name === undefined ? [ANSWER, VERSION, id, value] : [ANSWER, VERSION, id, value, name]
 }
 
@@ -104,18 +105,19 @@ export function unpackAnswer([, , id, value, how]: PackedAnswer): { readonly mes
   return { message: { id, type: 'HANDLER', name: how, value }, failed: false }
 }
 
+/** Whether it is a call, of whatever version. */
 export function isCall(data: unknown): data is PackedCall {
   return isPacked(data, CALL)
 }
 
 export function isAnswer(data: unknown): data is PackedAnswer {
-  return isPacked(data, ANSWER)
+  return isPacked(data, ANSWER) && data[1] === VERSION
 }
 
 export function isBegun(data: unknown): data is PackedBegun {
-  return isPacked(data, BEGUN)
+  return isPacked(data, BEGUN) && data[1] === VERSION
 }
 
-function isPacked(data: unknown, tag: string): boolean {
-  return Array.isArray(data) && data[0] === tag && data[1] === VERSION && typeof data[2] === 'string'
+function isPacked(data: unknown, tag: string): data is readonly unknown[] {
+  return Array.isArray(data) && data[0] === tag && Number.isInteger(data[1]) && typeof data[2] === 'string'
 }

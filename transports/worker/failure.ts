@@ -32,12 +32,17 @@ export function failureFromWire(data: unknown): Failure {
   )
 }
 
-const codes: readonly unknown[] = ['ERR_NO_METHOD', 'ERR_HANDLE', 'ERR_UNSENDABLE'] satisfies readonly BridgeErrorCode[]
+const codes: readonly unknown[] = [
+  'ERR_NO_METHOD',
+  'ERR_HANDLE',
+  'ERR_UNSENDABLE',
+  'ERR_PROTOCOL',
+] satisfies readonly BridgeErrorCode[]
 const own = new WeakSet<BridgeError>()
 
 /** An error of the bridge about this very call, which arrives as a `BridgeError`. One that a method throws is the method's. */
 export function refusal(
-  code: 'ERR_NO_METHOD' | 'ERR_HANDLE' | 'ERR_UNSENDABLE',
+  code: 'ERR_NO_METHOD' | 'ERR_HANDLE' | 'ERR_UNSENDABLE' | 'ERR_PROTOCOL',
   message: string,
   options?: ErrorOptions,
 ): BridgeError {

@@ -13,6 +13,7 @@ import {
 } from './call-message.ts'
 import { type CallPort, missingHandler, serve } from './comlink.ts'
 import { giveBack } from './importer.ts'
+import { VERSION } from './messages.ts'
 import { signalFrom } from './sent-signal.ts'
 import { Failure, failureToWire, messageOf, refusal, unreadable } from './failure.ts'
 
@@ -51,6 +52,13 @@ export class Server {
   }
 
   receive(call: PackedCall): void {
+    const [, version, id] = call
+    // Nothing else of it can be read. Were it passed over, its caller would wait for ever.
+    if (version !== VERSION) {
+      const both = `the thread that called speaks version ${version} of the protocol of threads, the one that was called ${VERSION}`
+      const failure = new Failure(refusal('ERR_PROTOCOL', `Both threads need the same version of ctxbridge: ${both}.`))
+      return this.#post(packAnswer({ id, type: 'RAW', value: failureToWire(failure) }, true, version), [])
+    }
     const message = unpackCall(call)
     if (message === undefined) return
     const missing = missingHandler(message)

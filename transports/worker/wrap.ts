@@ -52,7 +52,8 @@ export interface WrapOptions extends LinkOptions {
  *   does; where one is done already, nothing is sent, and where one is done before the worker comes to it, the method does not run;
  * - rejects with what the method throws, by kind, name, message, code and causes;
  * - rejects with a `LinkLostError` when the worker exits, crashes, is terminated, or is gone already;
- * - rejects with a `BridgeError`: `ERR_NO_METHOD`, `ERR_UNSENDABLE` when an argument or the result cannot be cloned, `ERR_LIMIT`.
+ * - rejects with a `BridgeError`: `ERR_NO_METHOD`, `ERR_UNSENDABLE` when an argument or the result cannot be cloned, `ERR_PROTOCOL` when the other thread has another
+ *   version of this package.
  *
  * The link is shared by all who wrap the same endpoint. To dispose of the object closes it, for all of them, and terminates nothing.
  *
