@@ -135,7 +135,7 @@ describe('an end with grace', () => {
     const over = side.link.shutdown(1_000)
     await turn()
     // A pong of an earlier time says nothing.
-    side.raw(callFrame(2, 'hold'), [9, 1])
+    side.raw([9, 1], callFrame(2, 'hold'))
     await turn()
     expect(side.link.stats().handlers).toBe(2)
     side.raw([9, 0], callFrame(3, 'hold'))
