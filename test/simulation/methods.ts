@@ -165,6 +165,12 @@ function whyFailed({ id, rec, use, started, outcome }: Call, error: Error): stri
   }
   if (code === 'ERR_GOING_AWAY' && use.bond.excuses.has('shutdown')) return 'the other side goes away'
   if (error.message === `error ${id}` && outcome === 'error') return 'the method threw'
+  // Silence ends what runs. A call that comes is a sign of life: so it never ends one that is still to be started.
+  must(
+    started > 0 || (error.cause as { code?: unknown } | undefined)?.code !== 'ERR_LINK_LOST',
+    'S1',
+    () => `call ${id} of bond ${use.bond.id} was never started, for a silence that was over`,
+  )
   // What the method threw as its own context had ended, or what it had called had failed.
   if (outcome === 'error' || started === 0 || use.bond.excuses.size > 0) return 'what the method had met with'
   throw error
