@@ -6,22 +6,22 @@
  * never opened when it is above. So nothing is kept of what is over, and a late cancel cannot reach another call.
  *
  * The parts: `link-calls.ts` and `link-exports.ts` are what this side has at the peer; `link-handlers.ts` and `link-imports.ts` are what the
- * peer has here; `link-core.ts` is what they share.
+ * peer has here; `link-core.ts` is what they share; `link-intake.ts` gives each what comes, and `link-outflow.ts` takes what goes.
  */
-import { delayUntil } from '../clock.ts'
 import type { CancelableContext, Context } from '../context.ts'
 import { BridgeError, CanceledError, LinkLostError, withoutStack } from '../errors.ts'
-import { type CancelFrame, type CancelsFrame, type Frame, type HelloFrame, PROTOCOL_VERSION } from '../wire/frame.ts'
+import { type Frame, type HelloFrame, PROTOCOL_VERSION } from '../wire/frame.ts'
 import { Calls } from './link-calls.ts'
-import { clockOf, endAllBy, endBy } from './link-contexts.ts'
 import { LinkCore } from './link-core.ts'
 import type { LinkHandle } from './link-handle.ts'
 import { Handlers } from './link-handlers.ts'
 import { inOrder } from './link-held.ts'
 import { Imports } from './link-imports.ts'
+import { Intake } from './link-intake.ts'
 import { linkLease, Liveness } from './link-liveness.ts'
-import { messageOverhead, Replay } from './link-replay.ts'
-import { Unread } from './link-unread.ts'
+import { Outflow } from './link-outflow.ts'
+import { Quiet } from './link-quiet.ts'
+import { Replay } from './link-replay.ts'
 import { type Channel, closeCode, type Fault, type LinkOptions, type LinkStats } from './link-types.ts'
 
 export type { LinkHandle } from './link-handle.ts'
@@ -41,43 +41,36 @@ export class Link<M = Uint8Array> {
   readonly #calls: Calls<M>
   readonly #imports: Imports<M>
   readonly #handlers: Handlers<M>
+  readonly #intake: Intake<M>
   readonly #liveness: Liveness<M> | undefined
   /** Where there is a session, or may be one: until the peer has greeted without. */
   #replay: Replay<M> | undefined
-  #channel: Channel<M> | undefined
-  readonly #unread = new Unread()
-  /** Whether more waited in the channel than may, when it was last asked. */
-  #full = false
-  /** How many messages were given to it since then: small ones take more memory than their bytes. */
-  #piled = 0
-  /** The channel that is to say when it has room. */
-  #asked: Channel<M> | undefined
+  readonly #out: Outflow<M>
   #state: LinkStats['state'] = 'opening'
-  /** Whether the channel is new, and our greeting, or the peer's, is still to come on it: then messages wait. */
-  #greeting = false
   #token = ''
   /** Why the last connection is gone. */
   #broken: LinkLostError | undefined
-  /** Who waits for quiet. */
-  readonly #waits = new Set<() => void>()
+  readonly #quiet: Quiet<M>
   /** Whether this side goes away, and does not know yet that the peer has heard so. */
   #unheard = false
 
   /** Greets the peer. */
   constructor(options: LinkOptions<M>) {
-    this.#channel = options.channel
+    this.#out = new Outflow(options.channel, options.ahead)
     this.#core = new LinkCore(options, {
       transmit: (frames) => this.#transmit(frames),
       beforeFlush: () => {
         if (this.#replay?.due === true && this.#state !== 'opening') this.#acknowledge()
       },
-      isRoomy: () => this.#isRoomy(),
+      isRoomy: () => this.#out.isRoomy(),
       waits: () => this.#awaitRoom(),
       unacknowledged: () => this.#replay?.overdue ?? 0,
     })
-    this.#calls = new Calls(this.#core, () => this.#settled())
+    this.#calls = new Calls(this.#core, () => this.#quiet.settled())
     this.#imports = new Imports(this.#core)
-    this.#handlers = new Handlers(this.#core, this.#imports, () => this.#settled())
+    this.#handlers = new Handlers(this.#core, this.#imports, () => this.#quiet.settled())
+    this.#intake = new Intake(this.#core, this.#calls, this.#imports, this.#handlers)
+    this.#quiet = new Quiet(this.#core, () => this.#busy)
     if (options.session !== undefined) this.#replay = new Replay()
     if (options.lease !== undefined) {
       this.#liveness = new Liveness(
@@ -87,7 +80,7 @@ export class Link<M = Uint8Array> {
           shared: () => this.#state === 'suspended' || (this.#state === 'open' && this.#shared),
           ping: (n) => this.#core.push({ type: 'ping', n }, 4, 16),
           stale: () => this.leave(),
-          unreadSince: (now) => this.#unreadSince(now),
+          unreadSince: (now) => this.#out.unreadSince(now),
           slow: () => this.#fail(closeCode.tooSlow, 'backlog: the peer reads too slowly'),
           expire: () => this.#expire(),
           lost: () => this.#silent(),
@@ -210,7 +203,7 @@ export class Link<M = Uint8Array> {
       if (this.#core.lost !== undefined) return
     }
     this.#liveness?.watch()
-    this.#settled()
+    this.#quiet.settled()
     // Timers of a hidden page are late: whatever arrives shows that time has passed.
     this.#drain()
   }
@@ -218,29 +211,8 @@ export class Link<M = Uint8Array> {
   /** Returns why the frame is not allowed here, if so. */
   #take(frame: Frame): Fault | undefined {
     if (frame.type === 'hello') return this.#takeHello(frame)
-    if (this.#state === 'opening' || this.#greeting) return `${frame.type}: sent before hello`
+    if (this.#state === 'opening' || this.#out.greeting) return `${frame.type}: sent before hello`
     switch (frame.type) {
-      case 'call':
-        return this.#takeId(frame) ?? this.#handlers.takeCall(frame)
-      case 'export':
-        return this.#takeId(frame) ?? this.#imports.takeExport(frame)
-      case 'cancel':
-        return this.#takeCancel(frame)
-      case 'cancels':
-        return this.#takeCancels(frame)
-      case 'retract':
-        return this.#imports.takeRetract(frame)
-      case 'result':
-      case 'error':
-        return this.#calls.takeAnswer(frame)
-      case 'stream':
-        return this.#calls.takeStream(frame)
-      case 'item':
-        return this.#calls.takeItem(frame)
-      case 'credit':
-        return this.#handlers.takeCredit(frame)
-      case 'release':
-        return this.#calls.exports.takeRelease(frame)
       case 'ping':
         this.#acknowledge()
         this.#core.push({ type: 'pong', n: frame.n }, 4, 16)
@@ -248,12 +220,11 @@ export class Link<M = Uint8Array> {
       case 'pong':
         if (frame.n === inOrder && this.#unheard) this.#refuse()
         return undefined
-      case 'goaway':
-        this.#calls.takeGoaway()
-        return undefined
       case 'ack':
         if (this.#replay === undefined) return 'ack: without a session'
         return this.#replay.confirm(frame.n) ? undefined : 'ack: of what was never sent'
+      default:
+        return this.#intake.take(frame)
     }
   }
 
@@ -267,48 +238,13 @@ export class Link<M = Uint8Array> {
       this.#core.options.onOpen?.()
       return undefined
     }
-    if (!this.#greeting) return 'hello: sent twice'
+    if (!this.#out.greeting) return 'hello: sent twice'
     if (hello.link !== this.#core.peer.link || session === undefined) return 'hello: of another session'
     if (this.#replay?.covers(session.received) !== true) return 'hello: a count that cannot be'
     this.#replay.confirm(session.received)
     this.#token = session.token
-    this.#continue(this.#channel as Channel<M>)
+    this.#continue()
     return undefined
-  }
-
-  /** Calls and exports share one sequence of ids. */
-  #takeId({ type, id }: { readonly type: string; readonly id: number }): Fault | undefined {
-    const core = this.#core
-    if (id <= core.highestPeerId) return `${type}: an id that is not above all before`
-    if (!core.budget.take()) return { code: closeCode.tooMuch, reason: `${type}: too many were opened and abandoned` }
-    core.highestPeerId = id
-    this.#imports.passed(id)
-    return undefined
-  }
-
-  #takeCancel({ id, kind, cause }: CancelFrame): string | undefined {
-    const ctx = this.#cancelled(id)
-    if (ctx === undefined) return this.#core.takeLate({ type: 'cancel', id }, 'peers')
-    endBy(ctx, kind, cause)
-    return undefined
-  }
-
-  #takeCancels({ ids, kind, cause }: CancelsFrame): string | undefined {
-    const contexts: CancelableContext[] = []
-    for (const id of ids) {
-      const ctx = this.#cancelled(id)
-      const fault = ctx === undefined ? this.#core.takeLate({ type: 'cancels', id }, 'peers') : undefined
-      if (fault !== undefined) return fault
-      if (ctx !== undefined) contexts.push(ctx)
-    }
-    endAllBy(contexts, kind, cause)
-    return undefined
-  }
-
-  /** Whoever the peer has cancelled, still to be ended. */
-  #cancelled(id: number): CancelableContext | undefined {
-    this.#core.unwanted(id)
-    return this.#handlers.takeCancel(id) ?? this.#imports.takeCancel(id)
   }
 
   // --- What goes out ---------------------------------------------------------------------------------------------------
@@ -323,18 +259,7 @@ export class Link<M = Uint8Array> {
     const message = codec.encode(frames)
     const size = codec.size(message)
     if (this.#replay !== undefined && frames[0]?.type !== 'hello') this.#replay.keep(message, size)
-    const queued = this.#channel === undefined || this.#greeting ? 0 : this.#put(this.#channel, message, size)
-    if (!this.#isTooMuch(queued)) this.#liveness?.watch()
-  }
-
-  /** Returns how many bytes wait in the channel now, with what messages cost beside theirs. */
-  #put(channel: Channel<M>, message: M, size: number): number {
-    this.#piled = this.#full ? this.#piled + 1 : 0
-    channel.send(message)
-    this.#unread.sent(size)
-    const queued = channel.queued()
-    this.#full = queued > this.#ahead
-    return queued + messageOverhead * this.#piled
+    if (!this.#isTooMuch(this.#out.put(message, size))) this.#liveness?.watch()
   }
 
   /** Gives the peer up where more waits for it than may. */
@@ -346,39 +271,17 @@ export class Link<M = Uint8Array> {
     return true
   }
 
-  get #ahead(): number {
-    return this.#core.options.ahead ?? 65_536
-  }
-
-  /** Whether the channel takes what is not urgent. It is asked only where it was full. */
-  #isRoomy(): boolean {
-    if (this.#channel === undefined || this.#greeting) return false
-    if (this.#full) this.#full = this.#channel.queued() > this.#ahead
-    return !this.#full
-  }
-
   /** Something waits until the channel has room, or there is another one. */
   #awaitRoom(): void {
-    const channel = this.#channel
-    if (this.#isTooMuch(channel?.queued() ?? 0)) return
+    if (this.#isTooMuch(this.#out.queued)) return
     this.#liveness?.watch()
-    if (channel === undefined || this.#greeting || this.#asked === channel) return
-    this.#asked = channel
-    channel.drained(() => {
-      if (this.#asked !== channel) return
-      this.#asked = undefined
-      if (this.#channel === channel) this.#drain()
-    })
+    this.#out.awaitRoom(() => this.#drain())
   }
 
   /** There may be room again: for what waits in the link, then for streams. */
   #drain(): void {
     this.#core.drain()
     this.#handlers.pace.wake()
-  }
-
-  #unreadSince(now: number): number {
-    return this.#channel === undefined ? Infinity : this.#unread.since(this.#channel.queued(), now)
   }
 
   /** Finds out at once whether the peer is still there, on this connection: a machine that slept, or has got another network, cannot know. */
@@ -396,14 +299,13 @@ export class Link<M = Uint8Array> {
     if (this.#replay === undefined || this.#token === '' || this.#state === 'opening' || this.#state === 'closed') {
       return this.lost(reason)
     }
-    if (this.#state === 'suspended' && this.#channel === undefined) return
+    if (this.#state === 'suspended' && this.#out.channel === undefined) return
     this.#suspend(reason)
     if (typeof this.#core.options.session === 'object') this.#liveness?.hurry()
   }
 
   #suspend(reason: LinkLostError): void {
-    this.#channel = undefined
-    this.#greeting = false
+    this.#out.disconnect()
     this.#state = 'suspended'
     this.#broken = reason
     this.#liveness?.watch()
@@ -416,9 +318,8 @@ export class Link<M = Uint8Array> {
    */
   reconnected(channel: Channel<M>): boolean {
     if (this.#state !== 'suspended') return false
-    this.#channel = channel
-    this.#unread.reset()
-    this.#greeting = true
+    this.#out.connect(channel)
+    this.#out.greeting = true
     channel.send(this.#core.options.codec.encode([this.#hello()]))
     return true
   }
@@ -432,22 +333,20 @@ export class Link<M = Uint8Array> {
     this.#core.flush()
     if (this.#core.lost !== undefined || this.#replay?.covers(session.received) !== true) return false
     this.#replay.confirm(session.received)
-    this.#channel?.close(closeCode.replaced, 'session: goes on over another connection')
-    this.#channel = channel
-    this.#unread.reset()
+    this.#out.channel?.close(closeCode.replaced, 'session: goes on over another connection')
+    this.#out.connect(channel)
     channel.send(this.#core.options.codec.encode([this.#hello()]))
-    this.#continue(channel)
+    this.#continue()
     return true
   }
 
-  #continue(channel: Channel<M>): void {
-    this.#greeting = false
+  #continue(): void {
+    this.#out.greeting = false
     this.#state = 'open'
     this.#broken = undefined
     this.#liveness?.heard()
     const { codec } = this.#core.options
-    for (const message of this.#replay?.missing() ?? []) this.#put(channel, message, codec.size(message))
-    this.#full = channel.queued() > this.#ahead
+    for (const message of this.#replay?.missing() ?? []) this.#out.put(message, codec.size(message))
     this.#drain()
   }
 
@@ -457,7 +356,7 @@ export class Link<M = Uint8Array> {
   close(reason = 'closed'): void {
     this.#core.finish()
     if (this.#core.lost !== undefined) return
-    this.#channel?.close(closeCode.normal, reason)
+    this.#out.channel?.close(closeCode.normal, reason)
     this.lost(new LinkLostError('The link was closed on this side.'))
   }
 
@@ -473,15 +372,15 @@ export class Link<M = Uint8Array> {
     core.push({ type: 'goaway', reason }, 4, 64)
     core.push({ type: 'ping', n: inOrder }, 4, 16)
     this.#unheard = true
-    await this.#quiet(grace)
+    await this.#quiet.within(grace)
     this.#refuse()
     const error = new BridgeError('ERR_GOING_AWAY', 'The other side goes away.')
     this.#handlers.expire(withoutStack(() => new CanceledError({ cause: error })))
     // So that those who listen to their context can still answer.
-    await this.#quiet(Math.min(grace, 100))
+    await this.#quiet.within(Math.min(grace, 100))
     core.finish()
     if (core.lost !== undefined) return
-    this.#channel?.close(closeCode.goingAway, reason)
+    this.#out.channel?.close(closeCode.goingAway, reason)
     this.lost(new LinkLostError('The link was closed on this side: going away.'))
   }
 
@@ -491,37 +390,8 @@ export class Link<M = Uint8Array> {
     this.#handlers.refuse()
   }
 
-  /** A call or a handler may have been the last one. */
-  #settled(): void {
-    if (this.#waits.size > 0 && !this.#busy) this.#wake()
-  }
-
-  #wake(): void {
-    for (const wake of this.#waits) wake()
-  }
-
   get #busy(): boolean {
     return this.#core.lost === undefined && (this.#unheard || this.#calls.size + this.#handlers.size > 0)
-  }
-
-  /** Waits until nothing runs any more, or so many milliseconds have passed. */
-  async #quiet(ms: number): Promise<void> {
-    const clock = clockOf(this.#core)
-    const until = clock.now() + ms
-    while (this.#busy) {
-      const left = until - clock.now()
-      if (left <= 0) return
-      // oxlint-disable-next-line no-await-in-loop -- a timer may be early
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          clock.clearTimer(timer)
-          this.#waits.delete(wake)
-          resolve()
-        }
-        const timer = clock.setTimer(wake, delayUntil(until, clock.now()), true)
-        this.#waits.add(wake)
-      })
-    }
   }
 
   /** The connection is gone, or of no more use: all that is open ends now. A second call changes nothing. */
@@ -535,7 +405,7 @@ export class Link<M = Uint8Array> {
     this.#handlers.close(error)
     this.#imports.close(error)
     this.#liveness?.close()
-    this.#wake()
+    this.#quiet.settled()
     this.#core.options.onClose?.(reason)
   }
 
@@ -555,18 +425,18 @@ export class Link<M = Uint8Array> {
   leave(): void {
     if (this.#state !== 'open' || this.#replay === undefined) return
     // Without a word, which would end the session where it arrives.
-    this.#channel?.terminate()
+    this.#out.channel?.terminate()
     this.#suspend(new LinkLostError('Nothing was heard of the other side.'))
   }
 
   #silent(): void {
-    this.#channel?.close(closeCode.silent, 'lease: nothing was heard')
+    this.#out.channel?.close(closeCode.silent, 'lease: nothing was heard')
     this.lost(this.#broken ?? new LinkLostError('Nothing was heard of the other side for longer than the lease.'))
   }
 
   /** The peer did what is not allowed. */
   #fail(code: number, reason: string): void {
-    this.#channel?.close(code, reason)
+    this.#out.channel?.close(code, reason)
     this.lost(
       new LinkLostError(`The link was closed on this side: ${reason}.`, { cause: new BridgeError('ERR_PROTOCOL', reason) }),
     )

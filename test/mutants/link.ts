@@ -98,8 +98,8 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link.ts',
-    original: '    this.#replay.confirm(session.received)\n    this.#channel?.close(',
-    replacement: '    this.#channel?.close(',
+    original: '    this.#replay.confirm(session.received)\n    this.#out.channel?.close(',
+    replacement: '    this.#out.channel?.close(',
     breaks: 'the side that accepts sends again what has arrived',
     tests: simulation,
   },
