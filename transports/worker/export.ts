@@ -7,7 +7,7 @@ import type { Kind } from '../../lib/errors.ts'
 import { Herald, type Observer, unobserve } from '../../lib/observers.ts'
 import type { Scope } from '../../lib/scope.ts'
 import type { ContextHandle } from './handle.ts'
-import { randomId } from './host.ts'
+import { beforeExit, randomId } from './host.ts'
 import { ToldSlot } from './told.ts'
 
 /** Tells this thread's contexts from those of all others of the process. */
@@ -24,6 +24,7 @@ export interface Owner {
   release(held: Export): void
   /** Nothing of an export is left that anybody needs. */
   forget(held: Export): void
+  close(): void
 }
 
 let table: SlotTable | undefined
@@ -32,7 +33,12 @@ export const owners: Set<Owner> = new Set()
 
 /** The table of this thread: made with the first link that exports, and shared by all of them. */
 export function threadTable(): SlotTable {
-  return (table ??= new SlotTable({
+  if (table !== undefined) return table
+  // Who polls in another thread, and does not yield, learns it from the table alone.
+  beforeExit(() => {
+    for (const owner of owners) owner.close()
+  })
+  return (table = new SlotTable({
     id: tableId,
     limit: 262_144,
     onGrow: (chunk, buffer) => {

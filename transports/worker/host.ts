@@ -38,6 +38,11 @@ export function randomId(): number {
   return (crypto.getRandomValues(new Int32Array(1))[0] ?? 0) & 0x7fffffff
 }
 
+/** Calls `f` when this thread ends by itself, or by `process.exit()`, unless it is the main one, with which all others end. Nobody tells of a `terminate()`, and a browser of no end. */
+export function beforeExit(f: () => void): void {
+  if (!isMainThread) node?.on?.('exit', f)
+}
+
 /** Says something to the developer that is nobody's rejection. */
 export function warn(message: string): void {
   if (typeof node?.emitWarning === 'function') node.emitWarning(message, { type: 'CtxbridgeWarning' })

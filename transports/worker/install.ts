@@ -96,11 +96,27 @@ function teachEnds(handlers: Map<string, TransferHandler>): void {
   handlers.set('throw', handler)
 }
 
+/**
+ * Comlink does not tell when it cannot post a message, for the sake of another argument. So the port that is to go with it is closed here once the message
+ * was read to be posted, or nobody has it any more; with the port the context is given back. One that went is another thread's by then, and to close it here does nothing.
+ */
+const gone = new FinalizationRegistry<MessagePort>((port) => port.close())
+
 function send(ctx: Context): readonly [Sent, readonly Transferable[]] {
   const { handle, attach } = Exporter.alone(ctx, (error, key) =>
     warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`),
   )
-  return [{ handle, attach }, attach === undefined ? [] : [attach.port]]
+  if (attach === undefined) return [{ handle, attach }, []]
+  const { port } = attach
+  const sent = {
+    handle,
+    get attach() {
+      queueMicrotask(() => port.close())
+      return attach
+    },
+  }
+  gone.register(sent, port)
+  return [sent, [port]]
 }
 
 function receive(sent: Partial<Sent> | null | undefined, keys: readonly Key<unknown>[]): Context {
