@@ -146,10 +146,10 @@ export async function connect(
     {
       timeline: world.time,
       clock: from.clock,
-      latency: world.latency,
+      latency: () => world.latencyOf(world.chance(bond)),
       size: (message) => world.codec.size(message),
       buffer: world.plan.buffer,
-      trail: () => world.net.below(20),
+      trail: () => world.chance(bond).below(20),
       run: [from.run, (f) => to()?.process.run(f)],
       onWire(wire) {
         const there = to()

@@ -94,9 +94,17 @@ export class World {
     for (let i = 0; i < plan.nodes; i++) this.start(i, 0)
   }
 
-  readonly latency = (): number => {
+  readonly latency = (): number => this.latencyOf(this.net)
+
+  latencyOf(random: Random): number {
     const [least, more] = this.plan.latency
-    return least + (more > 0 ? this.net.below(more * 1_000) / 1_000 : 0)
+    return least + (more > 0 ? random.below(more * 1_000) / 1_000 : 0)
+  }
+
+  /** Chance of what happens on a link at this instant. Where times are whole it does not depend on what was drawn before, and so not on who was first. */
+  chance(bond: Bond): Random {
+    if (!this.isWhole) return this.net
+    return new Random(this.plan.seed ^ Math.imul(bond.id + 1, 0x9e3779b1) ^ Math.imul(Math.floor(this.time.now * 2), 0x85ebca6b))
   }
 
   get lease(): number {
