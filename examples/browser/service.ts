@@ -2,11 +2,11 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { Worker } from 'node:worker_threads'
-import { type Context, race, sleep } from 'ctxbridge'
+import { background, type Context, race, sleep } from 'ctxbridge'
 import { serve } from 'ctxbridge/websocket'
-import { wrap } from 'ctxbridge/worker'
+import { type Remote, wrap } from 'ctxbridge/worker'
 import { WebSocketServer } from 'ws'
-import { counters, endOf, type Hop, type LoopEnd, type Progress, type Searcher, type Stopped } from './work.ts'
+import { counters, endOf, type Hop, type Progress, type Searcher, type Stopped } from './work.ts'
 import type { loops } from './worker.ts'
 
 /** A run, from whoever asks for it first until its loop has stopped. */
@@ -25,8 +25,8 @@ class Run {
     return { looked: Number(counts[counters.looked]), primes: Number(counts[counters.primes]) }
   }
 
-  loopStopped({ name, end, cause }: LoopEnd): void {
-    const hops = [...(this.service === undefined ? [] : [this.service]), { name, end, cause }]
+  loopStopped(loop: Hop): void {
+    const hops = [...(this.service === undefined ? [] : [this.service]), loop]
     this.#resolve({ ...this.progress, hops })
   }
 }
@@ -40,31 +40,31 @@ function runOf(id: string): Run {
   return run
 }
 
-function startThread() {
-  const worker = new Worker(new URL('./worker.js', import.meta.url))
-  const thread = wrap<typeof loops>(worker)
-  worker.on('message', (told: Partial<LoopEnd>) => {
-    const { id } = told
-    // The link of the calls has messages of its own.
-    if (id === undefined || !runs.has(id)) return
-    runOf(id).loopStopped(told as LoopEnd)
-    runs.delete(id)
-    running--
-    idle.push(thread)
-  })
-  return thread
+type Thread = Remote<typeof loops>
+
+function startThread(): Thread {
+  return wrap<typeof loops>(new Worker(new URL('./worker.js', import.meta.url)))
 }
 
-const idle: ReturnType<typeof startThread>[] = []
+const idle: Thread[] = []
+
+/** Runs the loop of a run, until the thread can take the next one. */
+async function loop(ctx: Context, id: string, run: Run): Promise<void> {
+  const thread = idle.pop() ?? startThread()
+  running++
+  // Rejects when the context ends: the thread has to say when the loop has.
+  await thread.countPrimes(ctx, id, run.memory).catch(() => undefined)
+  run.loopStopped(await thread.ended(background(), id))
+  runs.delete(id)
+  running--
+  idle.push(thread)
+}
 
 const searcher: Searcher = {
   async *count(ctx: Context, id: string) {
     const run = runOf(id)
-    const thread = idle.pop() ?? startThread()
     ctx.signal.addEventListener('abort', () => (run.service = endOf('service', ctx)))
-    running++
-    // It rejects when the context ends, and so does the sleep.
-    thread.countPrimes(ctx, id, run.memory).catch(() => undefined)
+    void loop(ctx, id, run)
     for (;;) {
       await sleep(ctx, 100)
       yield run.progress

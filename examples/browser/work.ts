@@ -36,10 +36,5 @@ export function endOf(name: string, ctx: Context): Hop {
   return { name, end, cause: why instanceof Error ? why.message : String(why ?? '') }
 }
 
-/** What a worker tells when its loop has stopped. */
-export interface LoopEnd extends Hop {
-  readonly id: string
-}
-
 /** What a worker counts in shared memory: places in a BigInt64Array. */
 export const counters = { looked: 0, primes: 1 } as const

@@ -1,8 +1,9 @@
 /** The last hop: a loop that never yields, and sees the end of its context all the same. */
-import { parentPort } from 'node:worker_threads'
 import type { Context } from 'ctxbridge'
 import { expose } from 'ctxbridge/worker'
-import { counters, endOf, type LoopEnd } from './work.ts'
+import { counters, endOf, type Hop } from './work.ts'
+
+const ends = new Map<string, Hop>()
 
 export const loops = {
   countPrimes(ctx: Context, id: string, memory: SharedArrayBuffer): void {
@@ -11,9 +12,17 @@ export const loops = {
       if (isPrime(n)) Atomics.add(counts, counters.primes, 1n)
       Atomics.add(counts, counters.looked, 1n)
     }
-    // The call has rejected over there already: this is how they learn that the loop is no more.
-    const end: LoopEnd = { id, ...endOf('worker thread', ctx) }
-    parentPort?.postMessage(end)
+    ends.set(id, endOf('worker thread', ctx))
+  },
+
+  /**
+   * How the loop of that run ended. The call of a loop rejects over there while the loop may still run; this one is answered behind it, since a thread does one thing
+   * after the other. A loop whose context had ended before its turn never ran.
+   */
+  ended(_ctx: Context, id: string): Hop {
+    const end = ends.get(id) ?? { name: 'worker thread', end: 'never started', cause: '' }
+    ends.delete(id)
+    return end
   },
 }
 

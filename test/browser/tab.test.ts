@@ -20,6 +20,8 @@ async function example() {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   onTestFinished(() => void child.kill())
+  let said = ''
+  child.stdout.on('data', (text: Buffer) => (said += text.toString()))
   const [line] = (await once(child.stdout, 'data')) as [Buffer]
   const url = /http:\S+/.exec(line.toString())?.[0] ?? ''
   const connection = await connect(url.replace('http', 'ws'), { name: 'test' })
@@ -27,6 +29,8 @@ async function example() {
   const remote = wrap<{ running(ctx: Context): number }>(connection)
   return {
     url,
+    /** How often its terminal has said that a tab has gone. */
+    gone: () => said.split('A tab has gone').length - 1,
     /** Waits until so many loops run. */
     async running(count: number): Promise<void> {
       while ((await remote.running(background())) !== count);
@@ -96,7 +100,7 @@ test.each<[string, (chromium: Chromium, tab: Tab) => unknown]>([
   ['a browser that is killed', (chromium) => chromium.kill()],
 ])('%s stops it, and nobody else', { timeout }, async (_name, leave) => {
   if (!hasChromium()) return
-  const { url, running } = await example()
+  const { url, running, gone } = await example()
   const other = await opened(await Chromium.launch(), url)
   const chromium = await Chromium.launch()
   const tab = await opened(chromium, url)
@@ -105,9 +109,12 @@ test.each<[string, (chromium: Chromium, tab: Tab) => unknown]>([
   await running(2)
   await leave(chromium, tab)
   await running(1)
+  // By a pipe, so perhaps a little later.
+  while (gone() === 0) await running(1)
   await moves(other)
   expect(await stopped(other)).toEqual(canceled)
   await running(0)
+  expect(gone()).toBe(1)
 })
 
 test('a page that is offline, and online again, goes on with its search', { timeout }, async () => {
