@@ -35,7 +35,8 @@ const panels: readonly Panel[] = [
     title: 'to a listener in an idle worker thread',
     rows: [
       { name: 'bare MessagePort, long-lived', label: 'limit: a bare MessagePort' },
-      { name: "ctx.signal, 'abort' listener", label: 'ctxbridge' },
+      { name: 'afterFunc(ctx, f)', label: 'ctxbridge, afterFunc' },
+      { name: "ctx.signal, 'abort' listener", label: "ctxbridge, 'abort'" },
       { name: 'vscode-jsonrpc, messages', label: 'vscode-jsonrpc' },
       { name: 'transferableAbortSignal', label: 'transferableAbortSignal' },
       { name: 'Comlink, handler by hand', label: 'Comlink, by hand' },
@@ -46,7 +47,8 @@ const panels: readonly Panel[] = [
     title: 'to a handler in another process, over a WebSocket',
     rows: [
       { name: 'bare ws frame of the same size', label: 'limit: a bare ws frame' },
-      { name: 'ctxbridge/websocket, afterFunc', label: 'ctxbridge' },
+      { name: 'ctxbridge/websocket, afterFunc', label: 'ctxbridge, afterFunc' },
+      { name: "ctxbridge/websocket, 'abort' listener", label: "ctxbridge, 'abort'" },
       { name: 'socket.io, an event by hand', label: 'socket.io, by hand' },
       { name: 'tRPC over WebSocket, unsubscribe()', label: 'tRPC' },
       { name: 'grpc-js, call.cancel()', label: 'grpc-js' },
