@@ -230,7 +230,7 @@ export const link: readonly Mutant[] = [
     tests: ['test/link/shutdown.test.ts'],
   },
   {
-    file: 'lib/bridge/link.ts',
+    file: 'lib/bridge/link-outflow.ts',
     original: 'return queued + messageOverhead * this.#piled',
     replacement: 'return queued',
     breaks: 'somebody who pings and reads nothing fills the memory by small messages',
