@@ -1,5 +1,5 @@
 /** A copy of the project that can be broken, one small way after the other. */
-import { spawnSync } from 'node:child_process'
+import { spawnSync, type SpawnSyncOptionsWithStringEncoding } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,9 +27,16 @@ export class ProjectCopy {
   }
 
   #node(...args: string[]): Outcome {
-    const options = { cwd: this.#folder, encoding: 'utf8', timeout: this.patience } as const
-    const { status, stdout, stderr } = spawnSync(process.execPath, args, options)
-    return { ok: status === 0, ended: status !== null, out: stdout + stderr }
+    // A group of its own: a worker of the test runner that hangs would outlive the runner.
+    const options = {
+      cwd: this.#folder,
+      encoding: 'utf8',
+      timeout: this.patience,
+      detached: true,
+    } as SpawnSyncOptionsWithStringEncoding
+    const { status, stdout, stderr, pid, error } = spawnSync(process.execPath, args, options)
+    endGroup(pid)
+    return { ok: status === 0, ended: status !== null && error === undefined, out: stdout + stderr }
   }
 
   /**
@@ -68,5 +75,13 @@ export class ProjectCopy {
 
   remove(): void {
     rmSync(this.#folder, { recursive: true })
+  }
+}
+
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // Nobody of it is left.
   }
 }
