@@ -17,8 +17,7 @@ class ContextSignal extends AbortSignal {
   }
 
   override throwIfAborted(): void {
-    const end = endOf(this[scopeOfSignal])
-    if (end !== undefined) throw end.error
+    if (this.aborted) throw this.reason
   }
 
   static {
@@ -26,10 +25,24 @@ class ContextSignal extends AbortSignal {
   }
 }
 
+/** What signals inherit whose reason is another one than `err()`; for `controllerFor`. */
+export function signalsWith(reasonOf: (scope: Scope) => unknown): AbortSignal {
+  class Signal extends ContextSignal {
+    override get reason(): unknown {
+      return reasonOf(this[scopeOfSignal])
+    }
+
+    static {
+      Object.defineProperty(this, 'name', { value: 'AbortSignal' })
+    }
+  }
+  return Signal.prototype
+}
+
 /** A controller of the platform's, whose signal asks the scope. Whoever ends the scope aborts it. */
-export function controllerFor(scope: Scope): AbortController {
+export function controllerFor(scope: Scope, prototype: AbortSignal = ContextSignal.prototype): AbortController {
   const controller = new AbortController()
-  const signal = Object.setPrototypeOf(controller.signal, ContextSignal.prototype) as ContextSignal
+  const signal = Object.setPrototypeOf(controller.signal, prototype) as ContextSignal
   signal[scopeOfSignal] = scope
   return controller
 }

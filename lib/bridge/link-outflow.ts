@@ -61,7 +61,7 @@ export class Outflow<M> {
     return !this.#full
   }
 
-  /** Calls `f` once when the channel may have room again. With another channel, or none, whoever connects sees to that. */
+  /** Calls `f` when the channel may have room again: once, however often that was asked for. With another channel, or none, whoever connects sees to it. */
   awaitRoom(f: () => void): void {
     const { channel } = this
     if (channel === undefined || this.greeting || this.#asked === channel) return
@@ -69,7 +69,7 @@ export class Outflow<M> {
     channel.drained(() => {
       if (this.#asked !== channel) return
       this.#asked = undefined
-      if (this.channel === channel) f()
+      f()
     })
   }
 

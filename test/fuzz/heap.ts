@@ -1,4 +1,5 @@
 /** What stays in memory from one input to the next: nothing may. */
+import { heapInUse } from '../support/gc.ts'
 
 /** Inputs after which all is compiled and every table of the process has its size. */
 const warm = 50_000
@@ -43,13 +44,6 @@ export class Heap {
 }
 
 async function collected(): Promise<number> {
-  const { gc } = globalThis
-  if (gc === undefined) throw new Error('To watch the heap, Node must be started with --expose-gc.')
-  // What is told of a collection may let go of more.
-  for (let i = 0; i < 3; i++) {
-    gc()
-    await new Promise((resolve) => void setTimeout(resolve, 10))
-  }
-  const { heapUsed, arrayBuffers } = process.memoryUsage()
-  return heapUsed + arrayBuffers
+  if (globalThis.gc === undefined) throw new Error('To watch the heap, Node must be started with --expose-gc.')
+  return (await heapInUse()) + process.memoryUsage().arrayBuffers
 }

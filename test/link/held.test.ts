@@ -333,6 +333,22 @@ describe('what waits', () => {
     expect(await Promise.all([...calls, again])).toEqual([500_000, 500_000, 500_000])
   })
 
+  it('counts against what may wait also when it was said in turns before', async () => {
+    const pair = await joined({
+      client: { limits: { maxBacklog: 1_200_000 } },
+      server: { serve: { length: (_ctx: Context, text: string) => text.length } },
+    })
+    await fill(pair.client)
+    const first = pair.client.link.call(background(), 'length', [big])
+    await turn()
+    const second = pair.client.link.call(background(), 'length', [big])
+    await turn()
+    expect(await rejection(pair.client.link.call(background(), 'length', [big]))).toMatchObject({ code: 'ERR_LIMIT' })
+    empty(pair.client)
+    await pair.settle()
+    expect(await Promise.all([first, second])).toEqual([500_000, 500_000])
+  })
+
   it('and cannot be refused counts, too: who does not read is given up at twice as much', async () => {
     const side = new Side({ limits: { maxBacklog: 65_536 } })
     side.raw(hello)

@@ -231,6 +231,20 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-outflow.ts',
+    original: '    this.#unread.reset()\n',
+    replacement: '',
+    breaks: 'a new connection is blamed for what waited in the one before',
+    tests: ['test/link/outflow.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link-core.ts',
+    original: 'this.#queue.bytes + this.heldBytes + ',
+    replacement: 'this.#queue.bytes + ',
+    breaks: 'what was said in turns before counts nothing against what may wait',
+    tests: ['test/link/held.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link-outflow.ts',
     original: 'return queued + messageOverhead * this.#piled',
     replacement: 'return queued',
     breaks: 'somebody who pings and reads nothing fills the memory by small messages',

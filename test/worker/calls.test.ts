@@ -140,20 +140,24 @@ test('an AbortSignal that was sent tells its end to listeners, and ends plainly 
 })
 
 test('what needs a transfer handler that the other side has not got rejects its call, and says which', async () => {
-  const { jobs } = startJobs()
+  const { worker, jobs } = startJobs()
   class Odd {}
   Comlink.transferHandlers.set('test.odd', {
     canHandle: (value): value is Odd => value instanceof Odd,
     serialize: () => [1, []],
     deserialize: () => new Odd(),
   })
-  const error = await rejection(jobs.echo(new Odd()))
+  const ctx = withCancel(background())
+  const error = await rejection(jobs.echo(ctx, new Odd()))
   Comlink.transferHandlers.delete('test.odd')
   expect(error).toBeInstanceOf(BridgeError)
   expect(error).toMatchObject({
     code: 'ERR_UNSENDABLE',
     message: 'An argument needs the transfer handler "test.odd" of Comlink, which the thread that was called has not installed.',
   })
+  // Though nobody there has taken its context, the call holds nothing any more.
+  expect(ctx.err()).toBe(undefined)
+  expect(link(worker).stats()).toMatchObject(empty)
 })
 
 test('what a generator gives does not cross, and the caller is told what does', async () => {

@@ -2,7 +2,8 @@
 
 import { listen } from '../../lib/boundary.ts'
 import { background, cause, type Context } from '../../lib/context.ts'
-import { isContext } from '../../lib/foreign.ts'
+import { controllerFor, signalsWith } from '../../lib/context-signal.ts'
+import { isContext, scopeOf } from '../../lib/foreign.ts'
 import { withSignal } from '../../lib/signal.ts'
 
 /** An argument that ends: a context, or an AbortSignal as one. */
@@ -27,34 +28,14 @@ export class Tie {
   }
 }
 
-const contextOf: unique symbol = Symbol('ctxbridge.context')
+const signals = signalsWith(cause)
 
-/** The platform's, but `aborted` and `reason` tell what the context knows, also in a loop that never yields. */
-class SentSignal extends AbortSignal {
-  declare [contextOf]: Context
-
-  override get aborted(): boolean {
-    return this[contextOf].err() !== undefined
-  }
-
-  override get reason(): unknown {
-    return cause(this[contextOf])
-  }
-
-  override throwIfAborted(): void {
-    if (this.aborted) throw this.reason
-  }
-
-  static {
-    Object.defineProperty(this, 'name', { value: 'AbortSignal' })
-  }
-}
-
-/** The signal that was sent as `ctx`: it aborts with the reason of the one that it stands for, which is the context's cause. */
+/**
+ * The signal that was sent as `ctx`: it aborts with the reason of the one that it stands for, which is the context's cause. `aborted` and `reason` tell that also in a
+ * loop that never yields.
+ */
 export function signalFrom(ctx: Context): AbortSignal {
-  const controller = new AbortController()
-  const signal = Object.setPrototypeOf(controller.signal, SentSignal.prototype) as SentSignal
-  signal[contextOf] = ctx
+  const controller = controllerFor(scopeOf(ctx, 'signalFrom'), signals)
   listen(ctx, () => controller.abort(cause(ctx)))
-  return signal
+  return controller.signal
 }

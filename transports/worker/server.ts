@@ -66,6 +66,8 @@ export class Server {
       this.#asked = call[5] === true ? packBegun(call) : undefined
       return this.#port.receive(message)
     }
+    // The contexts that came with it are given back, though nobody takes them.
+    for (const { value } of message.argumentList ?? []) if (value instanceof SentContext) giveBack(this.#import(value.handle))
     const failure = new Failure(unreadable('An argument', missing, 'the thread that was called'))
     this.#port.post({ id: message.id, type: 'RAW', value: failure }, [])
   }
