@@ -66,10 +66,18 @@ export class Server {
       this.#asked = call[5] === true ? packBegun(call) : undefined
       return this.#port.receive(message)
     }
-    // The contexts that came with it are given back, though nobody takes them.
-    for (const { value } of message.argumentList ?? []) if (value instanceof SentContext) giveBack(this.#import(value.handle))
+    for (const { value } of message.argumentList ?? []) if (value instanceof SentContext) this.#decline(value)
     const failure = new Failure(unreadable('An argument', missing, 'the thread that was called'))
     this.#port.post({ id: message.id, type: 'RAW', value: failure }, [])
+  }
+
+  /** Gives back what came with a call that does not run. What is no handle holds nothing. */
+  #decline({ handle }: SentContext): void {
+    try {
+      giveBack(this.#import(handle))
+    } catch {
+      // parseSent says that it is no handle.
+    }
   }
 
   /** Runs a call, unless one of its contexts has ended by now. They live as long as it does: what it leaves behind that holds one, sees a plain cancel. */
