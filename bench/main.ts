@@ -1,14 +1,12 @@
 /** `npm run bench`: measures, prints, and writes what it was asked to write. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { judge } from './bars.ts'
-import { allCurves, allSuites, clocks } from './cases/all.ts'
+import { allCurves, allSuites } from './cases/all.ts'
+import { measuredAlone, type Outcome } from './harness/alone.ts'
 import { compareRuns, machineRatio } from './harness/compare.ts'
 import { load, machine } from './harness/machine.ts'
-import { type CurveResult, isRun, type Run, type SuiteResult } from './harness/model.ts'
-import { pinNear } from './harness/pin.ts'
-import { randomFrom } from './harness/random.ts'
+import { type ClockResult, type CurveResult, isRun, type Run, type SuiteResult } from './harness/model.ts'
 import { reportOf } from './harness/report.ts'
-import { measure, measureCurve } from './harness/runner.ts'
 import { barText, clockText, comparisonText, curveText, machineText, print, progress, suiteText } from './harness/terminal.ts'
 import { type Options, parseOptions, usage, UsageError } from './options.ts'
 import { peerSuites } from './peers.ts'
@@ -30,27 +28,34 @@ async function main(options: Options): Promise<void> {
 
   const started = new Date()
   const before = load()
-  const pinned = options.pin ? pinNear() : 'no'
-  const random = randomFrom(started.getTime())
-  const show = {
-    at: (id: string, share: number, what: string): void =>
-      progress(`${id}  ${Math.round(share * 100)}%  ${what}  (${done + 1} of ${suites.length + curves.length})`),
-  }
+  let pinned = 'no'
   let done = 0
-  progress('compares clocks')
-  const compared = await clocks()
-  const [measured, drawn]: [SuiteResult[], CurveResult[]] = [[], []]
-  for (const suite of suites) {
-    const result = await measure(suite, { random, rounds: options.rounds, progress: show })
-    measured.push(result)
-    done++
-    print(suiteText(result))
+  const found = async (id: string | undefined): Promise<Outcome> => {
+    const part = { id, peers: options.peers, rounds: options.rounds, pin: options.pin, seed: started.getTime() + done }
+    const what = id ?? 'compares clocks'
+    progress(what)
+    const result = await measuredAlone(new URL('part.js', import.meta.url), part, (share, doing) =>
+      progress(`${what}  ${Math.round(share * 100)}%  ${doing}  (${done + 1} of ${suites.length + curves.length})`),
+    )
+    pinned = result.pinned
+    return result.outcome
   }
-  for (const curve of curves) {
-    const result = await measureCurve(curve, { random, progress: show })
-    drawn.push(result)
+  const compared: ClockResult[] = []
+  const [measured, drawn]: [SuiteResult[], CurveResult[]] = [[], []]
+  for (const id of [undefined, ...suites.map((one) => one.id), ...curves.map((one) => one.id)]) {
+    const outcome = await found(id)
+    if ('clocks' in outcome) {
+      compared.push(...outcome.clocks)
+      continue
+    }
     done++
-    print(curveText(result))
+    if ('suite' in outcome) {
+      measured.push(outcome.suite)
+      print(suiteText(outcome.suite))
+    } else {
+      drawn.push(outcome.curve)
+      print(curveText(outcome.curve))
+    }
   }
   const run: Run = {
     format: 1,
@@ -85,8 +90,6 @@ function readRun(file: string): Run {
   return run
 }
 
-// Deadlines keep no process alive, so something else must while one is waited for.
-const stay = setInterval(() => {}, 60_000)
 try {
   await main(parseOptions(process.argv.slice(2)))
 } catch (error) {
@@ -94,6 +97,4 @@ try {
   if (!(error instanceof UsageError)) throw error
   console.error(`${error.message}\n\n${usage.trimEnd()}`)
   process.exitCode = 2
-} finally {
-  clearInterval(stay)
 }

@@ -1,0 +1,50 @@
+/**
+ * Each suite is measured in a process of its own. In one process for all, what a suite finds depends on which others ran before it: the compiler has met more
+ * kinds of objects by then, and the heap is fuller. So a part measured with `--only` is the same as in a whole run.
+ */
+import { fork } from 'node:child_process'
+import type { ClockResult, CurveResult, SuiteResult } from './model.ts'
+
+/** What a process is to measure. */
+export interface Part {
+  /** Of a suite or a curve; undefined for a comparison of the clocks. */
+  readonly id: string | undefined
+  readonly peers: boolean
+  readonly rounds: number | undefined
+  readonly pin: boolean
+  readonly seed: number
+}
+
+export type Outcome =
+  | { readonly suite: SuiteResult }
+  | { readonly curve: CurveResult }
+  | { readonly clocks: readonly ClockResult[] }
+
+/** What that process says: how far it is, and at the end what it found. */
+export type Said = { readonly share: number; readonly what: string } | { readonly pinned: string; readonly outcome: Outcome }
+
+/** Measures a part in a process of its own, with the options of this one. Rejects where that process ends without a result; what it wrote about that is on the terminal. */
+export function measuredAlone(
+  program: URL,
+  part: Part,
+  progress: (share: number, what: string) => void,
+): Promise<{ readonly pinned: string; readonly outcome: Outcome }> {
+  const child = fork(program, { serialization: 'advanced' })
+  return new Promise((resolve, reject) => {
+    child.on('message', (said: Said) => {
+      if ('share' in said) return progress(said.share, said.what)
+      resolve(said)
+      // It takes that as its leave.
+      child.disconnect()
+    })
+    child.on('error', reject)
+    child.on('exit', (code, signal) => {
+      reject(
+        new Error(
+          `The process that measured ${part.id ?? 'the clocks'} ended with ${signal ?? `code ${code}`}, without a result.`,
+        ),
+      )
+    })
+    child.send(part)
+  })
+}

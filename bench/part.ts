@@ -1,0 +1,35 @@
+/** Measures one suite or one curve, or compares the clocks, for `main.ts`: in a process of its own, so that no result depends on what was measured before. */
+import { allCurves, allSuites, clocks } from './cases/all.ts'
+import type { Outcome, Part, Said } from './harness/alone.ts'
+import { pinNear } from './harness/pin.ts'
+import { randomFrom } from './harness/random.ts'
+import { measure, measureCurve } from './harness/runner.ts'
+import { peerSuites } from './peers.ts'
+
+function say(said: Said): void {
+  process.send?.(said)
+}
+
+async function outcome({ id, peers, rounds, seed }: Part): Promise<Outcome> {
+  const options = {
+    random: randomFrom(seed),
+    rounds,
+    progress: { at: (_id: string, share: number, what: string): void => say({ share, what }) },
+  }
+  if (id === undefined) return { clocks: await clocks() }
+  const suite = allSuites(peers ? peerSuites(() => {}) : []).find((one) => one.id === id)
+  if (suite !== undefined) return { suite: await measure(suite, options) }
+  const curve = allCurves().find((one) => one.id === id)
+  if (curve === undefined) throw new Error(`Nothing is called ${id}.`)
+  return { curve: await measureCurve(curve, options) }
+}
+
+// Whoever asked has gone.
+process.once('disconnect', () => process.exit(1))
+process.once('message', (part: Part) => {
+  // Deadlines keep no process alive; the channel to whoever asked does.
+  const pinned = part.pin ? pinNear() : 'no'
+  void outcome(part).then((done) => {
+    say({ pinned, outcome: done })
+  })
+})
