@@ -128,6 +128,8 @@ describe('headers', () => {
     name = 'nobody'
     for (const socket of server.clients) socket.terminate()
     expect(await refused.closed).toMatchObject({ cause: { code: 'ERR_REFUSED', status: 401 } })
+    // Their sessions wait for them here.
+    service.close()
     await idle(service)
   })
 
@@ -146,6 +148,8 @@ describe('headers', () => {
     const outcome = await remote.who(background()).catch((error: Error) => error.message)
     expect(outcome).toEqual(goesOn ? undefined : expect.stringContaining('4401'))
     connection.close()
+    // A session that did not go on waits for whom it belongs to.
+    if (!goesOn) service.close()
     await idle(service)
   })
 
