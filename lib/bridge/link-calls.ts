@@ -101,7 +101,7 @@ export class Calls<M> {
       ctx.err() ??
       this.#refusal() ??
       (!checked.ok
-        ? new BridgeError('ERR_UNSENDABLE', `The arguments of ${method}() cannot be sent: ${checked.reason}.`)
+        ? new BridgeError('ERR_UNSENDABLE', `The arguments of ${method}() cannot be sent because of ${checked.reason}.`)
         : bytes > maxMessage
           ? new BridgeError('ERR_LIMIT', `The call of ${method}() is larger than the peer takes: ${maxMessage} bytes.`)
           : !core.fits(bytes)

@@ -236,7 +236,7 @@ export class Handlers<M> {
   /** An item as it can be sent, and what it costs in a message. */
   #checkItem(item: unknown): { readonly value: unknown; readonly elements: number; readonly bytes: number } {
     const checked = item === undefined ? nothing : checkSendable(item)
-    if (!checked.ok) throw new BridgeError('ERR_UNSENDABLE', `An item cannot be sent: ${checked.reason}.`)
+    if (!checked.ok) throw new BridgeError('ERR_UNSENDABLE', `An item cannot be sent because of ${checked.reason}.`)
     const { limits, peer } = this.#core
     const bytes = 32 + checked.bytes
     if (bytes > peer.limits.maxMessage) {
@@ -285,7 +285,7 @@ export class Handlers<M> {
     const { maxMessage } = this.#core.peer.limits
     const checked = value === undefined ? undefined : checkSendable(value)
     if (checked?.ok === false) {
-      return this.#answerError(id, new BridgeError('ERR_UNSENDABLE', `The result cannot be sent: ${checked.reason}.`))
+      return this.#answerError(id, new BridgeError('ERR_UNSENDABLE', `The result cannot be sent because of ${checked.reason}.`))
     }
     const bytes = 32 + (checked?.bytes ?? 0)
     if (bytes > maxMessage) {

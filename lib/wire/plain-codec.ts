@@ -30,7 +30,7 @@ export function plainCodec(maxBytes: number = plainLimits.maxBytes): PlainCodec 
     // A clone may be anything that structured clone knows, cycles included. The copy is plain data, and nobody else's.
     decode(message) {
       const checked = checkSendable(message, limits)
-      return checked.ok ? messageFromWire(checked.value) : refuse(`message: ${checked.reason}`)
+      return checked.ok ? messageFromWire(checked.value) : refuse(`message: ${checked.reason} cannot be sent`)
     },
     // Counted while it is decoded, where the limit holds as well: to count it twice would cost as much again.
     size: () => 0,

@@ -33,7 +33,8 @@ export interface Sendable extends Accepted<unknown> {
  * enumerable are left out. Getters are read.
  *
  * Refused is all else: functions, symbols, bigints, numbers that are not finite, instances of classes, `Map`, `Set`, `Date`,
- * other views and buffers, cycles, the key `__proto__`, and what is over the limits. The reason says where: `.items[2].when`.
+ * other views and buffers, cycles, the key `__proto__`, and what is over the limits. The reason is what is refused, and
+ * where: `an object of class Date at .items[2].when`.
  */
 export function checkSendable(value: unknown, limits: SendableLimits = sendableLimits): Sendable | Refused {
   // What most calls have, and most answers.
@@ -102,7 +103,7 @@ class Copier {
     let where = ''
     for (const step of this.#path) where += typeof step === 'number' ? `[${step}]` : `.${/^\w{1,20}$/.test(step) ? step : '…'}`
     if (where.length > 30) where = `…${where.slice(-30)}`
-    return where === '' ? `${what} cannot be sent` : `${what} cannot be sent: at ${where}`
+    return where === '' ? what : `${what} at ${where}`
   }
 
   #text(value: string): string {

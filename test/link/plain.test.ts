@@ -89,6 +89,6 @@ test('a cycle ends the link', async () => {
   port2.postMessage([hello, callFrame(1, 'f', undefined, args)])
   await until(() => link.stats().state === 'closed')
   await expect(link.call(createRoot(), 'f', [])).rejects.toMatchObject({
-    cause: { message: 'message: a cycle cannot be sent: at [1][4][0]' },
+    cause: { message: 'message: a cycle at [1][4][0] cannot be sent' },
   })
 })
