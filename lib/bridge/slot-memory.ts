@@ -20,7 +20,8 @@
  *                                              so that no rounding makes it early; Infinity is "none"; it never moves
  *     GRANTED     owner                        number of the last grant: of the last handle made for this slot
  *     RETURNED    importer, compareExchange;   number of the last grant up to which the importer gave all back
- *                 owner, before OPEN
+ *                 owner, before OPEN, and
+ *                 once it is through
  *     CONTROL     owner                        generation and state in one word. Free and ended words publish what
  *                                              the owner wrote before them. Beside the cause: mostly one cache line has both
  *     CAUSE       owner, before an ended word  length, and a mark: "text" for characters below 128, four in a word, else bytes;

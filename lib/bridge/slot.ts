@@ -1,7 +1,7 @@
 /**
  * One slot as its owner has it: one context on one link.
  *
- * Every word has one writer (see `slot-memory.ts`): the owner all but RETURNED, the link's importer RETURNED. So an end is a
+ * Every word has one writer at a time (see `slot-memory.ts`): the owner all but RETURNED, the link's importer RETURNED. So an end is a
  * plain publication that nothing another thread did can make fail or wait, and there is nothing to retry.
  *
  * Holds. The owner's hold is a field of {@link Slot}; it ends with `end` or `withdraw`. The importer's is the difference of
@@ -112,7 +112,10 @@ export class Slot {
     return this.#state !== 'free' && this.#mem.load(this.#at + RETURNED) === this.#granted
   }
 
-  /** Gives all grants back in the importer's place: for a slot whose importers never do, because the owner knows when they are through with it. */
+  /**
+   * Gives all grants back in the importer's place. Only where the owner knows that the importer is through with them, and has nothing of them any more: it came to
+   * know that by a message, so what the importer wrote was written before.
+   */
   takeBack(): void {
     if (this.#state !== 'free') this.#mem.store(this.#at + RETURNED, this.#granted)
   }

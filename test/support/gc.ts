@@ -5,6 +5,12 @@ export async function turn(): Promise<void> {
   await setImmediate()
 }
 
+/** As `turn`, also for whoever is called in the middle of one: what was posted until now has arrived at another port of this thread. */
+export async function arrived(): Promise<void> {
+  await turn()
+  await turn()
+}
+
 /** Collects garbage until all of these are collected, or gives up after a bounded number of rounds. Needs `--expose-gc`. */
 export async function collected(...refs: readonly WeakRef<WeakKey>[]): Promise<boolean> {
   const { gc } = globalThis

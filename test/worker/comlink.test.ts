@@ -37,13 +37,48 @@ test('a call that Comlink cannot post gives back its contexts, and one that was 
   port1.close()
 })
 
-test('what nobody has any more before it was posted is given back', async () => {
+test('a context behind an argument that Comlink cannot post holds no slot', async () => {
+  install(Comlink)
+  const { port1 } = new MessageChannel()
+  const remote = Comlink.wrap<(f: unknown, ctx: Context, signal: AbortSignal) => unknown>(nodeEndpoint(port1))
+  const mine = link(new MessageChannel().port1)
+  const [app] = withCancel(background())
+  const call = remote(() => undefined, app, new AbortController().signal)
+  expect(mine.stats().slots).toBe(0)
+  await expect(call).rejects.toThrow(/could not be cloned/)
+  port1.close()
+})
+
+test('a message that is posted later, as by an endpoint that waits for its worker, says how its context stands by then', async () => {
+  install(Comlink)
+  const handler = Comlink.transferHandlers.get('ctxbridge.context') as Comlink.TransferHandler<Context, object>
+  const { port1, port2 } = new MessageChannel()
+  const mine = link(new MessageChannel().port1)
+  const [lives, cancelLater] = withCancel(background())
+  const [ends, cancel] = withCancel(background())
+  const held = [lives, ends].map((ctx) => handler.serialize(ctx))
+  await turn()
+  cancel('before it was posted')
+  const arrived: Context[] = []
+  port2.on('message', (sent: object) => arrived.push(handler.deserialize(sent)))
+  for (const [sent, transfer] of held) port1.postMessage(sent, transfer as never)
+  while (arrived.length < 2) await turn()
+  expect(arrived.map((ctx) => cause(ctx))).toEqual([undefined, 'before it was posted'])
+  cancelLater('after that')
+  expect(cause(arrived[0] as Context)).toBe('after that')
+  while (mine.stats().slots > 0) await turn()
+  port1.close()
+})
+
+test('of what nobody has any more before it was posted the channel is given back', async () => {
   install(Comlink)
   const mine = link(new MessageChannel().port1)
   const [app] = withCancel(background())
-  Comlink.transferHandlers.get('ctxbridge.context')?.serialize(app)
-  expect(mine.stats().slots).toBe(1)
-  while (mine.stats().slots > 0) {
+  const transfer = Comlink.transferHandlers.get('ctxbridge.context')?.serialize(app)[1] ?? []
+  let closed = false
+  ;(transfer[0] as unknown as MessagePort).on('close', () => (closed = true))
+  expect(mine.stats().slots).toBe(0)
+  while (!closed) {
     globalThis.gc?.()
     await turn()
   }

@@ -2,7 +2,7 @@ import { MessageChannel, MessagePort } from 'node:worker_threads'
 import { background, type Context, withCancel } from 'ctxbridge'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { afterEach, expect, test, vi } from 'vitest'
-import { turn } from '../support/gc.ts'
+import { arrived, turn } from '../support/gc.ts'
 
 afterEach(() => {
   vi.restoreAllMocks()
@@ -23,7 +23,7 @@ test('by messages alone, each handle is given back when its own call is over, al
   const ctx = withCancel(background())
   const held = remote.hold(ctx)
   for (let i = 0; i < 100; i++) await remote.quick(ctx)
-  await turn()
+  await arrived()
   const grants = post.mock.calls.flatMap(([message]) =>
     Array.isArray(message) && message[0] === 4 ? (message[1] as number[]) : [],
   )
@@ -43,10 +43,10 @@ test('by messages alone, what is imported and given back within one turn holds n
   const ctx = withCancel(background())
   const [first, second] = [near.export(ctx), near.export(ctx)]
   // The attach has to come first.
-  await turn()
+  await arrived()
   const stays = far.import(first)
   far.import(second).cancel()
-  await turn()
+  await arrived()
   expect(stays.err()).toBe(undefined)
   expect(near.stats().slots).toBe(1)
   stays.cancel()
@@ -62,13 +62,13 @@ test('by messages alone, a handle that was given back and is imported again is h
   const ctx = withCancel(background())
   const [first, second] = [near.export(ctx), near.export(ctx)]
   // The attach has to come first.
-  await turn()
+  await arrived()
   const other = far.import(second)
   far.import(first).cancel()
   const again = far.import(first)
-  await turn()
+  await arrived()
   other.cancel()
-  await turn()
+  await arrived()
   expect(again.err()).toBe(undefined)
   ctx.cancel('over')
   expect(await again.done).toMatchObject({ cause: 'over' })

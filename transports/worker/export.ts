@@ -69,6 +69,8 @@ export class Export extends Herald {
   readonly #owner: Owner
   /** Calls under way that it was sent with. */
   calls = 0
+  /** Whether a handle of it may be out beside those of calls. */
+  byHand = false
   /** Whether its owner counts it. */
   counted = true
 

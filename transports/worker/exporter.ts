@@ -43,6 +43,12 @@ import { ToldSlot } from './told.ts'
 
 let links = 0
 
+/** What is said of a context that goes by itself. */
+export interface Alone {
+  readonly handle: ContextHandle
+  readonly attach?: Attach | undefined
+}
+
 export class Exporter implements Owner {
   /** Undefined where contexts go by messages alone. */
   #table: SlotTable | undefined
@@ -104,15 +110,20 @@ export class Exporter implements Owner {
     return exporter
   }
 
-  /** One context, to whoever gets the message that this goes in: whose import closes the channel when it is through. No channel for one that has ended, or never will. */
-  static alone(ctx: Context, reportValue: ReportValue): { readonly handle: ContextHandle; readonly attach?: Attach } {
+  /**
+   * One context, to whoever gets the message that this goes in: whose import closes the channel when it is through. `read` gives what the message says; `port` is to
+   * go with it, unless the context has ended, or never will. Before `read` is called, nothing is held but the channel, which closing the port gives back.
+   */
+  static alone(ctx: Context, reportValue: ReportValue): { readonly port?: MessagePort; readonly read: () => Alone } {
+    const scope = scopeOf(ctx, 'export')
     const exporter: Exporter = new Exporter(reportValue, () => exporter.close(), true, false)
-    const { handle } = exporter.#grant(ctx)
-    if (handle.slot === undefined && handle.told === undefined) {
+    if (scope.endless || scope.err() !== undefined) {
       exporter.close()
-      return { handle }
+      const { handle } = exporter.#grant(ctx)
+      return { read: () => ({ handle }) }
     }
-    return { handle, attach: exporter.#attach(exporter.#other as MessagePort) }
+    const port = exporter.#other as MessagePort
+    return { port, read: () => ({ handle: exporter.#grant(ctx).handle, attach: exporter.#attach(port) }) }
   }
 
   /** To all workers that may get a handle of it, whichever they are: each is sent what it needs along with the handle, and `Grant.release` gives it back. */
@@ -160,7 +171,9 @@ export class Exporter implements Owner {
    */
   export(ctx: Context): ContextHandle {
     if (this.#table !== undefined) collect(this.#table, 1)
-    return this.#grant(ctx).handle
+    const { handle, held } = this.#grant(ctx)
+    if (held !== undefined) held.byHand = true
+    return handle
   }
 
   /** As `export`, for a call that tells when it is over. */
@@ -172,8 +185,9 @@ export class Exporter implements Owner {
   /** @internal For grants. */
   release(held: Export): void {
     if (--held.calls > 0) return
-    if (this.#pool) held.slot.takeBack()
-    // Fails where somebody still holds it, say because its handle was also sent by hand: `collect` finds it later.
+    // Whoever was called is through with it, or has never taken it: of a call of another version nothing is read.
+    if (!held.byHand) held.slot.takeBack()
+    // Fails where somebody still holds it, since its handle was also sent by hand: `collect` finds it later.
     if (held.slot.withdraw() || (held.slot instanceof ToldSlot && held.slot.returned)) held.drop()
   }
 

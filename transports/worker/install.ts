@@ -11,11 +11,11 @@ import { isKey, type Key, named } from '../../lib/key.ts'
 import { causeLimits, reviveCause } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
-import { Exporter } from './exporter.ts'
+import { type Alone, Exporter } from './exporter.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { warn } from './host.ts'
 import { baseOf, Importer, importEnded, refused } from './importer.ts'
-import { type Attach, isAttach } from './messages.ts'
+import { isAttach } from './messages.ts'
 import { signalFrom } from './sent-signal.ts'
 
 export { expose, type LinkOptions, type Remote, wrap, type WrapOptions } from './index.ts'
@@ -30,15 +30,12 @@ export interface InstallOptions {
   readonly keys?: readonly Key<unknown>[]
 }
 
-interface Sent {
-  readonly handle: unknown
-  readonly attach: Attach | undefined
-}
-
 /**
  * Teaches Comlink to send a `Context`, and an `AbortSignal`, as an argument or a result: call it once on both sides, before the first call. It arrives as a context, or
  * signal, that ends with the one that was sent: a context at once and with its cause, also in a loop that never yields where memory can be shared, and
  * so does a signal, whose reason is that of the one that was sent: by kind, name, message, code and causes. What a call throws because a context ended is that context error at the caller, too.
+ *
+ * Each must be an argument of its own: what is inside of another one Comlink does not look at, and of an AbortSignal there Node makes an empty object.
  *
  * What arrives is given back when it has ended, is cancelled or disposed of, or is collected; and when the thread ends, where the platform tells. Comlink
  * itself knows of no contexts: a call whose context has ended goes on waiting for its answer, and one whose worker has died waits for ever. The
@@ -58,12 +55,12 @@ export function install(comlink: ComlinkLike, { keys = [] }: InstallOptions = {}
   handlers.set('ctxbridge.context', {
     canHandle: isContext,
     serialize: (ctx: Context) => send(ctx),
-    deserialize: (sent: Sent) => receive(sent, keys),
+    deserialize: (sent: Partial<Alone> | null | undefined) => receive(sent, keys),
   })
   handlers.set('ctxbridge.signal', {
     canHandle: (value: unknown) => value instanceof AbortSignal,
     serialize: (signal: AbortSignal) => send(withSignal(background(), signal)),
-    deserialize: (sent: Sent) => signalFrom(receive(sent, keys)),
+    deserialize: (sent: Partial<Alone> | null | undefined) => signalFrom(receive(sent, keys)),
   })
 }
 
@@ -96,36 +93,45 @@ function teachEnds(handlers: Map<string, TransferHandler>): void {
   handlers.set('throw', handler)
 }
 
-/**
- * Comlink does not tell when it cannot post a message, for the sake of another argument. So the port that is to go with it is closed here once the message
- * was read to be posted, or nobody has it any more; with the port the context is given back. One that went is another thread's by then, and to close it here does nothing.
- */
+/** Those who have a message that was never posted are gone, and so is the port that was to go with it. */
 const gone = new FinalizationRegistry<MessagePort>((port) => port.close())
 
-function send(ctx: Context): readonly [Sent, readonly Transferable[]] {
-  const { handle, attach } = Exporter.alone(ctx, (error, key) =>
+/**
+ * Comlink does not tell when it cannot post a message, for the sake of another argument. So a context is exported only when it is read to be posted; and then the port that goes
+ * with it is closed here, and the context given back, unless it has become another thread's.
+ */
+function send(ctx: Context): readonly [Alone, readonly Transferable[]] {
+  const { port, read } = Exporter.alone(ctx, (error, key) =>
     warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`),
   )
-  if (attach === undefined) return [{ handle, attach }, []]
-  const { port } = attach
-  const sent = {
-    handle,
+  if (port === undefined) return [read(), []]
+  let made: Alone | undefined
+  const once = (): Alone => {
+    if (made === undefined) queueMicrotask(() => port.close())
+    return (made ??= read())
+  }
+  const sent: Alone = {
+    get handle() {
+      return once().handle
+    },
     get attach() {
-      queueMicrotask(() => port.close())
-      return attach
+      return once().attach
     },
   }
   gone.register(sent, port)
   return [sent, [port]]
 }
 
-function receive(sent: Partial<Sent> | null | undefined, keys: readonly Key<unknown>[]): Context {
-  const { handle, attach } = sent ?? {}
+function receive(sent: Partial<Alone> | null | undefined, keys: readonly Key<unknown>[]): Context {
+  const { handle, attach }: { readonly handle?: unknown; readonly attach?: unknown } = sent ?? {}
   const parsed = isHandle(handle) ? parseHandle(handle) : undefined
   if (parsed === undefined) return refused('it is forged, damaged, or of another version')
   const base = baseOf(parsed, keys)
-  if (parsed.end !== undefined) return importEnded(parsed.end, base)
-  if (parsed.slot === undefined && parsed.told === undefined) return withCancel(base)
+  if (parsed.slot === undefined && parsed.told === undefined) {
+    // It may have ended on its way to being posted.
+    if (isAttach(attach)) attach.port.close()
+    return parsed.end === undefined ? withCancel(base) : importEnded(parsed.end, base)
+  }
   if (!isAttach(attach)) return refused('it came without its channel')
   const importer = new Importer(attach, () => undefined, true)
   return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why))
