@@ -1,11 +1,11 @@
 import { getEventListeners, once } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
 import * as Comlink from 'comlink'
-import { background, BridgeError, type Context, withCancel } from 'ctxbridge'
+import { background, BridgeError, cause, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
 import { expose, link, type Remote, wrap } from 'ctxbridge/worker'
 import { describe, expect, test } from 'vitest'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
-import { turn } from '../support/gc.ts'
+import { arrived, turn } from '../support/gc.ts'
 import { empty, flag, quiet, reached, rejection, start, startJobs } from './workers.ts'
 
 /** Two ends in this very thread: what is tested here needs no other. */
@@ -83,14 +83,104 @@ test('what cannot be cloned rejects its own call, holds no slot, and harms no ot
   expect(link(worker).stats()).toMatchObject({ exports: 0 })
 })
 
-test('a context inside of an argument is told', async () => {
-  const { jobs } = startJobs()
-  for (const bad of [{ deep: { ctx: withCancel(background()) } }, [background()]]) {
-    expect(await rejection(jobs.size(bad))).toMatchObject({
-      code: 'ERR_UNSENDABLE',
-      message: 'An argument cannot be sent to the other thread: a context must be an argument of its own, not inside of one.',
-    })
+test('a context deeper inside of an argument is told', async () => {
+  const { worker, jobs } = startJobs()
+  class Options {
+    ctx = withCancel(background())
   }
+  for (const bad of [{ deep: { ctx: withCancel(background()) } }, [background()], new Options()]) {
+    expect(await rejection(jobs.size(withCancel(background()), { ctx: withCancel(background()) }, bad))).toMatchObject({
+      code: 'ERR_UNSENDABLE',
+      message:
+        'An argument cannot be sent to the other thread: a context must be an argument of its own, or a property of one that is a plain object.',
+    })
+    expect(link(worker).stats()).toMatchObject(empty)
+  }
+})
+
+test('contexts and AbortSignals may be properties of arguments that are plain objects, beside what else there is', async () => {
+  let seen: unknown
+  const { remote, port1 } = pair({
+    load(url: string, options: { signal: AbortSignal; more: unknown }, { ctx, deadline }: { ctx: Context; deadline: Context }) {
+      const { signal, ...rest } = options
+      seen = [url, rest, signal instanceof AbortSignal, ctx.err(), deadline.remaining() < 60_000]
+      return new Promise((resolve) => signal.addEventListener('abort', () => resolve(String(cause(ctx)))))
+    },
+  })
+  const { signal } = new AbortController()
+  const [ctx, cancel] = withCancel(background())
+  const options = Object.freeze({ signal, more: new Map([[1, { signal: 'none' }]]), __proto__: null })
+  const contexts = { deadline: withTimeout(background(), 60_000), ctx: withValue(ctx, createKey('x'), 1) }
+  const call = remote.load('/', options, contexts)
+  await arrived()
+  expect(seen).toEqual(['/', { more: new Map([[1, { signal: 'none' }]]) }, true, undefined, true])
+  expect(link(port1).stats()).toMatchObject({ slots: 3, exports: 3, imports: 0, calls: 1 })
+  expect(options.signal).toBe(signal)
+  cancel('by a property')
+  expect(await rejection(call)).toBe(ctx.err())
+  // The method still waits for the other one.
+  expect(link(port1).stats()).toMatchObject({ calls: 1 })
+  expect(await rejection(remote.load('/', { signal: AbortSignal.abort('before'), more: 1 }, contexts))).toBe('before')
+  port1.close()
+})
+
+test('a loop sees the end of a context that is a property', async () => {
+  const { worker, jobs } = startJobs()
+  const [ctx, cancel] = withCancel(background())
+  const at = flag()
+  const call = rejection(jobs.spinWithin({ ctx, at }))
+  await reached(at)
+  cancel('enough')
+  expect(await call).toBe(ctx.err())
+  expect(await jobs.last()).toMatchObject({ cause: 'enough', turned: false })
+  expect(link(worker).stats()).toMatchObject(empty)
+})
+
+test('what Comlink is to transfer goes also where a context is beside it', async () => {
+  const { remote, port1 } = pair({
+    bytes: ({ ctx, buffer }: { ctx: Context; buffer: ArrayBuffer }) => [ctx.err(), buffer.byteLength],
+  })
+  const buffer = new ArrayBuffer(8)
+  expect(await remote.bytes(Comlink.transfer({ ctx: withCancel(background()), buffer }, [buffer]))).toEqual([undefined, 8])
+  expect(buffer.byteLength).toBe(0)
+  port1.close()
+})
+
+test('an argument whose properties throw is told as one that cannot be sent', async () => {
+  const { remote, port1 } = pair({ size: (...args: unknown[]) => args.length })
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  const getter = {
+    get ctx(): Context {
+      throw new Error('a getter')
+    },
+  }
+  expect(await rejection(remote.size({ getter, ctx: withCancel(background()) }))).toMatchObject({ code: 'ERR_UNSENDABLE' })
+  expect(await rejection(remote.size(getter))).toMatchObject({ code: 'ERR_UNSENDABLE' })
+  revoke()
+  expect(await rejection(remote.size([proxy]))).toMatchObject({ code: 'ERR_UNSENDABLE' })
+  expect(link(port1).stats()).toMatchObject(empty)
+  port1.close()
+})
+
+test('calls that nobody serves yet wait, and from 10,000 on more are refused', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const remote = wrap<{ next(ctx: Context): number }>(port1)
+  // It listens, and serves nothing.
+  const theirs = link(port2)
+  const ctx = withCancel(background())
+  const calls = Array.from({ length: 10_000 }, () => remote.next(background()))
+  expect(await rejection(remote.next(ctx))).toMatchObject({
+    name: 'BridgeError',
+    code: 'ERR_LIMIT',
+    message: 'The other thread serves nothing yet, and 10000 calls wait for that: let it call expose() when it starts.',
+  })
+  expect(link(port1).stats()).toMatchObject({ slots: 0, exports: 0, calls: 10_000 })
+  let count = 0
+  expose({ next: () => ++count }, port2)
+  expect(await Promise.all(calls)).toEqual(Array.from({ length: 10_000 }, (_, i) => i + 1))
+  expect(await remote.next(ctx)).toBe(10_001)
+  expect(theirs.stats()).toMatchObject(empty)
+  port1.close()
 })
 
 test('an AbortSignal is an argument as a context is: a loop sees it abort, with its reason, with which the call rejects', async () => {
@@ -237,6 +327,11 @@ describe('messages of others on the same port', () => {
       ['ctxbridge.call', 1, 'x', ['add', 1, 2], 'marks'],
       ['ctxbridge.call', 1, 'x', ['add', 1, 2], [3, 0]],
       ['ctxbridge.call', 1, 'x', ['add', 1, 2], ['length', 0]],
+      ['ctxbridge.call', 1, 'x', ['add', {}], [[1, 'none'], 0]],
+      ['ctxbridge.call', 1, 'x', ['add', 'text'], [[1, 'length'], 0]],
+      ['ctxbridge.call', 1, 'x', ['add', { a: 1 }], [[1, 'a'], 'handler']],
+      ['ctxbridge.call', 1, 'x', ['add', {}], [[1, '__proto__'], 0]],
+      ['ctxbridge.call', 1, 'x', ['add', {}], [[], 0]],
       ['ctxbridge.answer', 1, 'x'],
     ]) {
       worker.postMessage(message)
@@ -291,6 +386,39 @@ describe('messages of others on the same port', () => {
     port1.close()
   })
 
+  test.each([true, false])('a call that was answered unread holds nothing any more; shared memory: %s', async (sharedMemory) => {
+    for (const how of [{ refused: ['ERR_PROTOCOL', 'The versions differ.'] }, 'garbage']) {
+      const { port1, port2 } = new MessageChannel()
+      port2.on('message', (message: unknown) => {
+        if (Array.isArray(message) && message[0] === 'ctxbridge.call')
+          port2.postMessage(['ctxbridge.answer', 1, message[2], how, 0])
+      })
+      const jobs = wrap<Jobs>(port1, { sharedMemory })
+      const [ctx, other] = [withCancel(background()), withCancel(background())]
+      const calls = [jobs.look(ctx), jobs.size(ctx, other, new AbortController().signal)].map(rejection)
+      expect(link(port1).stats()).toMatchObject({ slots: 3, exports: 3 })
+      for (const error of await Promise.all(calls)) expect(error).toMatchObject({ code: 'ERR_PROTOCOL' })
+      expect(link(port1).stats()).toMatchObject(empty)
+      expect(ctx.err()).toBe(undefined)
+      port1.close()
+    }
+  })
+
+  test('a handle that was given out by hand is held when a call with the same context is over', async () => {
+    const { port1, port2 } = new MessageChannel()
+    expose({ see: (ctx: Context) => ctx.err() === undefined }, port2)
+    const ctx = withCancel(background())
+    const remote = wrap<{ see(ctx: Context): boolean }>(port1)
+    const handle = link(port1).export(ctx)
+    expect(await remote.see(ctx)).toBe(true)
+    expect(link(port1).stats()).toMatchObject({ slots: 1, exports: 1 })
+    const theirs = link(port2).import(handle)
+    expect(await remote.see(ctx)).toBe(true)
+    ctx.cancel('by hand')
+    expect(await theirs.done).toMatchObject({ cause: 'by hand' })
+    port1.close()
+  })
+
   test('a handle that is forged rejects its call, whose method does not run', async () => {
     const { worker } = startJobs()
     const look = async (handle: unknown): Promise<unknown> => {
@@ -309,12 +437,14 @@ describe('messages of others on the same port', () => {
 
 test('misuse is a TypeError in a whole sentence', async () => {
   const sentence = /^(wrap|expose|link|export)\(\) .+\.$/
-  for (const bad of [undefined, null, {}, 'worker', () => 1, new EventTarget()]) {
+  const foreign = { postMessage: () => undefined, addEventListener: () => undefined }
+  for (const bad of [undefined, null, {}, foreign, 'worker', () => 1, new EventTarget()]) {
     expect(() => wrap(bad as never)).toThrow(TypeError)
     expect(() => wrap(bad as never)).toThrow(sentence)
     if (bad !== undefined) expect(() => link(bad as never)).toThrow(sentence)
   }
-  expect(() => link()).toThrow(/main thread/)
+  for (const none of [() => link(), () => wrap(), () => wrap({ keys: [] })]) expect(none).toThrow(/main thread/)
+  expect(() => wrap(foreign as never)).toThrow(/but got/)
   const api = { method: () => 1 }
   expect(() => expose(api)).toThrow(/main thread/)
   expect(() => expose(undefined as never)).toThrow(sentence)

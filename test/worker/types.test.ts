@@ -72,8 +72,11 @@ test('misuse does not compile', () => {
     remote.version,
     // @ts-expect-error nothing can be set
     (remote.plain = () => Promise.resolve('')),
-    // @ts-expect-error an endpoint is needed
-    wrap<Api>(),
+    // In a worker, what the thread serves that made it.
+    wrap<Api>().plain(1),
+    wrap<Api>({ keys: [] }).plain(1),
+    // @ts-expect-error no option of a link
+    link({ grace: 1 }),
     // @ts-expect-error no endpoint
     wrap<Api>(new EventTarget()),
     // @ts-expect-error a name is no key

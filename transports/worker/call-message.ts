@@ -25,13 +25,58 @@ interface Argument {
   readonly value?: unknown
 }
 
-/** Takes the place of a context among the arguments, on their way through Comlink; or of an AbortSignal, which goes as a context that ends with it. */
-export class SentContext {
+/** Takes the place of an argument that is a context, or has some, on its way through Comlink. */
+export abstract class Sent {
+  abstract readonly contexts: readonly SentContext[]
+  /** The argument itself, with what `arrive` makes of each context. */
+  abstract open(arrive: (sent: SentContext) => unknown): unknown
+}
+
+/** A context, or an AbortSignal, which goes as a context that ends with it. */
+export class SentContext extends Sent {
   readonly handle: unknown
   readonly isSignal: boolean
   constructor(handle: unknown, isSignal: boolean) {
+    super()
     this.handle = handle
     this.isSignal = isSignal
+  }
+
+  get contexts(): readonly SentContext[] {
+    return [this]
+  }
+
+  open(arrive: (sent: SentContext) => unknown): unknown {
+    return arrive(this)
+  }
+}
+
+/** What stands under some keys of an object. */
+export type Members = Map<string, SentContext>
+
+/** An object that came with contexts as properties. */
+class SentObject extends Sent {
+  readonly #object: Record<string, unknown>
+  readonly #members: Members = new Map()
+  constructor(object: Record<string, unknown>) {
+    super()
+    this.#object = object
+  }
+
+  /** False where it has no such property. */
+  put(key: unknown, isSignal: boolean): boolean {
+    if (typeof key !== 'string' || !Object.hasOwn(this.#object, key)) return false
+    this.#members.set(key, new SentContext(this.#object[key], isSignal))
+    return true
+  }
+
+  get contexts(): readonly SentContext[] {
+    return [...this.#members.values()]
+  }
+
+  open(arrive: (sent: SentContext) => unknown): unknown {
+    for (const [key, sent] of this.#members) this.#object[key] = arrive(sent)
+    return this.#object
   }
 }
 
@@ -47,7 +92,8 @@ const SIGNAL = 1
 const FAILED = 0
 
 /**
- * Marks: place, what stands there, place, what stands there, and so on, where it is no plain value: the name of a transfer handler, `CONTEXT` or `SIGNAL`.
+ * Marks: place, what stands there, place, what stands there, and so on, where it is no plain value: the name of a transfer handler, `CONTEXT` or `SIGNAL`. A place is the number
+ * of an argument, or of an object and which of its keys.
  * Asks: whether the other side is to say when the method begins, which may be long after the call came.
  */
 export type PackedCall = readonly [
@@ -63,17 +109,34 @@ export type PackedBegun = readonly [tag: typeof BEGUN, version: number, id: stri
 /** How: left out where the value is the result; the name of a transfer handler, or `FAILED`. */
 export type PackedAnswer = readonly [tag: typeof ANSWER, version: number, id: string, value: unknown, how?: unknown]
 
-export function packCall({ id, argumentList = [] }: CallMessage, asks = false): PackedCall {
+/**
+ * @param within contexts that are properties of arguments, by the number of the argument
+ * @param asks whether the other side is to say when the method begins
+ */
+export function packCall({ id, argumentList = [] }: CallMessage, within?: ReadonlyMap<number, Members>, asks = false): PackedCall {
   const args: unknown[] = []
   const marks: unknown[] = []
   for (const { name, value } of argumentList) {
-    if (name !== undefined) marks.push(args.length, name)
-    else if (value instanceof SentContext) marks.push(args.length, value.isSignal ? SIGNAL : CONTEXT)
-    args.push(value instanceof SentContext ? value.handle : value)
+    const at = args.length
+    const members = name === undefined ? within?.get(at) : undefined
+    if (name !== undefined) marks.push(at, name)
+    else if (value instanceof SentContext) marks.push(at, markOf(value))
+    for (const [key, sent] of members ?? []) marks.push([at, key], markOf(sent))
+    args.push(value instanceof SentContext ? value.handle : members === undefined ? value : withHandles(value as object, members))
   }
   const marked = marks.length === 0 ? undefined : marks
   if (asks) return [CALL, VERSION, id, args, marked, true]
   return marked === undefined ? [CALL, VERSION, id, args] : [CALL, VERSION, id, args, marked]
+}
+
+function markOf({ isSignal }: SentContext): typeof CONTEXT | typeof SIGNAL {
+  return isSignal ? SIGNAL : CONTEXT
+}
+
+function withHandles(object: object, members: Members): object {
+  const copy: Record<string, unknown> = { ...object }
+  for (const [key, { handle }] of members) copy[key] = handle
+  return copy
 }
 
 export function packBegun([, , id]: PackedCall): PackedBegun {
@@ -85,10 +148,17 @@ export function unpackCall([, , id, args, marks = []]: PackedCall): CallMessage 
   if (!Array.isArray(args) || !Array.isArray(marks)) return undefined
   const argumentList: Argument[] = (args as unknown[]).map((value) => ({ type: 'RAW', value }))
   for (let i = 0; i < marks.length; i += 2) {
-    const [at, what] = [marks[i] as unknown, marks[i + 1] as unknown]
+    const [place, what] = [marks[i] as unknown, marks[i + 1] as unknown]
+    const [at, key] = Array.isArray(place) ? (place as unknown[]) : [place]
     if (typeof at !== 'number' || argumentList[at] === undefined) return undefined
     const { value } = argumentList[at]
-    if (what === CONTEXT || what === SIGNAL) argumentList[at] = { type: 'RAW', value: new SentContext(value, what === SIGNAL) }
+    if (place !== at) {
+      if (typeof value !== 'object' || value === null || (what !== CONTEXT && what !== SIGNAL)) return undefined
+      const object = value instanceof SentObject ? value : new SentObject(value as Record<string, unknown>)
+      if (!object.put(key, what === SIGNAL)) return undefined
+      argumentList[at] = { type: 'RAW', value: object }
+    } else if (what === CONTEXT || what === SIGNAL)
+      argumentList[at] = { type: 'RAW', value: new SentContext(value, what === SIGNAL) }
     else argumentList[at] = { type: 'HANDLER', name: typeof what === 'string' ? what : named(what), value }
   }
   return { id, type: 'APPLY', path: [], argumentList }

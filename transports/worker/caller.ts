@@ -6,11 +6,12 @@ import { type CallPort, callerOf, missingHandler } from './comlink.ts'
 import { Failure, failureFromWire, messageOf, refusal, unreadable } from './failure.ts'
 import {
   type CallMessage,
+  type Members,
   packCall,
   type PackedAnswer,
   type PackedBegun,
   type PackedCall,
-  SentContext,
+  Sent,
   unpackAnswer,
 } from './call-message.ts'
 
@@ -25,7 +26,9 @@ export class Caller {
   readonly #call: (args: readonly unknown[]) => Promise<unknown>
   /** With what is to be called when the method begins. */
   readonly #pending = new Map<string, (() => void) | undefined>()
+  /** Of the call that is being made. */
   #begun: (() => void) | undefined
+  #within: ReadonlyMap<number, Members> | undefined
   #refused = false
   #lost: LinkLostError | undefined
 
@@ -38,10 +41,12 @@ export class Caller {
         const begun = this.#begun
         this.#pending.set(message.id, begun)
         try {
-          if (this.#lost === undefined) return post(packCall(message, begun !== undefined), transfer)
+          if (this.#lost === undefined) return post(packCall(message, this.#within, begun !== undefined), transfer)
           this.#answer(message.id, this.#lost)
         } catch (error) {
-          const why = holdsContext(message) ? 'a context must be an argument of its own, not inside of one.' : messageOf(error)
+          const why = holdsContext(message)
+            ? 'a context must be an argument of its own, or a property of one that is a plain object.'
+            : messageOf(error)
           this.#answer(
             message.id,
             refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${why}`, { cause: error }),
@@ -59,10 +64,14 @@ export class Caller {
     return this.#pending.size
   }
 
-  /** @param begun called when the other side is about to run the method, if it gets as far as that */
-  call(name: string, args: readonly unknown[], begun?: () => void): Call {
+  /**
+   * @param within contexts that are properties of arguments, by the number of the argument; the method's name is number 0
+   * @param begun called when the other side is about to run the method, if it gets as far as that
+   */
+  call(name: string, args: readonly unknown[], within?: ReadonlyMap<number, Members>, begun?: () => void): Call {
     this.#refused = false
     this.#begun = begun
+    this.#within = within
     const answer = this.#call([name, ...args]).then((value) => {
       if (value instanceof Failure) throw value.error
       return value
@@ -104,7 +113,7 @@ function holdsContext({ argumentList = [] }: CallMessage): boolean {
     for (let depth = 0; depth < 4; depth++) {
       if (level.some(isContext)) return true
       level = level
-        .filter((value) => typeof value === 'object' && value !== null && !(value instanceof SentContext))
+        .filter((value) => typeof value === 'object' && value !== null && !(value instanceof Sent))
         .flatMap((value) => Object.values(value as object).slice(0, 100) as unknown[])
         .slice(0, 1_000)
     }

@@ -10,7 +10,22 @@ export interface WorkerEndpoint {
   postMessage(message: unknown, transfer: never): void
 }
 
-/** The endpoint that a function named `caller` was given; left out, it is the way to the thread that made this one. Throws a `TypeError` where it is none. */
+/** An endpoint and options, of which the former may have been left out. */
+export function endpointAndOptions<O extends object>(first: unknown, options: O | undefined): [endpoint: unknown, options: O] {
+  return options === undefined && isOptions(first) ? [undefined, first as O] : [first, options ?? ({} as O)]
+}
+
+/** A plain object; what somebody has made as an endpoint, of Comlink say, is none. */
+function isOptions(value: unknown): value is object {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.getPrototypeOf(value) === Object.prototype &&
+    !('postMessage' in value)
+  )
+}
+
+/** The endpoint that a function named `caller` was given; undefined is the way to the thread that made this one. Throws a `TypeError` where it is none. */
 export function endpointOf(value: unknown, caller: string): WorkerEndpoint {
   if (value === undefined) {
     const parent = parentOf()

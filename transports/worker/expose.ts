@@ -1,12 +1,12 @@
 /** Serving an object to the other thread. */
 
 import { checkMethods } from '../../lib/bridge/served.ts'
-import { isEndpoint, type WorkerEndpoint } from './endpoint.ts'
+import { endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
 import { linkOf, type LinkOptions } from './link.ts'
 
 /**
  * Serves the own methods of `api` to the other side of `endpoint`, in a worker the thread that made it. Contexts among the arguments of a
- * call are contexts here, and live as long as the call: when it is over they are cancelled here, and given back. What a method throws
+ * call, or the properties of a plain object among them, are contexts here, and live as long as the call: when it is over they are cancelled here, and given back. What a method throws
  * rejects the caller's promise; what it returns must survive `structuredClone`.
  *
  * Never called are inherited methods, so those of a class instance too, and what is named `then`, `toJSON`, as a member of
@@ -19,15 +19,7 @@ export function expose(api: object, options?: LinkOptions): void
 export function expose(api: object, endpoint: WorkerEndpoint | undefined, options?: LinkOptions): void
 export function expose(api: object, endpointOrOptions?: WorkerEndpoint | LinkOptions, more?: LinkOptions): void {
   checkMethods('expose', api)
-  const [endpoint, options] =
-    more === undefined && !isEndpoint(endpointOrOptions) && isOptions(endpointOrOptions)
-      ? [undefined, endpointOrOptions]
-      : [endpointOrOptions, more]
-  if (!linkOf(endpoint, options ?? {}, 'expose').serve(api))
+  const [endpoint, options] = endpointAndOptions(endpointOrOptions, more)
+  if (!linkOf(endpoint, options, 'expose').serve(api))
     throw new TypeError('expose() serves one object for each endpoint, and this one has one already.')
-}
-
-/** A plain object; an endpoint of somebody else's making is not. */
-function isOptions(value: unknown): value is LinkOptions {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
 }

@@ -37,12 +37,13 @@ const codes: readonly unknown[] = [
   'ERR_HANDLE',
   'ERR_UNSENDABLE',
   'ERR_PROTOCOL',
+  'ERR_LIMIT',
 ] satisfies readonly BridgeErrorCode[]
 const own = new WeakSet<BridgeError>()
 
 /** An error of the bridge about this very call, which arrives as a `BridgeError`. One that a method throws is the method's. */
 export function refusal(
-  code: 'ERR_NO_METHOD' | 'ERR_HANDLE' | 'ERR_UNSENDABLE' | 'ERR_PROTOCOL',
+  code: 'ERR_NO_METHOD' | 'ERR_HANDLE' | 'ERR_UNSENDABLE' | 'ERR_PROTOCOL' | 'ERR_LIMIT',
   message: string,
   options?: ErrorOptions,
 ): BridgeError {

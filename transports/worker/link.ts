@@ -5,20 +5,21 @@ import { hostClock } from '../../lib/clock.ts'
 import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
 import { End } from '../../lib/end.ts'
 import { report } from '../../lib/spread.ts'
-import { LinkLostError } from '../../lib/errors.ts'
+import { type BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
 import { isAnswer, isBegun, isCall, type PackedCall } from './call-message.ts'
 import { Caller } from './caller.ts'
-import { canTerminate, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
+import { canTerminate, endpointAndOptions, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { tableStats } from './export.ts'
 import { Exporter } from './exporter.ts'
+import { refusal } from './failure.ts'
 import { type Emitter, listenTo, threads, warn } from './host.ts'
 import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent } from './handle.ts'
 import { ended, Importer, importEnded, refused } from './importer.ts'
 import { isAttach } from './messages.ts'
-import { Server } from './server.ts'
+import { Server, unread } from './server.ts'
 
 export interface LinkOptions {
   /** The portable keys whose values are taken over from contexts that come in. Values of other keys are dropped. */
@@ -66,6 +67,9 @@ export interface Link extends Disposable {
   stats(): LinkStats
 }
 
+/** How many calls may come before something is served. More are refused: it may never be. */
+const MAX_EARLY = 10_000
+
 const links = new WeakMap<WorkerEndpoint, WorkerLink>()
 
 /**
@@ -75,7 +79,10 @@ const links = new WeakMap<WorkerEndpoint, WorkerLink>()
  * @param endpoint a `Worker`, `parentPort`, or one of the two ports of a `MessageChannel`. Default: `parentPort`
  * @throws TypeError when `endpoint` is none of these
  */
-export function link(endpoint?: WorkerEndpoint, options: LinkOptions = {}): Link {
+export function link(options?: LinkOptions): Link
+export function link(endpoint: WorkerEndpoint | undefined, options?: LinkOptions): Link
+export function link(endpointOrOptions?: WorkerEndpoint | LinkOptions, more?: LinkOptions): Link {
+  const [endpoint, options] = endpointAndOptions(endpointOrOptions, more)
   return linkOf(endpoint, options, 'link')
 }
 
@@ -279,6 +286,7 @@ export class WorkerLink implements Link {
   #lose(error: LinkLostError): void {
     if (this.#lost !== undefined) return
     this.#lost = error
+    this.#early = []
     this.#stop()
     this.#exporter?.close()
     this.#exporter = undefined
@@ -305,8 +313,9 @@ export class WorkerLink implements Link {
       })
       this.#importers = [...this.#importers, importer]
     } else if (isCall(data)) {
-      if (this.#server === undefined) this.#early.push(data)
-      else this.#server.receive(data)
+      if (this.#server !== undefined) this.#server.receive(data)
+      else if (this.#early.length < MAX_EARLY) this.#early.push(data)
+      else this.#post(unread(data, tooEarly()), [])
     } else if (isAnswer(data)) {
       this.#caller?.receive(data)
     } else if (isBegun(data)) {
@@ -324,6 +333,13 @@ export class WorkerLink implements Link {
     this.#warned.add(name)
     warn(`The value of the portable key ${named(name)} was not ${what}: ${String(error)}`)
   }
+}
+
+function tooEarly(): BridgeError {
+  return refusal(
+    'ERR_LIMIT',
+    `The other thread serves nothing yet, and ${MAX_EARLY} calls wait for that: let it call expose() when it starts.`,
+  )
 }
 
 function garbledMessage(error: unknown): LinkLostError {

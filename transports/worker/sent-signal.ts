@@ -5,6 +5,7 @@ import { background, cause, type Context } from '../../lib/context.ts'
 import { controllerFor, signalsWith } from '../../lib/context-signal.ts'
 import { isContext, scopeOf } from '../../lib/foreign.ts'
 import { withSignal } from '../../lib/signal.ts'
+import { isPlain } from '../../lib/wire/sendable.ts'
 
 /** An argument that ends: a context, or an AbortSignal as one. */
 export class Tie {
@@ -22,9 +23,45 @@ export class Tie {
     return arg instanceof AbortSignal ? new Tie(withSignal(background(), arg), true) : undefined
   }
 
+  get ties(): readonly Tie[] {
+    return [this]
+  }
+
   /** What a call rejects with that ends with it: `err()`, or the signal's reason. Undefined while it is live. */
   end(): unknown {
     return this.isSignal ? cause(this.ctx) : this.ctx.err()
+  }
+}
+
+/** An argument with some as its properties, as options often are. */
+export class TiedObject {
+  readonly object: object
+  readonly members: readonly (readonly [key: string, tie: Tie])[]
+
+  constructor(object: object, members: readonly (readonly [key: string, tie: Tie])[]) {
+    this.object = object
+    this.members = members
+  }
+
+  /** Undefined where the argument is no plain object, or has none. Never throws. */
+  static of(arg: unknown): TiedObject | undefined {
+    if (typeof arg !== 'object' || arg === null) return undefined
+    try {
+      if (!isPlain(arg)) return undefined
+      const members: [string, Tie][] = []
+      for (const key of Object.keys(arg)) {
+        const tie = Tie.to(arg[key])
+        if (tie !== undefined) members.push([key, tie])
+      }
+      return members.length === 0 ? undefined : new TiedObject(arg, members)
+    } catch {
+      // What cannot be read cannot be cloned either, and that is told.
+      return undefined
+    }
+  }
+
+  get ties(): readonly Tie[] {
+    return this.members.map(([, tie]) => tie)
   }
 }
 

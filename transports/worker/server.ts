@@ -1,6 +1,7 @@
 /** The serving side of a link. */
 
 import type { CancelableContext } from '../../lib/context.ts'
+import { type BridgeError } from '../../lib/errors.ts'
 import { named } from '../../lib/key.ts'
 import {
   packAnswer,
@@ -8,7 +9,8 @@ import {
   packBegun,
   type PackedBegun,
   type PackedCall,
-  SentContext,
+  Sent,
+  type SentContext,
   unpackCall,
 } from './call-message.ts'
 import { type CallPort, missingHandler, serve } from './comlink.ts'
@@ -52,12 +54,11 @@ export class Server {
   }
 
   receive(call: PackedCall): void {
-    const [, version, id] = call
+    const [, version] = call
     // Nothing else of it can be read. Were it passed over, its caller would wait for ever.
     if (version !== VERSION) {
       const both = `the thread that called speaks version ${version} of the protocol of threads, the one that was called ${VERSION}`
-      const failure = new Failure(refusal('ERR_PROTOCOL', `Both threads need the same version of ctxbridge: ${both}.`))
-      return this.#post(packAnswer({ id, type: 'RAW', value: failureToWire(failure) }, true, version), [])
+      return this.#post(unread(call, refusal('ERR_PROTOCOL', `Both threads need the same version of ctxbridge: ${both}.`)), [])
     }
     const message = unpackCall(call)
     if (message === undefined) return
@@ -66,7 +67,9 @@ export class Server {
       this.#asked = call[5] === true ? packBegun(call) : undefined
       return this.#port.receive(message)
     }
-    for (const { value } of message.argumentList ?? []) if (value instanceof SentContext) this.#decline(value)
+    for (const { value } of message.argumentList ?? []) {
+      if (value instanceof Sent) for (const sent of value.contexts) this.#decline(sent)
+    }
     const failure = new Failure(unreadable('An argument', missing, 'the thread that was called'))
     this.#port.post({ id: message.id, type: 'RAW', value: failure }, [])
   }
@@ -86,12 +89,12 @@ export class Server {
     // Comlink runs this while the call is being received.
     const asked = this.#asked
     try {
-      const list = args.map((arg) => {
-        if (!(arg instanceof SentContext)) return arg
-        const ctx = this.#import(arg.handle)
+      const arrive = ({ handle, isSignal }: SentContext): unknown => {
+        const ctx = this.#import(handle)
         imports.push(ctx)
-        return arg.isSignal ? signalFrom(ctx) : ctx
-      })
+        return isSignal ? signalFrom(ctx) : ctx
+      }
+      const list = args.map((arg) => (arg instanceof Sent ? arg.open(arrive) : arg))
       for (const ctx of imports) ctx.throwIfDone()
       if (asked !== undefined) this.#post(asked, [])
       return await this.#method(name).apply(this.#api, list)
@@ -114,6 +117,11 @@ export class Server {
       `The served object has no own method ${named(name)}; inherited ones, and so those of a class, cannot be called.`,
     )
   }
+}
+
+/** The answer to a call of which nothing was read: its caller takes back what came with it. */
+export function unread([, version, id]: PackedCall, why: BridgeError): PackedAnswer {
+  return packAnswer({ id, type: 'RAW', value: failureToWire(new Failure(why)) }, true, version)
 }
 
 const noStreams =

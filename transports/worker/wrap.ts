@@ -4,12 +4,12 @@ import { listen } from '../../lib/boundary.ts'
 import { after, hostClock } from '../../lib/clock.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { named } from '../../lib/key.ts'
-import { SentContext } from './call-message.ts'
-import { canTerminate, type WorkerEndpoint } from './endpoint.ts'
+import { type Members, SentContext } from './call-message.ts'
+import { canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
 import type { Grant } from './export.ts'
 import { flatten } from './handle.ts'
 import { linkOf, type LinkOptions, type WorkerLink } from './link.ts'
-import { Tie } from './sent-signal.ts'
+import { Tie, TiedObject } from './sent-signal.ts'
 import { isMethodName } from './server.ts'
 
 /** The names that are never called: see `expose`. */
@@ -46,21 +46,25 @@ export interface WrapOptions extends LinkOptions {
 /**
  * The object that is served on the other side of `endpoint`: `await wrap<Jobs>(worker).countPrimes(ctx, 1e9)`.
  *
- * A context, or an AbortSignal, may stand anywhere in the argument list, also several; not inside of another argument. The promise of a call
+ * A context, or an AbortSignal, may stand anywhere in the argument list, also several, and as a property of an argument that is a plain object: `remote.load(url, { signal })`.
+ * Not deeper inside: there a context is refused, and of a signal Node makes an empty object. The promise of a call
  *
  * - rejects at once with a context's `err()`, or a signal's reason, when one of them is done, the first that is, whether or not the method has answered, or ever
  *   does; where one is done already, nothing is sent, and where one is done before the worker comes to it, the method does not run;
  * - rejects with what the method throws, by kind, name, message, code and causes;
  * - rejects with a `LinkLostError` when the worker exits, crashes, is terminated, or is gone already;
- * - rejects with a `BridgeError`: `ERR_NO_METHOD`, `ERR_UNSENDABLE` when an argument or the result cannot be cloned, `ERR_PROTOCOL` when the other thread has another
- *   version of this package.
+ * - rejects with a `BridgeError`: `ERR_NO_METHOD`, `ERR_UNSENDABLE` when an argument or the result cannot be cloned, `ERR_LIMIT` when the other thread serves nothing, and 10,000
+ *   calls wait for it to, `ERR_PROTOCOL` when it has another version of this package.
  *
  * The link is shared by all who wrap the same endpoint. To dispose of the object closes it, for all of them, and terminates nothing.
  *
+ * @param endpoint default: `parentPort`, so in a worker what the thread serves that made it
  * @throws TypeError when `endpoint` is neither a Worker nor a MessagePort, or an option is of no use
  */
-export function wrap<T extends object>(endpoint: WorkerEndpoint, options: WrapOptions = {}): Remote<T> {
-  if (endpoint === undefined) throw new TypeError('wrap() needs a Worker or a MessagePort, but got undefined.')
+export function wrap<T extends object>(options?: WrapOptions): Remote<T>
+export function wrap<T extends object>(endpoint: WorkerEndpoint | undefined, options?: WrapOptions): Remote<T>
+export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | WrapOptions, more?: WrapOptions): Remote<T> {
+  const [endpoint, options] = endpointAndOptions(endpointOrOptions, more)
   const link = linkOf(endpoint, options, 'wrap')
   const { grace = Infinity } = options
   if (typeof grace !== 'number' || !(grace >= 0)) {
@@ -88,21 +92,29 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
   try {
     const ties: Tie[] = []
     const places = args.map((arg) => {
-      const tie = Tie.to(arg)
-      if (tie !== undefined) ties.push(tie)
-      return tie ?? arg
+      const place = Tie.to(arg) ?? TiedObject.of(arg)
+      if (place === undefined) return arg
+      ties.push(...place.ties)
+      return place
     })
     for (const tie of ties) if (tie.ctx.err() !== undefined) throw tie.end()
     if (link.lost !== undefined) throw link.lost
     const { exporter } = link
-    const list = places.map((place) => {
-      if (!(place instanceof Tie)) return place
-      const grant = exporter.exportForCall(place.ctx)
+    const send = (tie: Tie): SentContext => {
+      const grant = exporter.exportForCall(tie.ctx)
       grants.push(grant)
-      return new SentContext(flatten(grant.handle), place.isSignal)
+      return new SentContext(flatten(grant.handle), tie.isSignal)
+    }
+    let within: Map<number, Members> | undefined
+    const list = places.map((place, i) => {
+      if (place instanceof Tie) return send(place)
+      if (!(place instanceof TiedObject)) return place
+      within ??= new Map<number, Members>()
+      within.set(i + 1, new Map(place.members.map(([key, tie]) => [key, send(tie)])))
+      return place.object
     })
     const watch = grace === Infinity ? undefined : new Grace(link, name, grace)
-    const { sent, answer } = link.caller.call(name, list, watch && (() => watch.begin()))
+    const { sent, answer } = link.caller.call(name, list, within, watch && (() => watch.begin()))
     // As long as the other side is at it, it holds the contexts, also when nobody here waits any more.
     if (sent) void answer.catch(() => undefined).then(() => grants.forEach((grant) => grant.release()))
     else revoke(grants)
