@@ -113,7 +113,11 @@ export type PackedAnswer = readonly [tag: typeof ANSWER, version: number, id: st
  * @param within contexts that are properties of arguments, by the number of the argument
  * @param asks whether the other side is to say when the method begins
  */
-export function packCall({ id, argumentList = [] }: CallMessage, within?: ReadonlyMap<number, Members>, asks = false): PackedCall {
+export function packCall(
+  { id, argumentList = [] }: CallMessage,
+  within?: ReadonlyMap<number, Members>,
+  asks = false,
+): PackedCall {
   const args: unknown[] = []
   const marks: unknown[] = []
   for (const { name, value } of argumentList) {

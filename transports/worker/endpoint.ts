@@ -18,10 +18,7 @@ export function endpointAndOptions<O extends object>(first: unknown, options: O 
 /** A plain object; what somebody has made as an endpoint, of Comlink say, is none. */
 function isOptions(value: unknown): value is object {
   return (
-    typeof value === 'object' &&
-    value !== null &&
-    Object.getPrototypeOf(value) === Object.prototype &&
-    !('postMessage' in value)
+    typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype && !('postMessage' in value)
   )
 }
 
