@@ -60,10 +60,17 @@ test('a message that is posted later, as by an endpoint that waits for its worke
   await turn()
   cancel('before it was posted')
   const arrived: Context[] = []
-  port2.on('message', (sent: object) => arrived.push(handler.deserialize(sent)))
+  const closed: number[] = []
+  port2.on('message', (sent: { attach: { port: MessagePort } }) => {
+    const number = arrived.length
+    sent.attach.port.on('close', () => closed.push(number))
+    arrived.push(handler.deserialize(sent))
+  })
   for (const [sent, transfer] of held) port1.postMessage(sent, transfer as never)
   while (arrived.length < 2) await turn()
   expect(arrived.map((ctx) => cause(ctx))).toEqual([undefined, 'before it was posted'])
+  while (closed.length === 0) await turn()
+  expect(closed).toEqual([1])
   cancelLater('after that')
   expect(cause(arrived[0] as Context)).toBe('after that')
   while (mine.stats().slots > 0) await turn()

@@ -111,19 +111,26 @@ export class Exporter implements Owner {
   }
 
   /**
-   * One context, to whoever gets the message that this goes in: whose import closes the channel when it is through. `read` gives what the message says; `port` is to
-   * go with it, unless the context has ended, or never will. Before `read` is called, nothing is held but the channel, which closing the port gives back.
+   * One context, to whoever gets the message that this goes in: whose import closes the channel when it is through. No channel for one that has ended, or never
+   * will. Otherwise the port goes with the message, and until the handle is read, nothing is held but the channel, which closing the port gives back.
    */
-  static alone(ctx: Context, reportValue: ReportValue): { readonly port?: MessagePort; readonly read: () => Alone } {
+  static alone(ctx: Context, reportValue: ReportValue): { readonly port?: MessagePort; readonly alone: Alone } {
     const scope = scopeOf(ctx, 'export')
     const exporter: Exporter = new Exporter(reportValue, () => exporter.close(), true, false)
     if (scope.endless || scope.err() !== undefined) {
       exporter.close()
-      const { handle } = exporter.#grant(ctx)
-      return { read: () => ({ handle }) }
+      return { alone: { handle: exporter.#grant(ctx).handle } }
     }
     const port = exporter.#other as MessagePort
-    return { port, read: () => ({ handle: exporter.#grant(ctx).handle, attach: exporter.#attach(port) }) }
+    const alone: Alone = {
+      get handle() {
+        return exporter.#grant(ctx).handle
+      },
+      get attach() {
+        return exporter.#attach(port)
+      },
+    }
+    return { port, alone }
   }
 
   /** To all workers that may get a handle of it, whichever they are: each is sent what it needs along with the handle, and `Grant.release` gives it back. */

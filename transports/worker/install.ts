@@ -101,21 +101,17 @@ const gone = new FinalizationRegistry<MessagePort>((port) => port.close())
  * with it is closed here, and the context given back, unless it has become another thread's.
  */
 function send(ctx: Context): readonly [Alone, readonly Transferable[]] {
-  const { port, read } = Exporter.alone(ctx, (error, key) =>
+  const { port, alone } = Exporter.alone(ctx, (error, key) =>
     warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`),
   )
-  if (port === undefined) return [read(), []]
-  let made: Alone | undefined
-  const once = (): Alone => {
-    if (made === undefined) queueMicrotask(() => port.close())
-    return (made ??= read())
-  }
+  if (port === undefined) return [alone, []]
   const sent: Alone = {
     get handle() {
-      return once().handle
+      queueMicrotask(() => port.close())
+      return alone.handle
     },
     get attach() {
-      return once().attach
+      return alone.attach
     },
   }
   gone.register(sent, port)
