@@ -146,6 +146,21 @@ test('what Comlink is to transfer goes also where a context is beside it', async
   port1.close()
 })
 
+test('an object that stays here, of which the other side has a proxy, may have contexts, which stay here too', async () => {
+  const { remote, port1 } = pair({
+    async ask(api: { answer(): Promise<number> }): Promise<number> {
+      return api.answer()
+    },
+  })
+  const controller = new AbortController()
+  const api = Comlink.proxy({ signal: controller.signal, ctx: withCancel(background()), answer: () => Promise.resolve(42) })
+  const call = remote.ask(api)
+  expect(link(port1).stats()).toMatchObject({ exports: 0, calls: 1 })
+  controller.abort()
+  expect(await call).toBe(42)
+  port1.close()
+})
+
 test('an argument whose properties throw is told as one that cannot be sent', async () => {
   const { remote, port1 } = pair({ size: (...args: unknown[]) => args.length })
   const { proxy, revoke } = Proxy.revocable({}, {})
@@ -313,6 +328,8 @@ describe('messages of others on the same port', () => {
   test('are left alone, and come through', async () => {
     const { worker, jobs } = startJobs()
     const pong = once(worker, 'message')
+    const seen: unknown[] = []
+    worker.on('message', (message: unknown) => seen.push(message))
     worker.postMessage('ping')
     for (const message of [
       null,
@@ -330,6 +347,7 @@ describe('messages of others on the same port', () => {
       ['ctxbridge.call', 1, 'x', ['add', {}], [[1, 'none'], 0]],
       ['ctxbridge.call', 1, 'x', ['add', 'text'], [[1, 'length'], 0]],
       ['ctxbridge.call', 1, 'x', ['add', { a: 1 }], [[1, 'a'], 'handler']],
+      ['ctxbridge.call', 1, 'x', ['add', { a: 1 }], [[1, {}], 0]],
       ['ctxbridge.call', 1, 'x', ['add', {}], [[1, '__proto__'], 0]],
       ['ctxbridge.call', 1, 'x', ['add', {}], [[], 0]],
       ['ctxbridge.answer', 1, 'x'],
@@ -338,6 +356,9 @@ describe('messages of others on the same port', () => {
     }
     expect(await pong).toEqual(['pong'])
     expect(await jobs.add(1, 2)).toBe(3)
+    const answered = seen.filter((message) => Array.isArray(message) && message[2] === 'x')
+    // By its version: all else of it may be of any form.
+    expect(answered).toMatchObject([[expect.anything(), 2, 'x', expect.anything(), 0]])
   })
 
   test('and messages as Comlink would send them reach no property of the served object', async () => {

@@ -27,7 +27,6 @@ interface Argument {
 
 /** Takes the place of an argument that is a context, or has some, on its way through Comlink. */
 export abstract class Sent {
-  abstract readonly contexts: readonly SentContext[]
   /** The argument itself, with what `arrive` makes of each context. */
   abstract open(arrive: (sent: SentContext) => unknown): unknown
 }
@@ -40,10 +39,6 @@ export class SentContext extends Sent {
     super()
     this.handle = handle
     this.isSignal = isSignal
-  }
-
-  get contexts(): readonly SentContext[] {
-    return [this]
   }
 
   open(arrive: (sent: SentContext) => unknown): unknown {
@@ -68,10 +63,6 @@ class SentObject extends Sent {
     if (typeof key !== 'string' || !Object.hasOwn(this.#object, key)) return false
     this.#members.set(key, new SentContext(this.#object[key], isSignal))
     return true
-  }
-
-  get contexts(): readonly SentContext[] {
-    return [...this.#members.values()]
   }
 
   open(arrive: (sent: SentContext) => unknown): unknown {
@@ -122,7 +113,7 @@ export function packCall(
   const marks: unknown[] = []
   for (const { name, value } of argumentList) {
     const at = args.length
-    const members = name === undefined ? within?.get(at) : undefined
+    const members = within?.get(at)
     if (name !== undefined) marks.push(at, name)
     else if (value instanceof SentContext) marks.push(at, markOf(value))
     for (const [key, sent] of members ?? []) marks.push([at, key], markOf(sent))

@@ -36,6 +36,12 @@ export function missingHandler({ name, argumentList = [] }: Pick<CallMessage, 'n
   )
 }
 
+/** Whether Comlink does not send a value as it is, but what one of its transfer handlers makes of it. */
+export function isHandled(value: unknown): boolean {
+  for (const handler of Comlink.transferHandlers.values()) if (handler.canHandle(value)) return true
+  return false
+}
+
 function endpointOf(port: CallPort): Comlink.Endpoint {
   return {
     postMessage: (message: CallMessage, transfer: readonly Transferable[] = []) => port.post(message, transfer),

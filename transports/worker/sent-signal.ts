@@ -6,6 +6,7 @@ import { controllerFor, signalsWith } from '../../lib/context-signal.ts'
 import { isContext, scopeOf } from '../../lib/foreign.ts'
 import { withSignal } from '../../lib/signal.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
+import { isHandled } from './comlink.ts'
 
 /** An argument that ends: a context, or an AbortSignal as one. */
 export class Tie {
@@ -43,7 +44,7 @@ export class TiedObject {
     this.members = members
   }
 
-  /** Undefined where the argument is no plain object, or has none. Never throws. */
+  /** Undefined where the argument is no plain object, has none, or does not go as it is: `Comlink.proxy` leaves it here. Never throws. */
   static of(arg: unknown): TiedObject | undefined {
     if (typeof arg !== 'object' || arg === null) return undefined
     try {
@@ -53,7 +54,7 @@ export class TiedObject {
         const tie = Tie.to(arg[key])
         if (tie !== undefined) members.push([key, tie])
       }
-      return members.length === 0 ? undefined : new TiedObject(arg, members)
+      return members.length === 0 || isHandled(arg) ? undefined : new TiedObject(arg, members)
     } catch {
       // What cannot be read cannot be cloned either, and that is told.
       return undefined

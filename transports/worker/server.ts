@@ -67,20 +67,9 @@ export class Server {
       this.#asked = call[5] === true ? packBegun(call) : undefined
       return this.#port.receive(message)
     }
-    for (const { value } of message.argumentList ?? []) {
-      if (value instanceof Sent) for (const sent of value.contexts) this.#decline(sent)
-    }
+    // Its contexts were not imported. Who called takes them back, as after every call.
     const failure = new Failure(unreadable('An argument', missing, 'the thread that was called'))
     this.#port.post({ id: message.id, type: 'RAW', value: failure }, [])
-  }
-
-  /** Gives back what came with a call that does not run. What is no handle holds nothing. */
-  #decline({ handle }: SentContext): void {
-    try {
-      giveBack(this.#import(handle))
-    } catch {
-      // parseSent says that it is no handle.
-    }
   }
 
   /** Runs a call, unless one of its contexts has ended by now. They live as long as it does: what it leaves behind that holds one, sees a plain cancel. */
@@ -119,7 +108,7 @@ export class Server {
   }
 }
 
-/** The answer to a call of which nothing was read: its caller takes back what came with it. */
+/** The answer to a call of which nothing was read. */
 export function unread([, version, id]: PackedCall, why: BridgeError): PackedAnswer {
   return packAnswer({ id, type: 'RAW', value: failureToWire(new Failure(why)) }, true, version)
 }
