@@ -11,14 +11,20 @@ import { isPlain } from '../wire/sendable.ts'
 import type { Link } from './link.ts'
 import { type Channel, closeCode, type LinkCodec, type LinkOptions } from './link-types.ts'
 
+/** How a connection is closed. */
+export interface Refusal {
+  readonly code: number
+  readonly reason: string
+}
+
 export interface AcceptorOptions<M> {
   readonly codec: LinkCodec<M>
   /** Longer messages are not even decoded. */
   readonly maxMessage: number
   /** Gives a token that nobody can guess: 1 to 64 characters. */
   readonly token: () => string
-  /** Whether a new peer is taken. One that goes on with its session is not asked about. */
-  readonly takes?: () => boolean
+  /** Why no new peer is taken; undefined where one is. One that goes on with its session is not asked about. */
+  readonly refusal?: () => Refusal | undefined
   /** Makes the link of a new peer. */
   readonly link: (channel: Channel<M>, session: LinkOptions<M>['session'], identity: unknown) => Link<M>
 }
@@ -71,8 +77,9 @@ export class Acceptor<M> {
     if (hello?.type === 'hello' && hello.session !== undefined && hello.session.token !== '') {
       return this.#resume(connection, hello, hello.session.token)
     }
-    if (this.#options.takes?.() === false) {
-      connection.channel.close(closeCode.tooSlow, 'connections: no more are taken')
+    const refusal = this.#options.refusal?.()
+    if (refusal !== undefined) {
+      connection.channel.close(refusal.code, refusal.reason)
       return 'refused'
     }
     // Whatever is wrong with it, the link says so.

@@ -5,7 +5,7 @@ import { type Context, withValue } from '../context.ts'
 import type { LinkLostError } from '../errors.ts'
 import type { Key } from '../key.ts'
 import type { Link } from './link.ts'
-import { Acceptor } from './link-acceptor.ts'
+import { Acceptor, type Refusal } from './link-acceptor.ts'
 import { type CloseOptions, type Connection, graceOf, LinkConnection } from './link-connection.ts'
 import type { Receiver } from './link-dial.ts'
 import { type LinkEvents, type LinkHost, type LinkSettings, makeLink, maxMessageOf } from './link-host.ts'
@@ -33,13 +33,16 @@ export interface Service extends Disposable {
   readonly connections: ReadonlySet<Connection>
   /** Turns new connections away and closes those that are open. What they came through stays the caller's. */
   close(): void
-  /** As `close` of each connection with a grace. */
+  /** As `close` of each connection with a grace. Until it resolves, who loses a connection may come back to its session, so leave open what they come through. */
   close(options: CloseOptions): Promise<void>
   /** The sums over all connections, those included whose peer has not greeted yet. */
   stats(): { readonly connections: number; readonly calls: number; readonly handlers: number; readonly contexts: number }
   /** As `close()`: all connections are closed, and what is open on them ends with a `LinkLostError`. The server is not closed. */
   [Symbol.dispose](): void
 }
+
+const full: Refusal = { code: closeCode.tooSlow, reason: 'connections: no more are taken' }
+const goingAway: Refusal = { code: closeCode.goingAway, reason: 'going away' }
 
 export class LinkService<M = Uint8Array> implements Service {
   readonly connections: Set<Connection> = new Set()
@@ -52,8 +55,10 @@ export class LinkService<M = Uint8Array> implements Service {
   /** Connections whose peer has not greeted. */
   #waiting = 0
   readonly #early = new Set<() => void>()
+  /** New peers are turned away. Those whose connection broke may still come back to what they have here. */
+  #closing = false
 
-  /** @param stop lets no connections come any more */
+  /** @param stop lets no connections come any more; may be called again */
   constructor(host: LinkHost<M>, methods: object, settings: ServiceSettings & Identified, stop: () => void) {
     const { identity: key, helloTimeout = 10_000, maxConnections = 10_000 } = settings
     this.#host = host
@@ -64,7 +69,7 @@ export class LinkService<M = Uint8Array> implements Service {
       codec: host.codec(settings.limits?.maxMessage),
       maxMessage: maxMessageOf(settings),
       token: () => host.id(),
-      takes: () => this.#links.size < maxConnections,
+      refusal: () => (this.#closing ? goingAway : this.#links.size < maxConnections ? undefined : full),
       link: (channel, session, identity) => {
         const dress = key === undefined ? undefined : (root: Context): Context => withValue(root, key, identity)
         return this.#make(channel, settings, methods, session, dress)
@@ -103,14 +108,14 @@ export class LinkService<M = Uint8Array> implements Service {
   accept(channel: Channel<M>, identity: unknown): Receiver<M> {
     // Who has not greeted yet may come back to a session that is counted already.
     if (this.#waiting >= this.#maxConnections) {
-      channel.close(closeCode.tooSlow, 'connections: no more are taken')
+      channel.close(full.code, full.reason)
       return { receive: () => undefined, lost: () => undefined }
     }
     const { clock } = this.#host
     const connected = this.#acceptor.connect(channel, identity)
     this.#waiting++
     const forget = after(clock, this.#helloTimeout, false, () => connected.overdue())
-    const turnAway = (): void => channel.close(closeCode.goingAway, 'going away')
+    const turnAway = (): void => channel.close(goingAway.code, goingAway.reason)
     this.#early.add(turnAway)
     const greeted = (): void => {
       if (!this.#early.delete(turnAway)) return
@@ -136,11 +141,23 @@ export class LinkService<M = Uint8Array> implements Service {
   close(options: CloseOptions): Promise<void>
   close(options?: CloseOptions): Promise<void> | undefined {
     const grace = options === undefined ? undefined : graceOf(options)
-    this.#stop()
-    for (const turnAway of this.#early) turnAway()
-    if (grace !== undefined) return Promise.all([...this.#links].map((link) => link.shutdown(grace))).then(() => undefined)
+    this.#closing = true
+    if (grace !== undefined) return Promise.all([...this.#links].map((link) => link.shutdown(grace))).then(() => this.#leave())
+    this.#leave()
     for (const link of this.#links) link.close()
     return undefined
+  }
+
+  /** Takes no connection any more. */
+  #leave(): void {
+    this.#stop()
+    for (const turnAway of this.#early) turnAway()
+  }
+
+  /** Makes room for another service where this one is being closed: then nobody comes back to it. False where it is not. */
+  giveWay(): boolean {
+    if (this.#closing) this.#leave()
+    return this.#closing
   }
 
   stats(): { readonly connections: number; readonly calls: number; readonly handlers: number; readonly contexts: number } {

@@ -8,10 +8,12 @@
  * The parts: `link-calls.ts` and `link-exports.ts` are what this side has at the peer; `link-handlers.ts` and `link-imports.ts` are what the
  * peer has here; `link-core.ts` is what they share; `link-intake.ts` gives each what comes, and `link-outflow.ts` takes what goes.
  */
+import { after } from '../clock.ts'
 import type { CancelableContext, Context } from '../context.ts'
 import { BridgeError, CanceledError, LinkLostError, withoutStack } from '../errors.ts'
 import { type Frame, type HelloFrame, PROTOCOL_VERSION } from '../wire/frame.ts'
 import { Calls } from './link-calls.ts'
+import { clockOf } from './link-contexts.ts'
 import { LinkCore } from './link-core.ts'
 import type { LinkHandle } from './link-handle.ts'
 import { Handlers } from './link-handlers.ts'
@@ -35,6 +37,9 @@ export {
   type LinkStats,
   type Method,
 } from './link-types.ts'
+
+/** How long a peer may take to hear that this side goes away, in milliseconds: what it calls after that does not run. */
+const longestHearing = 2_000
 
 export class Link<M = Uint8Array> {
   readonly #core: LinkCore<M>
@@ -363,7 +368,7 @@ export class Link<M = Uint8Array> {
   /**
    * Ends the link in peace: the peer is told to make no more calls, and those that it had made before it knew still run. What runs in either direction may
    * end within `grace` milliseconds, then the contexts of handlers that still run end with `ERR_GOING_AWAY` as their cause, may answer, and the link is
-   * closed. Resolves when it is.
+   * closed. Resolves when it is. A peer that has not heard of it after 2 seconds is not waited for any longer; one whose connection breaks meanwhile may come back.
    */
   async shutdown(grace: number): Promise<void> {
     const core = this.#core
@@ -372,7 +377,13 @@ export class Link<M = Uint8Array> {
     core.push({ type: 'goaway', reason }, 4, 64)
     core.push({ type: 'ping', n: inOrder }, 4, 16)
     this.#unheard = true
+    // Who answers nothing is waited for no longer than that, unless something runs.
+    const forget = after(clockOf(core), longestHearing, false, () => {
+      this.#refuse()
+      this.#quiet.settled()
+    })
     await this.#quiet.within(grace)
+    forget()
     this.#refuse()
     const error = new BridgeError('ERR_GOING_AWAY', 'The other side goes away.')
     this.#handlers.expire(withoutStack(() => new CanceledError({ cause: error })))

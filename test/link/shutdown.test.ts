@@ -128,6 +128,32 @@ describe('an end with grace', () => {
     pair.cut()
   })
 
+  it('waits 2 seconds for a peer that answers nothing, and longer only where something runs', async () => {
+    const [idle, busy] = [new Side(), new Side({ serve: { hold: (ctx: Context) => ctx.done } })]
+    for (const side of [idle, busy]) side.raw(hello)
+    busy.raw(callFrame(1, 'hold'))
+    await turn()
+    const over = [idle, busy].map((side) => side.link.shutdown(60_000))
+    await turn()
+    for (const side of [idle, busy]) side.clock.advanceSync(1_999)
+    await turn()
+    expect([idle.open, busy.open]).toEqual([true, true])
+    for (const side of [idle, busy]) side.clock.advanceSync(1)
+    await over[0]
+    expect(idle.channel.closed).toMatchObject({ code: 1001 })
+    expect(idle.clock.timers).toBe(0)
+    busy.raw(callFrame(2, 'hold'))
+    await turn()
+    expect(busy.channel.frames().flat().at(-1)).toMatchObject({
+      id: 2,
+      error: expect.arrayContaining(['ERR_GOING_AWAY']) as unknown,
+    })
+    expect(busy.open).toBe(true)
+    busy.raw([3, 1, 0, null])
+    await over[1]
+    expect(busy.clock.timers).toBe(0)
+  })
+
   it('refuses calls of a peer that has heard of it, and not those before', async () => {
     const side = new Side({ serve: { hold: (ctx: Context) => ctx.done } })
     side.raw(hello)

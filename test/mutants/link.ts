@@ -217,8 +217,8 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-service.ts',
-    original: 'takes: () => this.#links.size < maxConnections',
-    replacement: 'takes: () => true',
+    original: 'this.#links.size < maxConnections ? undefined : full',
+    replacement: 'undefined',
     breaks: 'more peers are served than the limit',
     tests: ['test/websocket/front.test.ts'],
   },

@@ -4,7 +4,7 @@ import { request as httpRequest } from 'node:http'
 import { connect as connectTcp } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { afterFunc, background, cause, type Context, withCancel, withTimeout } from 'ctxbridge'
-import { type Connection, connect, wrap } from 'ctxbridge/websocket'
+import { type Connection, connect, serve, wrap } from 'ctxbridge/websocket'
 import { describe, expect, it, onTestFinished, test } from 'vitest'
 import { attacked } from './attacked.ts'
 import { Proxy } from './proxy.ts'
@@ -422,6 +422,57 @@ describe('an end in peace', { timeout }, () => {
     await expect(remote.quick(background())).rejects.toMatchObject({ name: 'BridgeError', code: 'ERR_GOING_AWAY' })
     await over
     await idle(service)
+  })
+
+  it('lets who loses a connection come back to what runs, and nobody else in', async () => {
+    let finish!: (result: string) => void
+    const { url, port, service } = await local(
+      { slow: () => new Promise((resolve) => (finish = resolve)) },
+      { lease: { resume: 5_000 } },
+    )
+    const proxy = await Proxy.to(url)
+    const connection = await connect(proxy.url)
+    const slow = wrap<{ slow(ctx: Context): string }>(connection).slow(background())
+    await until(() => finish !== undefined)
+    const early = await RawClient.open(port)
+    const over = service.close({ grace: 60_000 })
+    proxy.last.cut()
+    await until(() => proxy.passages.length > 1 && connection.stats().state === 'open')
+    early.send(message(hello))
+    expect(await early.closed()).toEqual({ code: 1001, reason: 'going away' })
+    await expect(connect(url)).rejects.toMatchObject({ message: expect.stringContaining('going away') as string })
+    finish('after all')
+    expect(await slow).toBe('after all')
+    await over
+    await idle(service)
+    const late = await RawClient.open(port)
+    expect(await late.closed()).toEqual({ code: 1001, reason: 'going away' })
+    for (const client of [early, late]) client.socket.destroy()
+  })
+
+  it('gives way to the next service of its server: then nobody comes back', async () => {
+    const held = holding()
+    const { url, port, server, service } = await local({ hold: held.hold }, { lease: { resume: 5_000 } })
+    expect(() => serve(server, { f: () => 2 })).toThrow(/not served yet/)
+    const proxy = await Proxy.to(url)
+    const connection = await connect(proxy.url)
+    const hold = rejection(wrap<{ hold(ctx: Context): unknown }>(connection).hold(background()))
+    await held.started()
+    const early = await RawClient.open(port)
+    const over = service.close({ grace: 60_000 })
+    const next = serve(server, { f: () => 2 })
+    onTestFinished(() => next.close())
+    expect(await early.closed()).toEqual({ code: 1001, reason: 'going away' })
+    early.socket.destroy()
+    const second = await connect(url)
+    expect(await wrap<{ f(ctx: Context): number }>(second).f(background())).toBe(2)
+    proxy.last.cut()
+    expect(await hold).toMatchObject({ code: 'ERR_LINK_LOST' })
+    service.close()
+    await over
+    // Its end takes nothing from the next one.
+    expect(await wrap<{ f(ctx: Context): number }>(await connect(url)).f(background())).toBe(2)
+    expect(() => serve(server, { f: () => 3 })).toThrow(/not served yet/)
   })
 
   it('throws a grace that is none', async () => {

@@ -55,7 +55,7 @@ export function serve<Identity = unknown>(
   checkMethods('serve', methods)
   checkSettings('serve', settings, serveNames)
   checkServeSettings(settings)
-  if (served.has(server)) {
+  if (served.get(server)?.giveWay() === false) {
     throw new TypeError(
       'serve() needs a server that is not served yet: put all methods into one object, or close the service that is there.',
     )
@@ -78,7 +78,7 @@ export function serve<Identity = unknown>(
 }
 
 /** Two services of one server would both greet whoever connects. */
-const served = new WeakMap<WebSocketServer, Service>()
+const served = new WeakMap<WebSocketServer, LinkService>()
 
 async function judge<Identity>(
   request: IncomingMessage,
