@@ -48,11 +48,28 @@ export function endOf(scope: Scope): End | undefined {
 
 /** The longer way of `endOf`: for a scope that has ended or may have, or whose end is not told. */
 function ask(scope: Scope): End | undefined {
-  if (scope.state instanceof End) return takenEnd(scope)
   const { due, live } = scope.bounds
-  if (due === undefined && live === undefined) return inherited(scope)
-  if (scope.state === epoch && (due === undefined || !due.passed()) && (live === undefined || !stirred(scope))) return undefined
-  return look(scope)
+  if (scope.state === epoch) {
+    // A loop that waits for another thread goes round here.
+    if ((due === undefined || !due.passed()) && (live === undefined || !stirred(scope))) return undefined
+  } else if (scope.state instanceof End) return takenEnd(scope)
+  else if (due === undefined && live === undefined) return inherited(scope)
+  return scope.up === undefined && scope.watch === undefined ? lookAlone(scope) : look(scope)
+}
+
+/**
+ * As `look`, for what hangs under nothing, and nobody observes: so nobody else has a say, and nobody is to be told. An import is like this as long as it is only polled. To the loop that
+ * waits in it for another thread all from here on is cold, however often it has run: so it is little, and the clock is read last.
+ */
+function lookAlone(scope: Scope): End | undefined {
+  const { time, due } = scope.bounds
+  const { rule } = scope
+  if (time.size > 0 || rule.others.length > 0) return look(scope)
+  const end =
+    rule.judge(scope, undefined, Number.NaN) ?? (due === undefined ? undefined : rule.judge(scope, undefined, time.clock.now()))
+  if (end === undefined) isLive(scope)
+  else markAlone(scope, end)
+  return end
 }
 
 /** The end that was found for a scope, if there is one; does not look for one. */
@@ -96,15 +113,6 @@ function inherited(scope: Scope): End | undefined {
 /** The slow path: settles everything above the scope that is not known to be live, parents first, then the scope. Does not recurse. */
 function look(scope: Scope): End | undefined {
   const { time, due } = scope.bounds
-  const { rule } = scope
-  // Nobody else has a say, and nobody is to be told: a loop that waits for another thread must not wait for more than this, so the clock is read last.
-  if (scope.up === undefined && scope.watch === undefined && time.size === 0 && rule.others.length === 0) {
-    let end = rule.judge(scope, undefined, Number.NaN)
-    if (end === undefined && due !== undefined) end = rule.judge(scope, undefined, time.clock.now())
-    if (end === undefined) isLive(scope)
-    else markAlone(scope, end)
-    return end
-  }
   const now = due === undefined ? Number.NaN : time.clock.now()
   const passed = due !== undefined && due.at <= now
   if (!passed && !stirred(scope) && allQuiet(scope)) return undefined

@@ -89,8 +89,9 @@ export class Export extends Herald {
     return undefined
   }
 
-  override announce(kind: Kind, cause: unknown): void {
+  override announce(kind: Kind, cause: unknown): boolean {
     if (this.slot instanceof Slot) endShortly(this.slot, kind, cause)
+    return true
   }
 
   override run(): void {
