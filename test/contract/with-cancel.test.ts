@@ -403,3 +403,16 @@ describe('deep and wide trees', { timeout: 60_000 }, () => {
     expect(cause(polled)).toBe('why')
   })
 })
+
+it('a context that was frozen cannot note its end, and says so: its cancel throws', () => {
+  for (const ctx of [withCancel(background()), withTimeout(background(), 1_000)]) {
+    Object.freeze(ctx)
+    expect(() => ctx.cancel('why')).toThrow(TypeError)
+    expect(ctx.err()).toBeUndefined()
+  }
+  const parent = withCancel(background())
+  const observed = withCancel(parent)
+  afterFunc(observed, () => undefined)
+  Object.freeze(observed)
+  expect(() => parent.cancel('why')).toThrow(TypeError)
+})

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { background, type Context, LinkLostError, withCancel } from 'ctxbridge'
 import { link, wrap } from 'ctxbridge/worker'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
 import { turn } from '../support/gc.ts'
 import { flag, reached, rejection, start } from './workers.ts'
@@ -51,6 +51,55 @@ test.each([true, false])(
     expect(link(worker).stats()).toMatchObject(empty)
   },
 )
+
+test('a method that cannot run, since one that began later keeps the worker, has its grace before it until that lets go', async () => {
+  const worker = start()
+  const jobs = wrap<Jobs>(worker, { grace: 0 })
+  const ctx = withCancel(background())
+  const deaf = rejection(jobs.hang(ctx))
+  const at = flag()
+  // Without a grace of its own, and without a context: what keeps the worker is known nevertheless.
+  const busy = wrap<Jobs>(worker).stuck(background(), at)
+  await reached(at)
+  ctx.cancel('changed my mind')
+  expect(await deaf).toBe(ctx.err())
+  // A timer of the host that was set before this one has fired when this one has.
+  await setTimeout(2)
+  const exit = once(worker, 'exit')
+  Atomics.store(at, 0, 2)
+  expect(await busy).toBe('late')
+  // It could run by now, and does not heed its context.
+  await exit
+  expect(await rejection(jobs.add(1, 1))).toMatchObject({ message: expect.stringContaining("method 'hang'") as string })
+})
+
+test('a method that began later, and waits, keeps nobody else from running', async () => {
+  const worker = start()
+  const jobs = wrap<Jobs>(worker, { grace: 0 })
+  const ctx = withCancel(background())
+  const deaf = rejection(jobs.hang(ctx))
+  const at = flag()
+  const waits = rejection(jobs.idle(withCancel(background()), 'done', at))
+  await reached(at)
+  ctx.cancel()
+  expect(await deaf).toBe(ctx.err())
+  expect(await waits).toMatchObject({ message: expect.stringContaining("method 'hang'") as string })
+})
+
+test('a method that has been answered keeps nobody from running: nothing is asked, and the grace is as long as it says', async () => {
+  const worker = start()
+  const post = vi.spyOn(worker, 'postMessage')
+  const jobs = wrap<Jobs>(worker, { grace: 0 })
+  const ctx = withCancel(background())
+  const deaf = rejection(jobs.hang(ctx))
+  expect(await jobs.add(1, 1)).toBe(2)
+  const exit = once(worker, 'exit')
+  ctx.cancel()
+  await deaf
+  await exit
+  const tags = post.mock.calls.map(([message]) => (Array.isArray(message) ? (message[0] as unknown) : undefined))
+  expect(tags.filter((tag) => tag !== undefined)).toEqual(['ctxbridge.call', 'ctxbridge.call'])
+})
 
 test('a method that heeds its context keeps its worker', async () => {
   const worker = start()

@@ -74,6 +74,7 @@ class SentObject extends Sent {
 const CALL = 'ctxbridge.call'
 const ANSWER = 'ctxbridge.answer'
 const BEGUN = 'ctxbridge.begun'
+const ASK = 'ctxbridge.ask'
 
 /** Says of an argument that it is the handle of a context. */
 const CONTEXT = 0
@@ -97,6 +98,8 @@ export type PackedCall = readonly [
 ]
 /** Posted before the method runs: so it arrives though the method may then block its thread. */
 export type PackedBegun = readonly [tag: typeof BEGUN, version: number, id: string]
+/** Asks for a word as soon as the thread yields: a `PackedBegun` of the same id, which is that of no call. */
+export type PackedAsk = readonly [tag: typeof ASK, version: number, id: string]
 /** How: left out where the value is the result; the name of a transfer handler, or `FAILED`. */
 export type PackedAnswer = readonly [tag: typeof ANSWER, version: number, id: string, value: unknown, how?: unknown]
 
@@ -134,8 +137,12 @@ function withHandles(object: object, members: Members): object {
   return copy
 }
 
-export function packBegun([, , id]: PackedCall): PackedBegun {
+export function packBegun([, , id]: PackedCall | PackedAsk): PackedBegun {
   return [BEGUN, VERSION, id]
+}
+
+export function packAsk(): PackedAsk {
+  return [ASK, VERSION, '']
 }
 
 /** The message that it was; undefined where it is of no form that `packCall` gives. */
@@ -181,6 +188,10 @@ export function isAnswer(data: unknown): data is PackedAnswer {
 
 export function isBegun(data: unknown): data is PackedBegun {
   return isPacked(data, BEGUN) && data[1] === VERSION
+}
+
+export function isAsk(data: unknown): data is PackedAsk {
+  return isPacked(data, ASK) && data[1] === VERSION
 }
 
 function isPacked(data: unknown, tag: string): data is readonly unknown[] {

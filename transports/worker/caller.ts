@@ -7,8 +7,10 @@ import { Failure, failureFromWire, messageOf, refusal, unreadable } from './fail
 import {
   type CallMessage,
   type Members,
+  packAsk,
   packCall,
   type PackedAnswer,
+  type PackedAsk,
   type PackedBegun,
   type PackedCall,
   Sent,
@@ -21,27 +23,40 @@ export interface Call {
   readonly answer: Promise<unknown>
 }
 
+/** Who watches over a call. */
+export interface Watcher {
+  /** The method is about to run. */
+  begin(): void
+}
+
 export class Caller {
   readonly #port: CallPort
   readonly #call: (args: readonly unknown[]) => Promise<unknown>
-  /** With what is to be called when the method begins. */
-  readonly #pending = new Map<string, (() => void) | undefined>()
+  /** With who watches over it. */
+  readonly #pending = new Map<string, Watcher | undefined>()
+  /** Whether anybody ever watched over a call: from then on it is asked of all when they begin. */
+  #watches = false
+  /** The call that began last, where nothing was heard since: its method may not have let go of the thread yet. */
+  #latest: { readonly watcher: Watcher | undefined } | undefined
+  /** To be called when something is heard. */
+  #heldUp: (() => void)[] = []
+  readonly #ask: () => void
   /** Of the call that is being made. */
-  #begun: (() => void) | undefined
+  #watcher: Watcher | undefined
   #within: ReadonlyMap<number, Members> | undefined
   #refused = false
   #lost: LinkLostError | undefined
 
   /** @param post sends a call to the other side; throws where it cannot be cloned */
-  constructor(post: (message: PackedCall, transfer: readonly Transferable[]) => void) {
+  constructor(post: (message: PackedCall | PackedAsk, transfer: readonly Transferable[]) => void) {
+    this.#ask = () => post(packAsk(), [])
     this.#port = {
       post: (message, transfer) => {
         // Comlink asks for a release when its proxy is collected: ours go with the link.
         if (message.type !== 'APPLY') return
-        const begun = this.#begun
-        this.#pending.set(message.id, begun)
+        this.#pending.set(message.id, this.#watcher)
         try {
-          if (this.#lost === undefined) return post(packCall(message, this.#within, begun !== undefined), transfer)
+          if (this.#lost === undefined) return post(packCall(message, this.#within, this.#watches), transfer)
           this.#answer(message.id, this.#lost)
         } catch (error) {
           const why = holdsContext(message)
@@ -66,11 +81,12 @@ export class Caller {
 
   /**
    * @param within contexts that are properties of arguments, by the number of the argument; the method's name is number 0
-   * @param begun called when the other side is about to run the method, if it gets as far as that
+   * @param watcher is told when the other side is about to run the method, if it gets as far as that
    */
-  call(name: string, args: readonly unknown[], within?: ReadonlyMap<number, Members>, begun?: () => void): Call {
+  call(name: string, args: readonly unknown[], within?: ReadonlyMap<number, Members>, watcher?: Watcher): Call {
     this.#refused = false
-    this.#begun = begun
+    this.#watcher = watcher
+    this.#watches ||= watcher !== undefined
     this.#within = within
     const answer = this.#call([name, ...args]).then((value) => {
       if (value instanceof Failure) throw value.error
@@ -80,10 +96,31 @@ export class Caller {
   }
 
   begun([, , id]: PackedBegun): void {
-    this.#pending.get(id)?.()
+    this.#hear()
+    if (!this.#pending.has(id)) return
+    const watcher = this.#pending.get(id)
+    this.#latest = { watcher }
+    watcher?.begin()
+  }
+
+  /**
+   * Whether another method than that of `watcher` may have kept the other thread ever since it began: it began later, and nothing was heard since. Then `free` is called when
+   * something is. That takes no longer than until the thread yields, since it is asked.
+   */
+  isHeldUp(watcher: Watcher, free: () => void): boolean {
+    if (this.#latest === undefined || this.#latest.watcher === watcher) return false
+    if (this.#heldUp.push(free) === 1) this.#ask()
+    return true
+  }
+
+  /** Whatever comes of a call was sent when no method kept the thread, unless it says that one begins. */
+  #hear(): void {
+    this.#latest = undefined
+    for (const free of this.#heldUp.splice(0)) free()
   }
 
   receive(answer: PackedAnswer): void {
+    this.#hear()
     const { message, failed } = unpackAnswer(answer)
     if (!this.#pending.delete(message.id)) return
     if (failed) this.#port.receive({ id: message.id, type: 'RAW', value: failureFromWire(message.value) })

@@ -9,7 +9,7 @@ import { type BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
-import { isAnswer, isBegun, isCall, type PackedCall } from './call-message.ts'
+import { isAnswer, isAsk, isBegun, isCall, packBegun, type PackedCall } from './call-message.ts'
 import { Caller } from './caller.ts'
 import { canTerminate, endpointAndOptions, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { tableStats } from './export.ts'
@@ -320,6 +320,8 @@ export class WorkerLink implements Link {
       this.#caller?.receive(data)
     } else if (isBegun(data)) {
       this.#caller?.begun(data)
+    } else if (isAsk(data)) {
+      this.#post(packBegun(data), [])
     }
   }
 

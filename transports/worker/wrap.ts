@@ -1,12 +1,11 @@
 /** Calling what another thread serves. */
 
 import { listen } from '../../lib/boundary.ts'
-import { after, hostClock } from '../../lib/clock.ts'
-import { LinkLostError } from '../../lib/errors.ts'
 import { named } from '../../lib/key.ts'
 import { type Members, SentContext } from './call-message.ts'
 import { canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
 import type { Grant } from './export.ts'
+import { Grace } from './grace.ts'
 import { flatten } from './handle.ts'
 import { linkOf, type LinkOptions, type WorkerLink } from './link.ts'
 import { Tie, TiedObject } from './sent-signal.ts'
@@ -37,7 +36,8 @@ export type Remote<T> = {
 
 export interface WrapOptions extends LinkOptions {
   /**
-   * How long, in ms, a method may go on after it has begun and one of its contexts has ended. One that waits until another lets go of the worker has not. Then the worker is terminated, and all that was pending on it is rejected with
+   * How long, in ms, a method may go on after it has begun and one of its contexts has ended. One that waits until another lets go of the worker has not; and
+   * where another one, which began later, has kept the thread from it, the time begins anew when that lets go. Then the worker is terminated, and all that was pending on it is rejected with
    * a `LinkLostError` that names the method. Default: `Infinity`, nothing is terminated. Only for a `Worker`.
    */
   readonly grace?: number
@@ -114,7 +114,7 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
       return place.object
     })
     const watch = grace === Infinity ? undefined : new Grace(link, name, grace)
-    const { sent, answer } = link.caller.call(name, list, within, watch && (() => watch.begin()))
+    const { sent, answer } = link.caller.call(name, list, within, watch)
     // As long as the other side is at it, it holds the contexts, also when nobody here waits any more.
     if (sent) void answer.catch(() => undefined).then(() => grants.forEach((grant) => grant.release()))
     else revoke(grants)
@@ -128,52 +128,6 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
 
 function revoke(grants: Grant[]): void {
   for (const grant of grants.splice(0).toReversed()) grant.revoke()
-}
-
-/** Terminates the worker when a method goes on for longer than `grace` after it has begun and one of its contexts has ended. */
-class Grace {
-  readonly #link: WorkerLink
-  readonly #name: string
-  readonly #ms: number
-  #begun = false
-  #ended: Tie | undefined
-  #forget: (() => void) | undefined
-
-  constructor(link: WorkerLink, name: string, ms: number) {
-    this.#link = link
-    this.#name = name
-    this.#ms = ms
-  }
-
-  begin(): void {
-    this.#begun = true
-    this.#count()
-  }
-
-  /** Watches over the call until it is answered. */
-  over(ties: readonly Tie[], answer: Promise<unknown>): void {
-    const stops = ties.map((tie) =>
-      listen(tie.ctx, () => {
-        this.#ended ??= tie
-        this.#count()
-      }),
-    )
-    const settled = (): void => {
-      this.#forget?.()
-      for (const stop of stops) stop()
-    }
-    answer.then(settled, settled)
-  }
-
-  #count(): void {
-    const ended = this.#ended
-    // Before that it is another method that keeps the worker busy, and whoever called that may well wait for it.
-    if (!this.#begun || ended === undefined) return
-    this.#forget ??= after(hostClock, this.#ms, true, () => {
-      const method = `The worker was terminated: the method '${this.#name}' went on for ${this.#ms} ms after its context had ended.`
-      this.#link.terminate(new LinkLostError(method, { cause: ended.end() }))
-    })
-  }
 }
 
 /** The outcome of `answer`, or the end of whichever context is first. Leaves nothing on the contexts. */

@@ -1,0 +1,57 @@
+/** A worker whose method does not heed its context is ended, some time later, with its method. */
+
+import { listen } from '../../lib/boundary.ts'
+import { after, hostClock } from '../../lib/clock.ts'
+import { LinkLostError } from '../../lib/errors.ts'
+import type { WorkerLink } from './link.ts'
+import type { Tie } from './sent-signal.ts'
+
+/** Terminates the worker when a method goes on for longer than `grace` after it has begun and one of its contexts has ended. */
+export class Grace {
+  readonly #link: WorkerLink
+  readonly #name: string
+  readonly #ms: number
+  #runs = false
+  #ended: Tie | undefined
+  #forget: (() => void) | undefined
+
+  constructor(link: WorkerLink, name: string, ms: number) {
+    this.#link = link
+    this.#name = name
+    this.#ms = ms
+  }
+
+  /** The method is about to run. */
+  begin(): void {
+    this.#runs = true
+    this.#count()
+  }
+
+  /** Watches over the call until it is answered. */
+  over(ties: readonly Tie[], answer: Promise<unknown>): void {
+    const stops = ties.map((tie) =>
+      listen(tie.ctx, () => {
+        this.#ended ??= tie
+        this.#count()
+      }),
+    )
+    const settled = (): void => {
+      this.#forget?.()
+      for (const stop of stops) stop()
+    }
+    answer.then(settled, settled)
+  }
+
+  #count(): void {
+    const ended = this.#ended
+    // Before it runs it is another method that keeps the worker busy, and whoever called that may well wait for it.
+    if (!this.#runs || ended === undefined) return
+    this.#forget ??= after(hostClock, this.#ms, true, () => {
+      this.#forget = undefined
+      // And so may one that has begun since: then this one could not run, and has its grace still before it.
+      if (this.#link.caller.isHeldUp(this, () => this.#count())) return
+      const method = `The worker was terminated: the method '${this.#name}' went on for ${this.#ms} ms after its context had ended.`
+      this.#link.terminate(new LinkLostError(method, { cause: ended.end() }))
+    })
+  }
+}
