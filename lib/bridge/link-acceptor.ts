@@ -43,8 +43,8 @@ export interface Connected<M> {
   receive(message: M): void
   /** It is gone. `final`: the peer closed it on purpose, and will not come back. */
   lost(reason: LinkLostError, final: boolean): void
-  /** The peer should have greeted by now. */
-  overdue(): void
+  /** Turns away a peer that has not greeted: whatever it still says is not heard. */
+  refuse(refusal: Refusal): void
 }
 
 export class Acceptor<M> {
@@ -206,9 +206,9 @@ class Connection<M> implements Connected<M> {
     else link?.detached(reason)
   }
 
-  overdue(): void {
+  refuse({ code, reason }: Refusal): void {
     if (this.#link !== undefined || this.#over) return
     this.#over = true
-    this.channel.close(closeCode.silent, 'hello: not in time')
+    this.channel.close(code, reason)
   }
 }

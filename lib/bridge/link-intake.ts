@@ -74,14 +74,16 @@ export class Intake<M> {
 
   #takeCancels({ ids, kind, cause }: CancelsFrame): string | undefined {
     const contexts: CancelableContext[] = []
+    let fault: string | undefined
     for (const id of ids) {
       const ctx = this.#cancelled(id)
-      const fault = ctx === undefined ? this.#core.takeLate({ type: 'cancels', id }, 'peers') : undefined
-      if (fault !== undefined) return fault
       if (ctx !== undefined) contexts.push(ctx)
+      else fault = this.#core.takeLate({ type: 'cancels', id }, 'peers')
+      if (fault !== undefined) break
     }
+    // Those before a fault, too: they are in no table any more, so the end of the link would not reach them.
     endAllBy(contexts, kind, cause)
-    return undefined
+    return fault
   }
 
   /** Whoever the peer has cancelled, still to be ended. */

@@ -42,6 +42,7 @@ export interface Service extends Disposable {
 }
 
 const full: Refusal = { code: closeCode.tooSlow, reason: 'connections: no more are taken' }
+const late: Refusal = { code: closeCode.silent, reason: 'hello: not in time' }
 const goingAway: Refusal = { code: closeCode.goingAway, reason: 'going away' }
 
 export class LinkService<M = Uint8Array> implements Service {
@@ -114,8 +115,8 @@ export class LinkService<M = Uint8Array> implements Service {
     const { clock } = this.#host
     const connected = this.#acceptor.connect(channel, identity)
     this.#waiting++
-    const forget = after(clock, this.#helloTimeout, false, () => connected.overdue())
-    const turnAway = (): void => channel.close(goingAway.code, goingAway.reason)
+    const forget = after(clock, this.#helloTimeout, false, () => connected.refuse(late))
+    const turnAway = (): void => connected.refuse(goingAway)
     this.#early.add(turnAway)
     const greeted = (): void => {
       if (!this.#early.delete(turnAway)) return

@@ -166,7 +166,7 @@ async function check(input: readonly Step[]): Promise<string> {
       lines.push(made)
     } else if (step.what === 'pass') clock.advanceSync(step.ms)
     else if (line?.connected === undefined) continue
-    else if (step.what === 'overdue') line.connected.overdue()
+    else if (step.what === 'overdue') line.connected.refuse({ code: 4408, reason: 'late' })
     else if (step.what === 'lost') {
       line.connected.lost(reason, step.final)
       line.connected = undefined

@@ -130,6 +130,18 @@ describe('a cancel', () => {
     await pair.settle()
   })
 
+  it('of several, of which one was never opened, is that of those before it: none lives on without a link', async () => {
+    const side = new Side()
+    side.raw(hello, [6, 1, noContext])
+    const imported = side.link.import({ ctxbridge: 1, link: 'end of a peer', export: [1, 1] })
+    expect(imported.err()).toBeUndefined()
+    side.raw([16, [1, 999], 0, null])
+    expect(side.channel.closed).toMatchObject({ code: 4400, reason: 'cancels: of what was never opened' })
+    expect(imported.err()).toBeInstanceOf(CanceledError)
+    expect(imported.signal.aborted).toBe(true)
+    expect(side.link.stats()).toMatchObject({ imports: 0, state: 'closed' })
+  })
+
   it('leaves at once when it is the first thing of its turn, before the caller hears of it; those behind it share a frame', async () => {
     const held = new Held()
     const pair = await joined({ server: { serve: { held: held.method } } })

@@ -337,11 +337,14 @@ describe('a session belongs to who opened it', () => {
   })
 })
 
-test('who does not greet in time is closed; who greets with something else is told what is wrong', async () => {
+test('who is turned away before it greets is not heard any more; who greets with something else is told what is wrong', async () => {
   const w = await world()
   const silent = new Wire()
-  w.acceptor.connect(silent.channel('server'), 'ann').overdue()
+  const connected = w.acceptor.connect(silent.channel('server'), 'ann')
+  connected.refuse({ code: closeCode.silent, reason: 'late' })
   expect(silent.closed).toMatchObject({ code: closeCode.silent })
+  connected.receive(pack([hello]))
+  expect(connected.link).toBeUndefined()
   const odd = new Wire()
   w.acceptor.connect(odd.channel('server'), 'ann').receive(pack([[8, 1]]))
   expect(odd.closed).toMatchObject({ code: closeCode.badFrame })

@@ -229,6 +229,33 @@ describe('what is opened and abandoned', () => {
     expect(side.channel.closed).toEqual({ code: 4429, reason: 'call: too many were opened and abandoned' })
   })
 
+  it('is never more at once than the limit, however long nothing was opened before; and who opens slowly is refused nothing', async () => {
+    const limits = { maxAbandoned: 10, abandonedPerSecond: 5 }
+    const side = new Side({ serve: { f: () => 1, hold: () => new Promise(() => {}) }, limits })
+    side.raw(hello, callFrame(1, 'f'))
+    await turn()
+    let id = 1
+    const refused = async (count: number): Promise<number> => {
+      side.channel.waiting.length = 0
+      for (let i = 0; i < count; i++) side.raw(callFrame(++id, 'hold'), [3, id, 0, null])
+      await turn()
+      return side.channel.frames().flat().length
+    }
+    side.clock.advanceSync(3_600_000)
+    expect(await refused(15)).toBe(5)
+    side.clock.advanceSync(3_600_000)
+    for (let i = 0; i < 100; i++) {
+      side.clock.advanceSync(1_000)
+      expect(await refused(4)).toBe(0)
+    }
+    side.clock.advanceSync(3_600_000)
+    // What was taken when the clock was last read counts as taken now: one of 10.
+    expect(await refused(18)).toBe(9)
+    expect(side.open).toBe(true)
+    await refused(2)
+    expect(side.open).toBe(false)
+  })
+
   it('may be many times the calls that may be open: six times 10,000 that are ended at once cost nobody the connection', async () => {
     const many = 10_000
     const ended = (ctx: Context): Promise<unknown> => ctx.done

@@ -43,6 +43,10 @@ async function upgrade(port: number, headers: Record<string, string> = {}): Prom
   })
 }
 
+function thrower(): never {
+  throw new Error('the list is gone')
+}
+
 describe('at the upgrade', { timeout }, () => {
   it('28 authorize decides, before there is a socket, and gives the same one its session back', async () => {
     const asked: unknown[] = []
@@ -99,6 +103,47 @@ describe('at the upgrade', { timeout }, () => {
     expect(await Promise.all(odd.map((Origin) => upgrade(several.port, { Origin })))).toEqual([101, 101, 101, 101])
     const all = await local({ f: () => 1 }, { allowedOrigins: '*' })
     expect(await upgrade(all.port, { Origin: 'https://evil.example' })).toBe(101)
+  })
+
+  it('28 whom a service let in that is closed now is no peer of the next one', async () => {
+    let decide!: (identity: string) => void
+    const first = await local({ f: () => 1 }, { authorize: () => new Promise<string>((resolve) => (decide = resolve)) })
+    const connecting = rejection(connect(first.url))
+    await until(() => decide !== undefined)
+    first.service.close()
+    let asked = 0
+    const second = serve(first.server, { f: () => 2 }, { authorize: () => ++asked > 1 && 'ann' })
+    onTestFinished(() => second.close())
+    decide('guest')
+    expect(await connecting).toMatchObject({ code: 'ERR_LINK_LOST', message: expect.stringContaining('1001') as string })
+    expect(asked).toBe(0)
+    await expect(connect(first.url)).rejects.toMatchObject({ status: 401 })
+    const connection = await connect(first.url)
+    expect(await wrap<{ f(ctx: Context): number }>(connection).f(background())).toBe(2)
+    connection.close()
+    await idle(second)
+  })
+
+  it('28 a socket whose request the service has not judged is turned away', async () => {
+    const { port, server, service } = await local({ f: () => 1 }, { authorize: () => 'ann' })
+    // Somebody puts a judge of its own in the place of the service's.
+    server.options.verifyClient = () => true
+    const client = await RawClient.open(port)
+    expect(await client.closed()).toEqual({ code: 1001, reason: 'going away' })
+    expect(service.stats().connections).toBe(0)
+  })
+
+  it.each([
+    ['of one argument', (_info: unknown) => thrower()],
+    ['of two', (_info: unknown, _answer: unknown) => thrower()],
+  ])("what the server's own verifyClient throws refuses with 500, too: one %s", async (_name, verifyClient) => {
+    const { port, service } = await local({ f: () => 1 }, {}, { verifyClient })
+    const warned = once(process, 'warning')
+    expect(await upgrade(port)).toBe(500)
+    expect(await warned).toMatchObject([
+      { message: 'A request was refused with 500, since verifyClient() threw: "the list is gone"' },
+    ])
+    await idle(service)
   })
 
   it("the server's own verifyClient is asked, too, and is left when the service is closed", async () => {
@@ -382,6 +427,40 @@ describe('a session', { timeout }, () => {
     late.send(message(asking(token)))
     expect(await late.closed()).toMatchObject({ code: 4401 })
     await target.unharmed()
+  })
+})
+
+describe('the end of a service', { timeout }, () => {
+  it.each([undefined, { grace: 60_000 }])(
+    'is that of who had not greeted: nothing that it still says is heard (%o)',
+    async (options) => {
+      let ran = 0
+      const { port, service } = await local({ f: () => ran++ })
+      const early = await RawClient.open(port)
+      await until(() => service.stats().connections === 1)
+      if (options === undefined) service.close()
+      else await service.close(options)
+      early.send(message(hello), message(call(1, 'f')), frame(opcode.close))
+      await until(() => early.socket.readableEnded)
+      expect(await early.closed()).toEqual({ code: 1001, reason: 'going away' })
+      expect([ran, service.connections.size]).toEqual([0, 0])
+      early.socket.destroy()
+      await idle(service)
+    },
+  )
+
+  it('leaves the server to whoever takes its connections then', async () => {
+    const { port, server, service } = await local({ f: () => 1 })
+    service.close()
+    const early = await RawClient.open(port)
+    expect(await early.closed()).toEqual({ code: 1001, reason: 'going away' })
+    server.on('connection', (socket) => socket.on('message', (data) => socket.send(data)))
+    const client = await RawClient.open(port)
+    client.send(message('mine'), frame(opcode.ping))
+    expect(await client.verdict()).toBeUndefined()
+    expect(client.frames().some(({ op }) => op === opcode.binary)).toBe(true)
+    expect(server.listenerCount('connection')).toBe(1)
+    for (const { socket } of [early, client]) socket.destroy()
   })
 })
 

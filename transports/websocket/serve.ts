@@ -6,7 +6,16 @@ import { type LinkSettings, maxMessageOf } from '../../lib/bridge/link-host.ts'
 import { LinkService, type Service, type ServiceSettings } from '../../lib/bridge/link-service.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { platform, warn } from './platform.ts'
-import { isServer, judgeUpgrades, longestMessage, onConnection, openChannel, type Refusal, type WebSocketServer } from './ws.ts'
+import {
+  isServer,
+  judgeUpgrades,
+  longestMessage,
+  onConnection,
+  openChannel,
+  type Refusal,
+  turnAway,
+  type WebSocketServer,
+} from './ws.ts'
 
 export type { Service } from '../../lib/bridge/link-service.ts'
 
@@ -18,8 +27,9 @@ export interface ServeSettings<Identity = unknown> extends ServiceSettings {
    * Asked for each request to upgrade, before there is a socket. Gives who it is, by a value that is the same for the same one: a user's name, or plain data of the same
    * content; an object of a class must be the very same. A session that broke goes on only for that one, so leave out what changes with each request, such as when a token was made.
    *
-   * `false`, `undefined` and `null` refuse the request, with 401. What it throws refuses it, too, with 500, and is reported by a warning of the process. Compare
-   * secrets in constant time, and take no token from the URL, which is logged.
+   * `false`, `undefined` and `null` refuse the request, with 401. What it throws refuses it, too, with 500, and is reported by a warning of the process; and so does
+   * what the server's own `verifyClient` throws. A socket whose request this very service has not let in is closed with 1001. Compare secrets in constant
+   * time, and take no token from the URL, which is logged.
    *
    * Default: everybody, and a session goes on for whoever has its token.
    */
@@ -62,17 +72,20 @@ export function serve<Identity = unknown>(
   }
   const maxMessage = Math.max(leastMessage, Math.min(maxMessageOf(settings), longestMessage(server)))
   const own = { ...settings, limits: { ...settings.limits, maxMessage } }
-  /** Who has been let in, until there is a socket. */
-  const identities = new WeakMap<IncomingMessage, unknown>()
+  /** Whom this service has let in, until there is a socket; and who they are. */
+  const admitted: Admitted = new WeakMap()
   const service = new LinkService(platform, methods, own, () => {
     stop()
     giveBack()
     if (served.get(server) === service) served.delete(server)
   })
   served.set(server, service)
-  const giveBack = judgeUpgrades(server, (request) => judge(request, settings, identities))
+  const giveBack = judgeUpgrades(server, (request) => judge(request, settings, admitted))
   const stop = onConnection(server, (socket, request) => {
-    openChannel(socket, (channel) => service.accept(channel, identities.get(request)))
+    const known = admitted.get(request)
+    // It was let in by a service that was here before, or by nobody.
+    if (known === undefined) turnAway(socket)
+    else openChannel(socket, (channel) => service.accept(channel, known.identity))
   })
   return service
 }
@@ -80,22 +93,23 @@ export function serve<Identity = unknown>(
 /** Two services of one server would both greet whoever connects. */
 const served = new WeakMap<WebSocketServer, LinkService>()
 
+type Admitted = WeakMap<IncomingMessage, { readonly identity: unknown }>
+
 async function judge<Identity>(
   request: IncomingMessage,
   { authorize, allowedOrigins }: ServeSettings<Identity>,
-  identities: WeakMap<IncomingMessage, unknown>,
+  admitted: Admitted,
 ): Promise<Refusal | undefined> {
   if (!isAllowed(request, allowedOrigins)) return { status: 403 }
-  if (authorize === undefined) return undefined
   let identity: Verdict<Identity>
   try {
-    identity = await authorize(request)
+    identity = await authorize?.(request)
   } catch (error) {
     warn('A request was refused with 500, since authorize() threw', error)
     return { status: 500 }
   }
-  if (identity === false || identity === undefined || identity === null) return { status: 401 }
-  identities.set(request, identity)
+  if (authorize !== undefined && (identity === false || identity === undefined || identity === null)) return { status: 401 }
+  admitted.set(request, { identity })
   return undefined
 }
 

@@ -5,6 +5,7 @@ import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { named } from '../../lib/key.ts'
+import { warn } from './platform.ts'
 
 export type { WebSocketServer } from 'ws'
 
@@ -166,14 +167,21 @@ async function openSocket(url: URL, maxPayload: number, signal: AbortSignal, opt
  * somebody else takes them: a socket that nobody listens to would take the process down with its first error.
  */
 export function onConnection(server: WebSocketServer, accept: (socket: WebSocket, request: IncomingMessage) => void): () => void {
-  server.off('connection', turnAway).on('connection', accept)
+  server.off('connection', turnAwayAlone).on('connection', accept)
   return () => {
     server.off('connection', accept)
-    if (server.listenerCount('connection') === 0) server.on('connection', turnAway)
+    if (server.listenerCount('connection') === 0) server.on('connection', turnAwayAlone)
   }
 }
 
-function turnAway(socket: WebSocket): void {
+function turnAwayAlone(this: WebSocketServer, socket: WebSocket): void {
+  if (this.listenerCount('connection') === 1) turnAway(socket)
+  // Somebody else takes them now.
+  else this.off('connection', turnAwayAlone)
+}
+
+/** Closes a socket of which nothing is heard, since nobody here goes on with it. */
+export function turnAway(socket: WebSocket): void {
   openChannel(socket, (channel) => {
     channel.close(1001, 'going away')
     return { receive: () => {}, lost: () => {} }
@@ -216,9 +224,25 @@ interface Upgrade {
 type Answer = (ok: boolean, status?: number, message?: string, headers?: OutgoingHttpHeaders) => void
 
 function passOn(own: ServerOptions['verifyClient'], info: Upgrade, answer: Answer): void {
-  if (own === undefined || own === null) answer(true)
-  else if (own.length > 1) own(info, answer)
-  else answer((own as VerifyClientCallbackSync)(info), 401)
+  if (own === undefined || own === null) return answer(true)
+  let answered = false
+  const ask: Answer = (...said) => {
+    answered = true
+    answer(...said)
+  }
+  try {
+    if (own.length > 1) {
+      own(info, ask)
+      return
+    }
+    if (!(own as VerifyClientCallbackSync)(info)) return answer(false, 401)
+  } catch (error) {
+    // Where it has answered, it is a listener of the socket that threw.
+    if (answered) throw error
+    warn('A request was refused with 500, since verifyClient() threw', error)
+    return answer(false, 500)
+  }
+  answer(true)
 }
 
 /** The longest message that a server lets pass, in bytes; `Infinity` without a limit. */
