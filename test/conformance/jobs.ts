@@ -122,6 +122,13 @@ const jobs = {
     return text
   },
 
+  async options({ ctx, signal, text }: { ctx: Context; signal: AbortSignal; text: string }): Promise<void> {
+    const before = begin()
+    await Promise.race([ctx.done, new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))])
+    note(ctx, before)
+    if (last !== undefined) last = { ...last, message: [text, signal.aborted ? String(signal.reason) : 'live'] }
+  },
+
   /** A thousand contexts below, half of them observed: how many ended with it, and how many listeners ran. */
   async family(ctx: Context): Promise<readonly [number, number]> {
     const children = Array.from({ length: 1_000 }, () => withTimeout(ctx, 60_000))

@@ -195,6 +195,25 @@ export function conformance(platform: Platform): void {
       await nothingLeft(worker)
     })
 
+    test.each(['ctx', 'signal'] as const)('options with a context and a signal, of which the %s ends first', async (which) => {
+      const { worker, jobs } = start()
+      const ctx = withCancel(background())
+      const controller = new AbortController()
+      const started = heard(worker, 'started')
+      const call = rejection(jobs.options({ ctx, signal: controller.signal, text: 'beside' }))
+      await started
+      if (which === 'ctx') ctx.cancel('stop')
+      else controller.abort(new RangeError('too far'))
+      expect(await call).toBe(which === 'ctx' ? ctx.err() : controller.signal.reason)
+      await quiet(worker)
+      expect(await jobs.last()).toMatchObject(
+        which === 'ctx'
+          ? { name: 'AbortError', cause: 'stop', message: ['beside', 'live'] }
+          : { name: undefined, message: ['beside', 'RangeError: too far'] },
+      )
+      await nothingLeft(worker)
+    })
+
     test('a thousand contexts below one that was sent cost one slot, and end with it', async () => {
       const { worker, jobs } = start()
       const parent = withCancel(background())

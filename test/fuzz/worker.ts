@@ -104,8 +104,20 @@ function handle(random: Random): Record<string, unknown> {
 function call(random: Random): unknown {
   const marks: unknown[] = []
   const name = random.of(['echo', 'constructor', '__proto__', 'then', 'toString', 'none', text(random)])
-  const args = list(random, 3, () => (random.once(2) ? handle(random) : random.once(2) ? flat(random) : data(random, 1)))
-  for (let i = 0; i < args.length; i++) if (random.once(2)) marks.push(i + 1, random.once(8) ? text(random) : 0)
+  const args = list(random, 4, () =>
+    random.once(3)
+      ? { ctx: handle(random), signal: flat(random), more: data(random, 1) }
+      : random.once(2)
+        ? handle(random)
+        : random.once(2)
+          ? flat(random)
+          : data(random, 1),
+  )
+  for (let i = 0; i < args.length; i++) {
+    const place = random.once(2) ? i + 1 : [i + 1, random.of(['ctx', 'signal', 'more', 'none', '__proto__', '0'])]
+    if (!random.once(3)) marks.push(place, random.once(8) ? text(random) : random.below(2))
+  }
+  if (random.once(20)) return [random.of(['ctxbridge.ask', 'ctxbridge.begun']), 1, text(random)]
   return ['ctxbridge.call', 1, `${random.below(9)}`, [name, ...args], marks]
 }
 
