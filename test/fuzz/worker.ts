@@ -266,7 +266,7 @@ function outcomeOf(ctx: CancelableContext): string {
 function replaced(value: unknown, table: SlotTable, port: () => MessagePort): unknown {
   if (typeof value !== 'object' || value === null) return value
   const { $chunk, $memory, $port } = value as { readonly $chunk?: unknown; readonly $memory?: unknown; readonly $port?: unknown }
-  if ($chunk !== undefined) return table.chunks()[Number($chunk)] ?? 'none yet'
+  if ($chunk !== undefined) return (typeof $chunk === 'number' ? table.chunks()[$chunk] : undefined) ?? 'none yet'
   if ($memory !== undefined) return new SharedArrayBuffer(typeof $memory === 'number' && $memory > 0 ? $memory % 100_000 : 0)
   if ($port !== undefined) return port()
   if (Object.getPrototypeOf(value) !== Object.prototype && !Array.isArray(value)) return value
