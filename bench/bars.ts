@@ -37,13 +37,20 @@ export const bars: readonly Bar[] = [
   },
   {
     id: 'worker-idle-others',
-    text: 'the same, against the fastest of all other libraries and the platform',
+    text: "the same, against the 'abort' listener of the fastest other library, and the platform's",
     what: ['worker/idle', "ctx.signal, 'abort' listener"],
     against: [
       ['worker/idle', 'transferableAbortSignal'],
       ['worker/idle', 'Comlink, handler by hand'],
-      ['worker/idle', 'vscode-jsonrpc, messages'],
+      ['worker/idle', "vscode-jsonrpc, messages, to an 'abort' listener"],
     ],
+    bar: { atMost: 1 },
+  },
+  {
+    id: 'worker-idle-own',
+    text: 'cancel to afterFunc in an idle worker, against the own event of the fastest other library',
+    what: ['worker/idle', 'afterFunc(ctx, f)'],
+    against: [['worker/idle', 'vscode-jsonrpc, messages']],
     bar: { atMost: 1 },
   },
   {

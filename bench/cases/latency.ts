@@ -27,7 +27,13 @@ interface Latency {
   readonly note?: string
   /** What the proof must find: the error's name and its cause, or undefined where the way carries none. */
   readonly carries?: { readonly name?: string; readonly cause?: string }
+  /** In a round. */
   readonly samples?: number
+  /**
+   * How many turns a round is taken in, with those of the others in between: how long a wake-up takes depends on what the machine, and whoever else has a part of it, has done in the last
+   * tenths of a second, by up to a factor of two. So all meet the same of it. Default: 5.
+   */
+  readonly turns?: number
   /** ns, by the clock of the far side. Default: the machine's, which both sides read. */
   readonly clock?: () => number
   readonly start: () => Promise<Near> | Near
@@ -47,7 +53,7 @@ export function pause(clock: () => number = now): void {
   while (clock() < until);
 }
 
-export function latency({ name, kind, note, carries = {}, samples = 250, clock = now, start }: Latency): Contender {
+export function latency({ name, kind, note, carries = {}, samples = 250, turns = 5, clock = now, start }: Latency): Contender {
   return {
     name,
     kind,
@@ -65,6 +71,7 @@ export function latency({ name, kind, note, carries = {}, samples = 250, clock =
         return [seen.at - before, seen]
       }
       return {
+        turns,
         async prove() {
           const [time, seen] = await one('proof')
           if (time <= 0) throw new Error(`It was seen ${-time} ns before it happened.`)
@@ -75,7 +82,7 @@ export function latency({ name, kind, note, carries = {}, samples = 250, clock =
           return seen.name === undefined ? 'seen; it carries no error' : `seen as ${seen.name}, cause: ${seen.cause ?? 'none'}`
         },
         async round(record) {
-          for (let i = 0; i < samples; i++) record((await one(''))[0])
+          for (let i = 0; i < samples / turns; i++) record((await one(''))[0])
         },
         close: () => near.close?.(),
       }

@@ -27,7 +27,9 @@ export interface Started {
    * Resolves with a sentence on what was seen; rejects when it was not, and then nothing is measured.
    */
   prove(): Promise<string> | string
-  /** Takes the samples of one round. */
+  /** How many turns make a round; other contenders have theirs in between. Default: 1. */
+  readonly turns?: number
+  /** Takes the samples of one turn. */
   round(record: Recorder): Promise<void> | void
   close?(): Promise<void> | void
 }

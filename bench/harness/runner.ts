@@ -1,8 +1,8 @@
 /**
  * Measures the contenders of a suite in turns.
  *
- * All are set up and proven first. Then come rounds: in each, every contender takes its samples once, in an order that is random for
- * each round. What the machine does meanwhile, and what the runtime learns as it goes, meets all of them alike. The first rounds warm
+ * All are set up and proven first. Then come rounds: in each, every contender takes its samples, in one turn or in several, in an order that is random each
+ * time. What the machine does meanwhile, and what the runtime learns as it goes, meets all of them alike. The first rounds warm
  * up and are not counted. Before each turn the young part of the heap is collected, so that nobody pays for the garbage of another; not all of it,
  * since that takes with it what the runtime has learnt.
  */
@@ -22,7 +22,8 @@ interface Running {
   readonly started: Started
   readonly proof: string
   readonly samples: Samples
-  first: number | undefined
+  /** Of the first round. */
+  readonly fresh: number[]
   time: number
   gcTime: number
 }
@@ -86,7 +87,7 @@ export async function measure(
           started,
           proof: await started.prove(),
           samples: new Samples(),
-          first: undefined,
+          fresh: [],
           time: 0,
           gcTime: 0,
         })
@@ -96,15 +97,20 @@ export async function measure(
       }
     }
     for (let round = -warmUp; round < counted; round++) {
-      for (const one of shuffled(running, random)) {
-        progress.at(id, (round + warmUp) / (counted + warmUp), one.contender.name)
-        try {
-          await takeTurn(one, collector, round >= 0, round === -warmUp)
-        } catch (error) {
-          const { name, kind } = one.contender
-          absent.push({ name, kind, cannot: `It failed while it was measured: ${(error as Error).message}` })
-          running.splice(running.indexOf(one), 1)
-          await one.started.close?.()
+      for (let turn = 0, turns = 1; turn < turns; turn++) {
+        turns = Math.max(...running.map(turnsOf))
+        for (const one of shuffled(running, random)) {
+          if (turn >= turnsOf(one)) continue
+          progress.at(id, (round + warmUp) / (counted + warmUp), one.contender.name)
+          try {
+            await takeTurn(one, collector, round >= 0, round === -warmUp)
+            if (round >= 0 && turn === turnsOf(one) - 1) one.samples.endRound()
+          } catch (error) {
+            const { name, kind } = one.contender
+            absent.push({ name, kind, cannot: `It failed while it was measured: ${(error as Error).message}` })
+            running.splice(running.indexOf(one), 1)
+            await one.started.close?.()
+          }
         }
       }
     }
@@ -116,34 +122,35 @@ export async function measure(
   return { id, title, about, unit, sample, results, absent }
 }
 
+function turnsOf({ started }: Running): number {
+  return started.turns ?? 1
+}
+
 async function takeTurn(one: Running, collector: Collector, counts: boolean, first: boolean): Promise<void> {
   collectYoung()
   await collector.take()
-  const fresh: number[] = []
   const record: Recorder = counts
     ? (value) => one.samples.record(value)
     : (value) => {
-        if (first) fresh.push(value)
+        if (first) one.fresh.push(value)
       }
   const before = performance.now()
   await one.started.round(record)
   const time = performance.now() - before
   const gcTime = await collector.take()
-  if (fresh.length > 0) one.first = median(fresh)
   if (!counts) return
-  one.samples.endRound()
   one.time += time
   one.gcTime += gcTime
 }
 
-function summary({ contender: { name, kind, note }, proof, samples, first, time, gcTime }: Running): Result {
+function summary({ contender: { name, kind, note }, proof, samples, fresh, time, gcTime }: Running): Result {
   return {
     name,
     kind,
     ...(note !== undefined && { note }),
     proof,
     count: samples.count,
-    ...(first !== undefined && { first }),
+    ...(fresh.length > 0 && { first: median(fresh) }),
     ...samples.percentiles(),
     rounds: samples.rounds,
     curve: samples.curve(),

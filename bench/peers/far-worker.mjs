@@ -9,6 +9,8 @@ pinFar()
 const now = () => Number(process.hrtime.bigint())
 const seen = () => report.postMessage({ ready: false, at: now() })
 const ready = () => report.postMessage({ ready: true })
+/** Ready made: without one the platform makes an error for each abort. */
+const reason = new Error('a reason')
 
 parentPort.once('message', (port) => {
   const shared = role === 'jsonrpc-shared'
@@ -24,10 +26,15 @@ parentPort.once('message', (port) => {
   connection.onRequest('watch', (token) => {
     if (!shared) {
       return new Promise((resolve) => {
-        token.onCancellationRequested(() => {
+        const told = () => {
           seen()
           resolve(null)
-        })
+        }
+        if (role === 'jsonrpc-abort') {
+          const controller = new AbortController()
+          controller.signal.addEventListener('abort', told, { once: true })
+          token.onCancellationRequested(() => controller.abort(reason))
+        } else token.onCancellationRequested(told)
         ready()
       })
     }

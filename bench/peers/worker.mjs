@@ -24,7 +24,7 @@ function far({ Reports, pinUrl }, role) {
   }
 }
 
-/** @param role 'jsonrpc-shared' or 'jsonrpc-messages' */
+/** @param role 'jsonrpc-shared', 'jsonrpc-messages' or 'jsonrpc-abort' */
 function jsonrpc(kit, role, name, note) {
   return kit.latency({
     name,
@@ -75,7 +75,15 @@ export const busy = (kit) => [
   jsonrpc(kit, 'jsonrpc-shared', 'vscode-jsonrpc, shared memory', 'a flag that can be polled, a buffer for each request'),
 ]
 
-export const idle = (kit) => [jsonrpc(kit, 'jsonrpc-messages', 'vscode-jsonrpc, messages', 'carries no cause')]
+export const idle = (kit) => [
+  jsonrpc(kit, 'jsonrpc-messages', 'vscode-jsonrpc, messages', 'its own event; carries no cause'),
+  jsonrpc(
+    kit,
+    'jsonrpc-abort',
+    "vscode-jsonrpc, messages, to an 'abort' listener",
+    'its own event aborts an AbortController, with a reason that is ready made; carries no cause',
+  ),
+]
 
 /** A fiber that is forked and interrupted: the nearest to a context that Effect has. */
 export const create = async ({ cost, must }) => {

@@ -47,6 +47,16 @@ test('each has a turn in each round, in changing order, and the first rounds are
   expect(log.slice(-2)).toEqual(['a closed', 'b closed'])
 })
 
+test('a round of several turns has those of the others in between, and counts as one', async () => {
+  const { results } = await measure({ ...suiteOf(contender('a', { turns: 3 }), contender('b')), warmUp: 1 }, { random, progress })
+  const turns = log.filter((entry) => !entry.endsWith('closed')).join('')
+  expect(turns).toMatch(/^((ab|ba)aa){21}$/)
+  expect(results.map(({ count, rounds, first }) => [count, rounds.length, first])).toEqual([
+    [180, 20, 20],
+    [60, 20, 20],
+  ])
+})
+
 test('the median of the first round is kept apart, and the other rounds before those that count are not kept', async () => {
   let round = 0
   const settling = contender('settling', {
