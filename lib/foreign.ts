@@ -125,26 +125,37 @@ export function scopeOf(ctx: Context, caller: string): Scope {
   return nodeOf(ctx, caller).scope
 }
 
-/** Those who listen to a signal, behind one listener on it: Node warns of more than ten. */
+/**
+ * Those who listen to a signal, behind one listener on it: Node warns of more than ten. Those whose scope was collected are let go of when there are twice as many as the last time; a
+ * `FinalizationRegistry` would keep each signal and all that hangs on it for two collections of all memory, and for ever in a thread whose event loop never turns.
+ */
 class Listeners {
   readonly #signal: AbortSignal
-  readonly #wakes = new Set<() => void>()
+  /** Each with the scope that it wakes, where it does not hold that. */
+  readonly #wakes = new Map<() => void, WeakRef<Scope> | undefined>()
+  #most = 8
 
   constructor(signal: AbortSignal) {
     this.#signal = signal
   }
 
-  add(wake: () => void): void {
+  add(wake: () => void, scope: WeakRef<Scope> | undefined): void {
     if (this.#wakes.size === 0) this.#signal.addEventListener('abort', this.#run, { once: true })
-    this.#wakes.add(wake)
+    this.#wakes.set(wake, scope)
+    if (this.#wakes.size > this.#most) this.#prune()
   }
 
   delete(wake: () => void): void {
     if (this.#wakes.delete(wake) && this.#wakes.size === 0) this.#signal.removeEventListener('abort', this.#run)
   }
 
+  #prune(): void {
+    for (const [wake, scope] of this.#wakes) if (scope !== undefined && scope.deref() === undefined) this.#wakes.delete(wake)
+    this.#most = 8 + 2 * this.#wakes.size
+  }
+
   readonly #run = (): void => {
-    const wakes = [...this.#wakes]
+    const wakes = [...this.#wakes.keys()]
     this.#wakes.clear()
     for (const wake of wakes) wake()
   }
@@ -153,24 +164,19 @@ class Listeners {
 const listening = new WeakMap<AbortSignal, Listeners>()
 
 /** Calls `wake`, which must not throw, when the signal aborts. Whoever listens takes it back, with the function returned; after the abort that is done. */
-export function listenTo(signal: AbortSignal, wake: () => void): () => void {
+export function listenTo(signal: AbortSignal, wake: () => void, scope?: WeakRef<Scope>): () => void {
   let all = listening.get(signal)
   if (all === undefined) listening.set(signal, (all = new Listeners(signal)))
   const listeners = all
-  listeners.add(wake)
+  listeners.add(wake, scope)
   return () => listeners.delete(wake)
 }
 
-const forgotten = new FinalizationRegistry<() => void>((stop) => stop())
-
-/** Listens to a signal without holding the scope. The listener goes when the scope is collected, or with the function returned. */
+/** Listens to a signal without holding the scope. What is left when the scope is collected goes with the signal, or when others have come to listen. */
 export function listenWeakly(signal: AbortSignal, scope: WeakRef<Scope>, wake: (scope: Scope) => void): () => void {
   const listener = (): void => {
     const live = scope.deref()
     if (live !== undefined) wake(live)
   }
-  const stop = listenTo(signal, listener)
-  const target = scope.deref()
-  if (target !== undefined) forgotten.register(target, stop)
-  return stop
+  return listenTo(signal, listener, scope)
 }

@@ -9,6 +9,7 @@ import {
   background,
   cause,
   CanceledError,
+  type Context,
   createRoot,
   DeadlineExceededError,
   withCancel,
@@ -16,7 +17,7 @@ import {
   withTimeout,
 } from 'ctxbridge'
 import { createFakeClock } from 'ctxbridge/testing'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { collected, turn } from '../support/gc.ts'
 
 /** A signal, and how many listeners it has at present. */
@@ -296,8 +297,36 @@ describe('withSignal', () => {
       return new WeakRef(forgotten)
     })()
     expect(await collected(dropped)).toBe(true)
-    for (let round = 0; round < 20 && listeners() > 0; round++) await turn()
+    expect(listeners()).toBe(1)
+  })
+
+  it('C56: a signal that lives long keeps little of the contexts that were dropped', async () => {
+    const { controller, listeners } = counted()
+    const kept: unknown[] = []
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 1_000; i++) withTimeout(withSignal(background(), controller.signal), 1_000_000)
+      kept.push(withTimeout(withSignal(background(), controller.signal), 1_000_000))
+      await turn()
+      gc?.()
+    }
+    // Each listener that is left asks for its scope.
+    const asked = vi.spyOn(WeakRef.prototype, 'deref')
+    controller.abort('stop')
+    expect(asked.mock.calls.length).toBeGreaterThanOrEqual(kept.length)
+    expect(asked.mock.calls.length).toBeLessThan(5_000)
+    asked.mockRestore()
+    expect(kept.map((ctx) => cause(ctx as Context))).toEqual(kept.map(() => 'stop'))
     expect(listeners()).toBe(0)
+  })
+
+  it('C56: nothing of a request waits for a finalizer, though only the innermost of its contexts was cancelled', () => {
+    const registered = vi.spyOn(FinalizationRegistry.prototype, 'register')
+    const joined = withSignal(background(), new AbortController().signal)
+    const ctx = withTimeout(joined, 1_000_000)
+    ctx.cancel()
+    expect(registered).not.toHaveBeenCalled()
+    registered.mockRestore()
+    expect(joined.err()).toBeUndefined()
   })
 
   it('C57: its own cancel does not abort the controller', () => {

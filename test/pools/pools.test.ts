@@ -241,6 +241,20 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     expect(flags.map((at) => Atomics.load(at, 0))).toEqual([2, 2])
   })
 
+  test('leaves nothing in a worker that goes from job to job without a turn of its event loop', async () => {
+    const pool = start()
+    const inTurn = async (count: number): Promise<number> => {
+      for (let i = 0; i < count; i += 100)
+        await Promise.all(Array.from({ length: 100 }, () => pool.run(background(), { do: 'look' })))
+      return (await pool.run(background(), { do: 'heap' })) as number
+    }
+    await inTurn(2_000)
+    const before = await inTurn(2_000)
+    const after = await inTurn(10_000)
+    // One hundred bytes for each job.
+    expect(after - before).toBeLessThan(1_000_000)
+  })
+
   test('needs its context', async () => {
     const pool = start()
     expect(await rejection(pool.bare({ do: 'look' }))).toMatchObject({

@@ -210,5 +210,8 @@ function importFrom({ handle, chunks }: Envelope, keys: readonly Key<unknown>[])
     importers.set(name, importer)
   }
   for (const [number, chunk] of chunks) importer.reader.attach(number, chunk)
-  return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why))
+  // Given back when the job is over. A pool's worker may go from job to job without a turn of its event loop, and what is registered to be
+  // given back when collected is only let go of in one.
+  const mayBeDropped = false
+  return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why), mayBeDropped)
 }
