@@ -86,12 +86,17 @@ export function chunkOf(slot: number): number {
   return slot >> INDEX_BITS
 }
 
+/** The place of a slot in its chunk. */
+export function indexOf(slot: number): number {
+  return slot & (MAX_SLOTS - 1)
+}
+
 const BELLS = 32
 const FIRST_SLOT = LINE + BELLS * LINE
 
 /** The first word of a slot in its chunk, by its number. */
 export function slotAt(slot: number): number {
-  return (chunkOf(slot) === 0 ? FIRST_SLOT : LINE) + (slot & (MAX_SLOTS - 1)) * SLOT_WORDS
+  return (chunkOf(slot) === 0 ? FIRST_SLOT : LINE) + indexOf(slot) * SLOT_WORDS
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   FREE,
   GRANTED,
   generationOf,
-  INDEX_BITS,
+  indexOf,
   LINK,
   loadDeadline,
   MAX_CHUNKS,
@@ -192,10 +192,6 @@ export class SlotReader {
   stats(): { readonly chunks: number; readonly views: number } {
     return { chunks: this.#chunks.reduce((count) => count + 1, 0), views: this.#views }
   }
-}
-
-function indexOf(slot: number): number {
-  return slot & ((1 << INDEX_BITS) - 1)
 }
 
 function isLive(word: number, generation: number): boolean {

@@ -27,9 +27,18 @@
  *                               `slot-reader.ts`.
  */
 
-import { chunkBytes, INDEX_BITS, MAX_CHUNKS, MAX_GENERATION, sharedMemory, slotsOfChunk, writeHeader } from './slot-memory.ts'
-import type { SlotMem, SlotMemory } from './slot-memory.ts'
-import { ringForAll, Slot } from './slot.ts'
+import {
+  chunkBytes,
+  chunkOf,
+  INDEX_BITS,
+  MAX_CHUNKS,
+  MAX_GENERATION,
+  sharedMemory,
+  slotsOfChunk,
+  writeHeader,
+} from './slot-memory.ts'
+import type { SlotMemory } from './slot-memory.ts'
+import { OwnedChunk, ringForAll, Slot } from './slot.ts'
 
 /** At how many slots in use one `open` looks for one that is free, when there is no other. */
 const SEARCH = 64
@@ -62,10 +71,14 @@ export class SlotTable {
   readonly #generations: number
   readonly #memory: SlotMemory
   readonly #onGrow: SlotTableOptions['onGrow']
-  readonly #chunks: SharedArrayBuffer[] = []
-  readonly #free = new Fifo<Slot>()
-  readonly #used = new Fifo<Slot>()
-  #bells: SlotMem | undefined
+  readonly #chunks: OwnedChunk[] = []
+  /** Numbers of slots that were used before, in the order in which they became free; those of the last chunk that never were come first. */
+  readonly #free = new Fifo<number>()
+  #unused = 0
+  #end = 0
+  /** All slots in use are a ring, which is gone round: this one was looked at last, and the one after it is the longest unseen. */
+  #seen: Slot | undefined
+  #inUse = 0
   #slots = 0
   #retired = 0
 
@@ -82,7 +95,7 @@ export class SlotTable {
 
   /** Every chunk so far, by its number. A new link needs all of them before its first handle. */
   chunks(): readonly SharedArrayBuffer[] {
-    return [...this.#chunks]
+    return this.#chunks.map(({ buffer }) => buffer)
   }
 
   /**
@@ -91,21 +104,28 @@ export class SlotTable {
    *
    * @param link a number of the caller's, at least 0, that no other link of this table ever had
    * @param deadline ms, on the clock that all threads of the process share; left out, there is none
+   * @param slot what is to stand for it, which was never opened before; left out, it is made
    */
-  open(link: number, deadline: number = Number.POSITIVE_INFINITY): Slot | undefined {
+  open<S extends Slot = Slot>(link: number, deadline?: number, slot?: S): S | undefined
+  open(link: number, deadline: number = Number.POSITIVE_INFINITY, slot: Slot = new Slot()): Slot | undefined {
     if (!Number.isInteger(link) || link < 0 || link > 0x7fffffff) {
       throw new TypeError(`A link's number is a 31-bit integer, not ${link}.`)
     }
     if (Number.isNaN(deadline)) throw new TypeError('A deadline is a number of milliseconds, not NaN.')
     // Two slots looked at for each one opened: so at most every other slot in use is one that could be free.
     this.#recycle(2)
-    // A full table is not searched as a whole each time: the next calls look at the next ones.
-    if (this.#free.size === 0 && !this.#grow()) this.#recycle(SEARCH)
-    const old = this.#free.shift()
-    if (old === undefined) return undefined
-    const slot = old.reopen(link, deadline)
-    this.#used.push(slot)
+    const number = this.#take()
+    const chunk = number === undefined ? undefined : this.#chunks[chunkOf(number)]
+    if (number === undefined || chunk === undefined) return undefined
+    slot.place(chunk, number, link, deadline)
+    this.#insert(slot)
     return slot
+  }
+
+  #take(): number | undefined {
+    // A full table is not searched as a whole each time: the next calls look at the next ones.
+    if (this.#unused === this.#end && this.#free.size === 0 && !this.#grow()) this.#recycle(SEARCH)
+    return this.#unused < this.#end ? this.#unused++ : this.#free.shift()
   }
 
   /**
@@ -124,39 +144,65 @@ export class SlotTable {
    */
   sweep(link: number): Slot[] {
     const open: Slot[] = []
-    for (let n = this.#used.size; n > 0; n--) {
-      const slot = this.#used.shift()
-      if (slot?.link !== link) {
-        if (slot !== undefined) this.#used.push(slot)
+    for (let n = this.#inUse; n > 0; n--) {
+      const slot = this.#longestUnseen as Slot
+      if (slot.link !== link) {
+        this.#seen = slot
         continue
       }
       if (slot.open) open.push(slot)
       this.#release(slot)
     }
     // A thread that is blocked does not hear that its link was closed.
-    if (this.#bells !== undefined) ringForAll(this.#bells, link)
+    const [first] = this.#chunks
+    if (first !== undefined) ringForAll(first.mem, link)
     return open
   }
 
   /** Counts, after it has looked at every slot in use and freed what is ended and given back. */
   stats(): SlotStats {
-    this.#recycle(this.#used.size)
-    const bytes = this.#chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0)
-    return { chunks: this.#chunks.length, slots: this.#slots, inUse: this.#used.size, retired: this.#retired, bytes }
+    this.#recycle(this.#inUse)
+    const bytes = this.#chunks.reduce((sum, { buffer }) => sum + buffer.byteLength, 0)
+    return { chunks: this.#chunks.length, slots: this.#slots, inUse: this.#inUse, retired: this.#retired, bytes }
+  }
+
+  /** How many slots of a link its owner has not let go of. */
+  openOf(link: number): number {
+    let count = 0
+    let slot = this.#seen
+    for (let n = this.#inUse; n > 0; n--, slot = slot?.nextInUse) if (slot?.link === link && slot.open) count++
+    return count
   }
 
   #recycle(limit: number, withdrawn?: Slot[]): void {
-    for (let n = Math.min(limit, this.#used.size); n > 0; n--) {
-      const slot = this.#used.shift()
-      if (slot === undefined) return
+    for (let n = Math.min(limit, this.#inUse); n > 0; n--) {
+      const slot = this.#longestUnseen as Slot
       if (slot.open && withdrawn !== undefined && slot.used && slot.withdraw()) withdrawn.push(slot)
       if (!slot.open && slot.returned) this.#release(slot)
-      else this.#used.push(slot)
+      else this.#seen = slot
     }
   }
 
+  get #longestUnseen(): Slot | undefined {
+    return this.#seen?.nextInUse
+  }
+
+  #insert(slot: Slot): void {
+    const seen = this.#seen ?? slot
+    slot.nextInUse = seen.nextInUse ?? slot
+    seen.nextInUse = this.#seen = slot
+    this.#inUse++
+  }
+
+  /** Makes the longest unseen one free. */
   #release(slot: Slot): void {
-    if (slot.free() && slot.generation < this.#generations) this.#free.push(slot)
+    const seen = this.#seen as Slot
+    if (slot === seen) this.#seen = undefined
+    else seen.nextInUse = slot.nextInUse
+    // It must not keep those alive that come after it, where the collector has not come to it yet.
+    slot.nextInUse = undefined
+    this.#inUse--
+    if (slot.free() && slot.generation < this.#generations) this.#free.push(slot.number)
     else this.#retired++
   }
 
@@ -174,11 +220,11 @@ export class SlotTable {
     }
     const mem = this.#memory.view(buffer)
     writeHeader(mem, this.id, chunk, slots)
-    this.#bells ??= mem
-    this.#chunks.push(buffer)
+    this.#chunks.push(new OwnedChunk(buffer, mem, this.#chunks[0]?.mem ?? mem, slots))
     this.#slots += slots
     this.#onGrow?.(chunk, buffer)
-    for (let i = 0; i < slots; i++) this.#free.push(new Slot(mem, this.#bells, chunk * 2 ** INDEX_BITS + i))
+    this.#unused = chunk * 2 ** INDEX_BITS
+    this.#end = this.#unused + slots
     return true
   }
 }

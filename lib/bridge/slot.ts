@@ -21,6 +21,7 @@
  */
 
 import type { Kind } from '../errors.ts'
+import { Herald } from '../observers.ts'
 import {
   bellAt,
   CANCELED,
@@ -29,6 +30,7 @@ import {
   EXPIRED,
   FREE,
   GRANTED,
+  indexOf,
   LINK,
   MAX_GRANT,
   OPEN,
@@ -50,66 +52,79 @@ export interface SlotHandle {
   readonly grant: number
 }
 
-/** One context on one link. Made by {@link SlotTable.open}; after a sweep, or once free, every method returns false or undefined. */
-export class Slot {
-  readonly number: number
-  readonly generation: number
-  readonly link: number
-  /** Whatever its owner keeps with it. */
-  tag: unknown
-  readonly #mem: SlotMem
-  readonly #bells: SlotMem
-  readonly #at: number
-  readonly #firstGrant: number
-  #granted: number
-  #state: 'free' | 'open' | 'let go'
+/** A chunk as its owner has it, with what of each slot outlives a generation. */
+export class OwnedChunk {
+  readonly buffer: SharedArrayBuffer
+  readonly mem: SlotMem
+  /** The memory of chunk 0. */
+  readonly bells: SlotMem
+  /** By index: how often each slot was opened, and the number of the last grant that was made for it. */
+  readonly generations: Int32Array
+  readonly grants: Int32Array
 
-  /** @internal One generation of a slot; generation 0 is a slot that was never used. */
-  constructor(mem: SlotMem, bells: SlotMem, number: number, generation = 0, link = 0, granted = 0) {
-    this.#mem = mem
-    this.#bells = bells
-    this.#at = slotAt(number)
-    this.#firstGrant = this.#granted = granted
-    this.#state = generation === 0 ? 'free' : 'open'
-    this.number = number
-    this.generation = generation
-    this.link = link
+  constructor(buffer: SharedArrayBuffer, mem: SlotMem, bells: SlotMem, slots: number) {
+    this.buffer = buffer
+    this.mem = mem
+    this.bells = bells
+    this.generations = new Int32Array(slots)
+    this.grants = new Int32Array(slots)
   }
+}
 
-  /** @internal For the table: opens the next generation of a slot that is free. */
-  reopen(link: number, deadline: number): Slot {
-    const mem = this.#mem
-    const at = this.#at
-    const slot = new Slot(mem, this.#bells, this.number, this.generation + 1, link, this.#granted)
+/**
+ * One context on one link. It is one object with what observes that context, so that an end gets from there to the slot without a step between: who keeps more with it
+ * extends it. {@link SlotTable.open} gives it a slot, once; before that, after a sweep, and once free, every method returns false or undefined.
+ */
+export class Slot extends Herald {
+  number = -1
+  generation = 0
+  link = 0
+  /** The ring of all slots in use, which is the table's. */
+  nextInUse: Slot | undefined = undefined
+  #chunk!: OwnedChunk
+  #granted = 0
+  #state: 'free' | 'unsent' | 'open' | 'let go' = 'free'
+
+  /** @internal For the table: makes it the next generation of a slot that is free. */
+  place(chunk: OwnedChunk, number: number, link: number, deadline: number): void {
+    const { mem, generations, grants } = chunk
+    const index = indexOf(number)
+    const at = slotAt(number)
+    this.#chunk = chunk
+    this.number = number
+    this.link = link
+    this.generation = generations[index] = (generations[index] ?? 0) + 1
+    this.#granted = grants[index] ?? 0
+    this.#state = 'unsent'
     mem.store(at + LINK, link)
     storeDeadline(mem, at, deadline)
-    mem.store(at + GRANTED, this.#granted)
     // A swept importer left less here than was granted, and somebody else may have left anything.
     mem.store(at + RETURNED, this.#granted)
-    mem.store(at + CONTROL, control(slot.generation, OPEN))
-    return slot
+    mem.store(at + CONTROL, control(this.generation, OPEN))
   }
 
   /** @internal For the table: makes it free, whoever holds it. False when its numbers are spent and it must not be opened again. */
   free(): boolean {
+    const { mem, grants } = this.#chunk
     this.#state = 'free'
-    this.#mem.store(this.#at + CONTROL, control(this.generation, FREE))
+    grants[indexOf(this.number)] = this.#granted
+    mem.store(slotAt(this.number) + CONTROL, control(this.generation, FREE))
     return this.#granted < MAX_GRANT
   }
 
   /** Whether the owner can still end it. */
   get open(): boolean {
-    return this.#state === 'open'
+    return this.#state === 'open' || this.#state === 'unsent'
   }
 
   /** Whether a handle was ever made for it. */
   get used(): boolean {
-    return this.#granted > this.#firstGrant
+    return this.#state !== 'unsent'
   }
 
   /** Whether the importer gave back every grant: nobody but the owner holds it, and no handle is on its way. */
   get returned(): boolean {
-    return this.#state !== 'free' && this.#mem.load(this.#at + RETURNED) === this.#granted
+    return this.#state !== 'free' && this.#chunk.mem.load(slotAt(this.number) + RETURNED) === this.#granted
   }
 
   /**
@@ -117,7 +132,7 @@ export class Slot {
    * know that by a message, so what the importer wrote was written before.
    */
   takeBack(): void {
-    if (this.#state !== 'free') this.#mem.store(this.#at + RETURNED, this.#granted)
+    if (this.#state !== 'free') this.#chunk.mem.store(slotAt(this.number) + RETURNED, this.#granted)
   }
 
   /**
@@ -125,17 +140,18 @@ export class Slot {
    * revoked, or the link is swept. Undefined when the slot has ended (send the end instead) or its numbers are spent (open another).
    */
   grant(): SlotHandle | undefined {
-    if (this.#state !== 'open' || this.#granted === MAX_GRANT) return undefined
-    this.#mem.store(this.#at + GRANTED, ++this.#granted)
+    if (!this.open || this.#granted === MAX_GRANT) return undefined
+    this.#state = 'open'
+    this.#chunk.mem.store(slotAt(this.number) + GRANTED, ++this.#granted)
     return { slot: this.number, generation: this.generation, grant: this.#granted }
   }
 
   /** Takes back a handle that was never sent, say because `postMessage` threw. Only the last one made can be taken back. */
-  revoke(handle: SlotHandle): boolean {
+  revoke(handle: Partial<SlotHandle>): boolean {
     const { slot, generation, grant } = handle
     if (this.#state === 'free' || slot !== this.number || generation !== this.generation) return false
-    if (grant !== this.#granted || !this.used) return false
-    this.#mem.store(this.#at + GRANTED, --this.#granted)
+    if (grant !== this.#granted) return false
+    this.#chunk.mem.store(slotAt(this.number) + GRANTED, --this.#granted)
     return true
   }
 
@@ -146,33 +162,49 @@ export class Slot {
    * @param cause at most `CAUSE_BYTES`, copied. A longer one is cut off there and marked as shortened: the end never fails
    */
   end(kind: Kind, cause?: Uint8Array, shortened = false): boolean {
-    if (this.#state !== 'open') return false
-    if (cause === undefined) storeNoCause(this.#mem, this.#at)
-    else storeCause(this.#mem, this.#at, cause, shortened)
+    if (!this.open) return false
+    const { mem } = this.#chunk
+    if (cause === undefined) storeNoCause(mem, slotAt(this.number))
+    else storeCause(mem, slotAt(this.number), cause, shortened)
     this.#publish(kind)
     return true
   }
 
   /** As `end`, with a text as the cause. False, and no change, also where the text is not ASCII or has more than `CAUSE_BYTES`: then it is to be encoded. */
   endWithText(kind: Kind, text: string): boolean {
-    if (this.#state !== 'open' || !storeText(this.#mem, this.#at, text)) return false
+    if (!this.open || !storeText(this.#chunk.mem, slotAt(this.number), text)) return false
     this.#publish(kind)
     return true
   }
 
   /** Who polls sees the end from the first of these stores on, so that one comes first; who waits is woken by the bell. */
   #publish(kind: Kind): void {
+    const { mem, bells } = this.#chunk
     this.#state = 'let go'
-    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))
-    ringBell(this.#bells, this.link, this.number)
+    mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))
+    ringBell(bells, this.link, this.number)
   }
 
   /** Lets go without an end, because the context lives on and nobody imports it. False, and no change, where somebody holds it. */
   withdraw(): boolean {
-    if (this.#state !== 'open' || !this.returned) return false
+    if (!this.open || !this.returned) return false
     this.#state = 'let go'
     return true
   }
+
+  /** Whoever listens to the slot hears of a cancel before anybody here; but not where the cause takes long to encode. */
+  override announce(kind: Kind, cause: unknown): boolean {
+    this.endShortly(kind, cause)
+    return true
+  }
+
+  /** As `end`, where the cause needs no encoding, which would take longer than all else; false, and no change, where it does. */
+  endShortly(kind: Kind, cause: unknown): boolean {
+    return typeof cause === 'string' ? this.endWithText(kind, cause) : cause === undefined && this.end(kind)
+  }
+
+  /** The context has ended: for whoever extends it. */
+  override run(): void {}
 }
 
 /** Tells who waits that a slot of the link has ended. The owner alone rings, so nobody else moves the bell between these. */

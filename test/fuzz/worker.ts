@@ -91,9 +91,12 @@ function attach(random: Random): unknown {
 
 function handle(random: Random): Record<string, unknown> {
   const made: Record<string, unknown> = { ctxbridge: 1, table: random.once(20) ? 8 : TABLE, link: random.once(20) ? 2 : LINK }
-  if (random.once(4)) made['told'] = [random.between(1, 3), random.between(1, 3)]
-  else if (!random.once(8))
-    made['slot'] = [random.once(20) ? 4_096 : random.below(SLOTS + 1), random.once(8) ? 2 : 1, random.between(1, 3)]
+  // Below 0: by messages alone.
+  if (random.once(4)) Object.assign(made, { slot: -random.between(1, 4), generation: 0, grant: random.between(1, 3) })
+  else if (!random.once(8)) {
+    const slot = random.once(20) ? 4_096 : random.below(SLOTS + 1)
+    Object.assign(made, { slot, generation: random.once(8) ? 2 : 1, grant: random.between(1, 3) })
+  }
   if (random.once(4)) made['at'] = random.of([0, -1, 1e15, 5e-324])
   if (random.once(8)) made['end'] = random.once(2) ? [3, cause(random)] : cause(random)
   if (random.once(4)) made['why'] = cause(random)
@@ -123,8 +126,8 @@ function call(random: Random): unknown {
 
 /** A handle as calls have it. */
 function flat(random: Random): unknown {
-  const { table, link, slot = [0, 1, 1], at } = handle(random)
-  return [table, link, ...(slot as unknown[]), ...(at === undefined ? [] : [at])]
+  const { table, link, slot = 0, generation = 1, grant = 1, at } = handle(random)
+  return [table, link, slot, generation, grant, ...(at === undefined ? [] : [at])]
 }
 
 function message(random: Random): unknown {
@@ -227,9 +230,9 @@ async function check(input: readonly Step[]): Promise<string> {
         const value = real(step.value)
         try {
           const ctx = link.import(value)
-          const { slot, end, told, table: of } = value as { slot?: unknown; end?: unknown; told?: unknown; table?: unknown }
-          const own = end === undefined && slot !== undefined && told === undefined && of === TABLE
-          imported.push({ ctx, slot: Array.isArray(slot) ? slot[0] : undefined, own })
+          const { slot, end, table: of } = value as { slot?: unknown; end?: unknown; table?: unknown }
+          const own = end === undefined && typeof slot === 'number' && slot >= 0 && of === TABLE
+          imported.push({ ctx, slot, own })
           outcome = outcomeOf(ctx)
         } catch (error) {
           if (!(error instanceof TypeError) || !/needs a handle/.test(error.message)) throw error

@@ -180,24 +180,24 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot.ts',
-    original: 'this.number, this.generation + 1, link',
-    replacement: 'this.number, this.generation || 1, link',
+    original: '(generations[index] ?? 0) + 1',
+    replacement: '(generations[index] || 1)',
     breaks: 'a slot is opened again without a new generation',
     tests: table,
   },
   {
     file: 'lib/bridge/slot.ts',
-    original: '    else storeCause(this.#mem, this.#at, cause, shortened)\n    this.#publish(kind)\n',
-    replacement: '    this.#publish(kind)\n    if (cause !== undefined) storeCause(this.#mem, this.#at, cause, shortened)\n',
+    original: '    else storeCause(mem, slotAt(this.number), cause, shortened)\n    this.#publish(kind)\n',
+    replacement: '    this.#publish(kind)\n    if (cause !== undefined) storeCause(mem, slotAt(this.number), cause, shortened)\n',
     breaks: 'the end is published before its cause',
     tests: interleavings,
   },
   {
     file: 'lib/bridge/slot.ts',
     original:
-      "    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n    ringBell(this.#bells, this.link, this.number)\n",
+      "    mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n    ringBell(bells, this.link, this.number)\n",
     replacement:
-      "    ringBell(this.#bells, this.link, this.number)\n    this.#mem.store(this.#at + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n",
+      "    ringBell(bells, this.link, this.number)\n    mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n",
     breaks: 'the bell is rung before the end is published',
     tests: interleavings,
   },
@@ -245,8 +245,8 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot.ts',
-    original: "if (this.#state !== 'open' || !this.returned) return false",
-    replacement: "if (this.#state !== 'open') return false",
+    original: 'if (!this.open || !this.returned) return false',
+    replacement: 'if (!this.open) return false',
     breaks: 'withdrawn while a handle is on its way',
     tests: table,
   },
@@ -259,8 +259,8 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot-table.ts',
-    original: '      if (slot?.link !== link) {\n',
-    replacement: '      if (slot?.link !== link || !slot.open) {\n',
+    original: '      if (slot.link !== link) {\n',
+    replacement: '      if (slot.link !== link || !slot.open) {\n',
     breaks: 'a sweep leaves what has ended',
     tests: table,
   },

@@ -6,7 +6,7 @@ import { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { SlotTableOptions } from '../../lib/bridge/slot-table.ts'
-import { Slot } from '../../lib/bridge/slot.ts'
+import { OwnedChunk, Slot } from '../../lib/bridge/slot.ts'
 
 const LINK = 7
 
@@ -220,8 +220,12 @@ describe('holds', () => {
       numbers.set(slot.number, grant)
       table.sweep(LINK)
     }
-    const mem = sharedMemory.view(sharedMemory.allocate(1e4 + 500))
-    const old = new Slot(mem, mem, 0, 1, LINK, MAX_GRANT - 1)
+    const buffer = sharedMemory.allocate(1e4 + 500)
+    const mem = sharedMemory.view(buffer)
+    const chunk = new OwnedChunk(buffer, mem, mem, 64)
+    chunk.grants[0] = MAX_GRANT - 1
+    const old = new Slot()
+    old.place(chunk, 0, LINK, Infinity)
     expect([old.grant()?.grant, old.grant(), old.end('canceled'), old.free()]).toEqual([2 ** 31 - 1, undefined, true, false])
   })
 })

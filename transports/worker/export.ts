@@ -3,12 +3,11 @@
 import { Slot } from '../../lib/bridge/slot.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { End } from '../../lib/end.ts'
-import type { Kind } from '../../lib/errors.ts'
 import { Herald, type Observer, unobserve } from '../../lib/observers.ts'
 import type { Scope } from '../../lib/scope.ts'
 import type { ContextHandle } from './handle.ts'
 import { beforeExit, randomId } from './host.ts'
-import { ToldSlot } from './told.ts'
+import type { ToldSlot } from './told.ts'
 
 /** Tells this thread's contexts from those of all others of the process. */
 export const tableId: number = randomId()
@@ -22,7 +21,7 @@ export interface Owner {
   ended(held: Export, end: End): void
   /** One call of an export is over. */
   release(held: Export): void
-  /** Nothing of an export is left that anybody needs. */
+  /** An export is over. */
   forget(held: Export): void
   close(): void
 }
@@ -59,27 +58,24 @@ export function tableStats(): { readonly slots: number; readonly chunks: number 
 
 /** Stops observing contexts that nobody on the other side holds any more. */
 export function collect(from: SlotTable, limit: number): void {
-  for (const { tag } of from.reclaim(limit)) if (tag instanceof Export) tag.drop()
+  for (const slot of from.reclaim(limit)) if (slot instanceof Export) slot.drop()
 }
 
-/** One context on one link, for as long as it lives and somebody needs it there. It is itself what observes the context. */
-export class Export extends Herald {
+/** One context on one link, for as long as it lives and somebody needs it there: what observes the context and its slot, in one. */
+export class Export extends Slot {
   readonly scope: Scope
-  readonly slot: Slot | ToldSlot
   readonly #owner: Owner
   /** Calls under way that it was sent with. */
   calls = 0
   /** Whether a handle of it may be out beside those of calls. */
   byHand = false
-  /** Whether its owner counts it. */
-  counted = true
+  /** What it has in place of a slot, where it goes by messages alone. */
+  told: ToldSlot | undefined = undefined
 
-  constructor(scope: Scope, slot: Slot | ToldSlot, owner: Owner) {
+  constructor(scope: Scope, owner: Owner) {
     super()
     this.scope = scope
-    this.slot = slot
     this.#owner = owner
-    if (slot instanceof Slot) slot.tag = this
   }
 
   /** What stands for a live context with one owner: the last one made. Heralds come first among those who observe it, and there is one for each link. */
@@ -89,9 +85,8 @@ export class Export extends Herald {
     return undefined
   }
 
-  override announce(kind: Kind, cause: unknown): boolean {
-    if (this.slot instanceof Slot) endShortly(this.slot, kind, cause)
-    return true
+  get slot(): Slot | ToldSlot {
+    return this.told ?? this
   }
 
   override run(): void {
@@ -103,11 +98,6 @@ export class Export extends Herald {
     unobserve(this)
     this.#owner.forget(this)
   }
-}
-
-/** Ends a slot whose cause needs no encoding, which would take longer than all else; false, and no change, where it does. */
-export function endShortly(slot: Slot, kind: Kind, cause: unknown): boolean {
-  return typeof cause === 'string' ? slot.endWithText(kind, cause) : cause === undefined && slot.end(kind)
 }
 
 /** A handle for a call, and what becomes of it. One of the two functions is called, once. */
@@ -127,12 +117,7 @@ export class Grant {
   /** It was not sent. Of several grants, the last one made goes first. */
   revoke(): void {
     if (this.#held === undefined) return
-    const { slot, told } = this.handle
-    if (this.#held.slot instanceof Slot) {
-      if (slot !== undefined) this.#held.slot.revoke({ slot: slot[0], generation: slot[1], grant: slot[2] })
-    } else if (told !== undefined) {
-      this.#held.slot.giveBack(told[1])
-    }
+    this.#held.slot.revoke(this.handle)
     this.release()
   }
 
@@ -140,19 +125,4 @@ export class Grant {
   release(): void {
     if (this.#held !== undefined) this.#owner.release(this.#held)
   }
-}
-
-/** A handle that is being made. */
-export type Writable = { -readonly [K in keyof ContextHandle]: ContextHandle[K] }
-
-/** Adds to a handle what names its slot. False, and no change, when that has ended. */
-export function grantTo(handle: Writable, slot: Slot | ToldSlot): boolean {
-  if (slot instanceof ToldSlot) {
-    const grant = slot.grant()
-    if (grant !== undefined) handle.told = [slot.id, grant]
-    return grant !== undefined
-  }
-  const granted = slot.grant()
-  if (granted !== undefined) handle.slot = [granted.slot, granted.generation, granted.grant]
-  return granted !== undefined
 }

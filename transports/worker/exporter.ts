@@ -6,7 +6,7 @@
  */
 
 import { CAUSE_BYTES, chunkOf, hearsBells } from '../../lib/bridge/slot-memory.ts'
-import { Slot } from '../../lib/bridge/slot.ts'
+import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
 import type { SlotTable } from '../../lib/bridge/slot-table.ts'
 import { bindingsOf, hasBindings } from '../../lib/boundary.ts'
 import { hostClock } from '../../lib/clock.ts'
@@ -21,7 +21,7 @@ import { encodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { encodeValues, type ReportValue } from '../../lib/wire/values.ts'
 import { toShared } from './clock.ts'
-import { collect, endShortly, Export, Grant, grantTo, type Owner, owners, tableId, threadTable, type Writable } from './export.ts'
+import { collect, Export, Grant, type Owner, owners, tableId, threadTable } from './export.ts'
 import type { ContextHandle } from './handle.ts'
 import { canShare, Port, type PortListener, threads } from './host.ts'
 import {
@@ -42,6 +42,10 @@ import {
 import { ToldSlot } from './told.ts'
 
 let links = 0
+const none: readonly never[] = []
+
+/** A handle that is being made. */
+type Writable = { -readonly [K in keyof ContextHandle]: ContextHandle[K] }
 
 /** What is said of a context that goes by itself. */
 export interface Alone {
@@ -57,7 +61,6 @@ export class Exporter implements Owner {
   readonly #other: MessagePort | undefined
   readonly #port: Port
   readonly #reportValue: ReportValue
-  #size = 0
   readonly #told = new Map<number, Export>()
   readonly #ended = new Batch<number>((slots) => this.#post([ENDED, slots]))
   readonly #ends = new Batch<Told>((ends) => this.#post([TOLD, ends]))
@@ -119,12 +122,12 @@ export class Exporter implements Owner {
     const exporter: Exporter = new Exporter(reportValue, () => exporter.close(), true, false)
     if (scope.endless || scope.err() !== undefined) {
       exporter.close()
-      return { alone: { handle: exporter.#grant(ctx).handle } }
+      return { alone: { handle: exporter.#handle(ctx, true) } }
     }
     const port = exporter.#other as MessagePort
     const alone: Alone = {
       get handle() {
-        return exporter.#grant(ctx).handle
+        return exporter.#handle(ctx, true)
       },
       get attach() {
         return exporter.#attach(port)
@@ -146,8 +149,8 @@ export class Exporter implements Owner {
   /** The chunks that a handle needs. */
   chunksOf(handle: ContextHandle): readonly (readonly [chunk: number, buffer: SharedArrayBuffer])[] {
     const chunks = handle.slot === undefined ? undefined : this.#table?.chunks()
-    if (handle.slot === undefined || chunks?.[0] === undefined) return []
-    const number = chunkOf(handle.slot[0])
+    if (handle.slot === undefined || handle.slot < 0 || chunks?.[0] === undefined) return []
+    const number = chunkOf(handle.slot)
     const buffer = chunks[number]
     return number === 0 || buffer === undefined
       ? [[0, chunks[0]]]
@@ -159,7 +162,9 @@ export class Exporter implements Owner {
 
   /** How many contexts are exported and have not ended. */
   get size(): number {
-    return this.#size
+    let told = 0
+    for (const held of this.#told.values()) if (held.slot.open) told++
+    return told + (this.#table?.openOf(this.#link) ?? 0)
   }
 
   /** How many contexts that go by messages alone are not given back. */
@@ -178,15 +183,13 @@ export class Exporter implements Owner {
    */
   export(ctx: Context): ContextHandle {
     if (this.#table !== undefined) collect(this.#table, 1)
-    const { handle, held } = this.#grant(ctx)
-    if (held !== undefined) held.byHand = true
-    return handle
+    return this.#handle(ctx, true)
   }
 
   /** As `export`, for a call that tells when it is over. */
   exportForCall(ctx: Context): Grant {
-    const { handle, held } = this.#grant(ctx)
-    return new Grant(this, held, handle)
+    const handle = this.#handle(ctx, false)
+    return new Grant(this, handle.slot === undefined ? undefined : Export.of(scopeOf(ctx, 'export'), this), handle)
   }
 
   /** @internal For grants. */
@@ -195,70 +198,79 @@ export class Exporter implements Owner {
     // Whoever was called is through with it, or has never taken it: of a call of another version nothing is read.
     if (!held.byHand) held.slot.takeBack()
     // Fails where somebody still holds it, since its handle was also sent by hand: `collect` finds it later.
-    if (held.slot.withdraw() || (held.slot instanceof ToldSlot && held.slot.returned)) held.drop()
+    if (held.slot.withdraw() || held.told?.returned === true) held.drop()
   }
 
-  #grant(ctx: Context): { readonly handle: ContextHandle; readonly held?: Export } {
+  #handle(ctx: Context, byHand: boolean): ContextHandle {
     const scope = scopeOf(ctx, 'export')
-    const handle = this.#describe(ctx, scope)
-    if (scope.endless) return { handle }
-    let error = scope.err()
-    if (error === undefined) {
-      let held = Export.of(scope, this)
-      if (held !== undefined && grantTo(handle, held.slot)) return { handle, held }
-      held = this.#open(scope, handle.at)
-      if (grantTo(handle, held.slot)) return { handle, held }
-      // It ended while it was being opened: a deadline passed.
-      error = scope.err()
-    }
-    handle.end = describeCause(error)
-    return { handle }
-  }
-
-  /** All of a handle but the state of the context. */
-  #describe(ctx: Context, { due, time }: Scope): Writable {
-    const handle: Writable = { ctxbridge: VERSION, table: tableId, link: this.#link }
-    if (due?.cause !== undefined) handle.why = describeCause(due.cause)
+    const { due, time } = scope
     // An instant of another clock, say of a simulation, means nothing over there: of such a context only the end is told.
-    if (due !== undefined && time.clock === hostClock) handle.at = toShared(due.at)
-    const values = hasBindings(ctx) ? encodeValues(bindingsOf(ctx), this.#reportValue) : []
+    const at = due !== undefined && time.clock === hostClock ? toShared(due.at) : undefined
+    const handle = this.#named(this.#grant(scope, at, byHand), at)
+    if (handle.slot === undefined && !scope.endless) handle.end = describeCause(scope.err())
+    else if (due?.cause !== undefined) handle.why = describeCause(due.cause)
+    const values = hasBindings(ctx) ? encodeValues(bindingsOf(ctx), this.#reportValue) : none
     if (values.length > 0) handle.values = values
     return handle
   }
 
+  /** Most handles are the first of these: made at once, as each field that is added later moves the others. */
+  #named(granted: SlotHandle | undefined, at: number | undefined): Writable {
+    const link = this.#link
+    if (granted === undefined) return { ctxbridge: VERSION, table: tableId, link }
+    const { slot, generation, grant } = granted
+    if (at === undefined) return { ctxbridge: VERSION, table: tableId, link, slot, generation, grant }
+    return { ctxbridge: VERSION, table: tableId, link, slot, generation, grant, at }
+  }
+
+  /** Undefined where the context has ended, or never will. */
+  #grant(scope: Scope, at: number | undefined, byHand: boolean): SlotHandle | undefined {
+    if (scope.endless || scope.err() !== undefined) return undefined
+    let held = Export.of(scope, this)
+    let granted = held?.slot.grant()
+    if (held === undefined || granted === undefined) {
+      held = this.#open(scope, at)
+      // It may have ended while it was being opened: a deadline has passed.
+      granted = held.slot.grant()
+    }
+    if (byHand) held.byHand = true
+    return granted
+  }
+
   #open(scope: Scope, at: number | undefined): Export {
+    const held = new Export(scope, this)
     // Where the table is full, or there is none, it goes by messages.
-    const slot = this.#table?.open(this.#link, at) ?? new ToldSlot(++this.#ids, (told) => this.#ends.add(told))
-    const held = new Export(scope, slot, this)
-    this.#size++
-    if (slot instanceof ToldSlot) this.#told.set(slot.id, held)
+    if (this.#table?.open(this.#link, at, held) === undefined) {
+      held.told = new ToldSlot(++this.#ids, (told) => this.#ends.add(told))
+      this.#told.set(held.told.id, held)
+    }
     observe(scope, held)
     return held
   }
 
-  /** @internal For the table and its exports. */
-  forget(held: Export): void {
-    const { slot } = held
-    if (held.counted) this.#size--
-    held.counted = false
-    if (slot instanceof ToldSlot && slot.returned) this.#told.delete(slot.id)
+  /** @internal For exports. */
+  forget({ told }: Export): void {
+    if (told?.returned === true) this.#told.delete(told.id)
   }
 
   /** @internal Until the slot says "ended", nothing is done but what must come before. */
   ended(held: Export, end: End): void {
-    const { slot } = held
+    const { told } = held
     const { kind, cause } = end
+    if (told !== undefined) {
+      told.end(kind, causeOf(end.error))
+      this.forget(held)
+      return
+    }
     const short = typeof cause === 'string' || !end.told
-    const said = slot instanceof Slot && (!slot.open || (short && endShortly(slot, kind, cause)))
-    if (!said) this.#tell(slot, kind, causeOf(end.error))
-    this.forget(held)
+    if (held.open && !(short && held.endShortly(kind, cause))) this.#tell(held, kind, causeOf(end.error))
     // It wakes who waits; who polls has seen the slot.
-    if (!hearsBells && slot instanceof Slot && !slot.returned) this.#ended.add(slot.number, slot.generation)
+    if (!hearsBells && !held.returned) this.#ended.add(held.number, held.generation)
   }
 
-  #tell(slot: Slot | ToldSlot, kind: End['kind'], cause: WireCause | undefined): void {
-    if (slot instanceof ToldSlot || cause === undefined) {
-      slot.end(kind, cause as undefined)
+  #tell(slot: Slot, kind: End['kind'], cause: WireCause | undefined): void {
+    if (cause === undefined) {
+      slot.end(kind)
       return
     }
     const { bytes, shortened } = encodeCauseBytes(cause, CAUSE_BYTES)
@@ -271,10 +283,10 @@ export class Exporter implements Owner {
     if (!isMessage(message, HELD)) return
     for (const [id, grant] of pairs(message[1])) {
       const held = this.#told.get(id)
-      if (held?.slot instanceof ToldSlot) {
-        if (grant > 0) held.slot.taken(grant)
-        else held.slot.giveBack(-grant)
-        if (held.slot.returned) held.drop()
+      if (held?.told !== undefined) {
+        if (grant > 0) held.told.taken(grant)
+        else held.told.giveBack(-grant)
+        if (held.told.returned) held.drop()
       } else if (grant > 0) {
         this.#ends.add([id, 'gone', undefined])
       }
@@ -290,7 +302,7 @@ export class Exporter implements Owner {
     if (this.#closed) return
     this.#closed = true
     owners.delete(this)
-    for (const { tag } of this.#table?.sweep(this.#link) ?? []) if (tag instanceof Export) tag.drop()
+    for (const slot of this.#table?.sweep(this.#link) ?? []) if (slot instanceof Export) slot.drop()
     for (const held of this.#told.values()) held.drop()
     this.#told.clear()
     this.#port.close()

@@ -1,5 +1,6 @@
 /** Handles: what stands for a context in a message. */
 
+import type { SlotHandle } from '../../lib/bridge/slot.ts'
 import { named } from '../../lib/key.ts'
 import { type WireCause } from '../../lib/wire/cause.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
@@ -15,10 +16,10 @@ export interface ContextHandle {
   readonly ctxbridge: number
   readonly table: number
   readonly link: number
-  /** Slot, generation, grant: of a context that ends in shared memory. */
-  readonly slot?: readonly [slot: number, generation: number, grant: number]
-  /** Id, grant: of a context that ends by messages alone. A handle has neither when its context has ended, or never will. */
-  readonly told?: readonly [id: number, grant: number]
+  /** The slot of shared memory that it ends in, its generation, and the number of this handle. Where it ends by messages alone, the first is below 0. A handle has none of them when its context has ended, or never will. */
+  readonly slot?: number
+  readonly generation?: number
+  readonly grant?: number
   /** The deadline, in ms on the clock that all threads share. */
   readonly at?: number
   /** The end of a context that had ended when it was exported. */
@@ -33,8 +34,7 @@ export interface ContextHandle {
 export interface ParsedHandle {
   readonly table: number
   readonly link: number
-  readonly slot: { readonly slot: number; readonly generation: number; readonly grant: number } | undefined
-  readonly told: { readonly id: number; readonly grant: number } | undefined
+  readonly slot: SlotHandle | undefined
   /** `Infinity` for none. */
   readonly at: number
   readonly end: WireCause | undefined
@@ -53,30 +53,25 @@ const none: readonly WirePair[] = []
 /** The fields of a handle, or undefined where one is not of its form. Never throws. */
 export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   try {
-    const { ctxbridge, table, link, slot, told, at = Number.POSITIVE_INFINITY, end, why, values = none } = handle
+    const { ctxbridge, table, link, slot, generation, grant, at = Number.POSITIVE_INFINITY, end, why, values = none } = handle
     if (ctxbridge !== VERSION || !Number.isInteger(table) || !Number.isInteger(link)) return undefined
     if (typeof at !== 'number' || Number.isNaN(at)) return undefined
     if (!Array.isArray(values) || !values.every(isPair)) return undefined
-    // Most are like this, so nothing is made for them but what is needed.
-    if (end === undefined && Array.isArray(slot) && slot.length === 3) {
-      const [number, generation, grant] = slot as [number, number, number]
-      const place = { slot: number, generation, grant }
-      return { table, link, at, why: causeOr(why), values, slot: place, told: undefined, end: undefined }
+    if (end === undefined) {
+      const place = slot === undefined ? undefined : placeOf(slot, generation, grant)
+      return place === null ? undefined : { table, link, slot: place, at, end: undefined, why: causeOr(why), values }
     }
-    const parsed = { table, link, at, why: causeOr(why), values, slot: undefined, told: undefined, end: undefined }
-    if (end !== undefined) {
-      const cause = causeOr(end)
-      return cause === undefined ? undefined : { ...parsed, end: cause }
-    }
-    if (slot !== undefined) return undefined
-    if (told === undefined) return parsed
-    if (!Array.isArray(told) || told.length !== 2) return undefined
-    const [id, grant] = told as [number, number]
-    if (!Number.isSafeInteger(id) || !Number.isSafeInteger(grant) || id < 1 || grant < 1) return undefined
-    return { ...parsed, told: { id, grant } }
+    const cause = causeOr(end)
+    return cause === undefined ? undefined : { table, link, slot: undefined, at, end: cause, why: undefined, values }
   } catch {
     return undefined
   }
+}
+
+/** The numbers of a handle, as a table made them; null where they are none. */
+function placeOf(slot: unknown, generation: unknown, grant: unknown): SlotHandle | null {
+  if (!Number.isSafeInteger(slot) || !Number.isSafeInteger(generation) || !Number.isSafeInteger(grant)) return null
+  return (grant as number) < 1 ? null : ({ slot, generation, grant } as SlotHandle)
 }
 
 /** What a call sends in place of a handle, where this says all of it: table, link, slot, generation, grant, and the deadline if it has one. */
@@ -84,9 +79,9 @@ type FlatHandle = readonly [table: number, link: number, slot: number, generatio
 
 /** A handle for a call, as short as can be. */
 export function flatten(handle: ContextHandle): ContextHandle | FlatHandle {
-  const { table, link, slot, at, why, values } = handle
+  const { table, link, slot, generation = 0, grant = 0, at, why, values } = handle
   if (slot === undefined || why !== undefined || values !== undefined) return handle
-  return at === undefined ? [table, link, ...slot] : [table, link, ...slot, at]
+  return at === undefined ? [table, link, slot, generation, grant] : [table, link, slot, generation, grant, at]
 }
 
 /** As `parseHandle`, for what came in a call; throws a `TypeError` where it is no handle at all. */
@@ -95,16 +90,8 @@ export function parseSent(sent: unknown, caller: string): ParsedHandle | undefin
   if (!Array.isArray(sent)) throw new TypeError(`${caller}() needs a handle that export() made, but got ${named(sent)}.`)
   const [table, link, slot, generation, grant, at = Number.POSITIVE_INFINITY] = sent as unknown as FlatHandle
   if (!Number.isInteger(table) || !Number.isInteger(link) || typeof at !== 'number' || Number.isNaN(at)) return undefined
-  return {
-    table,
-    link,
-    slot: { slot, generation, grant },
-    told: undefined,
-    at,
-    end: undefined,
-    why: undefined,
-    values: [],
-  }
+  const place = placeOf(slot, generation, grant)
+  return place === null ? undefined : { table, link, slot: place, at, end: undefined, why: undefined, values: none }
 }
 
 function isPair(pair: unknown): pair is WirePair {

@@ -21,7 +21,7 @@ import type { ParsedHandle } from './handle.ts'
 import { Port, type PortListener, warn } from './host.ts'
 import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD } from './messages.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
-import { ToldView } from './told.ts'
+import { toldId, ToldView } from './told.ts'
 
 const label = 'Import'
 /** Causes that came ahead of whoever asks for them. A handle that is never imported must not keep its cause for ever. */
@@ -180,15 +180,17 @@ export class Importer implements Importing {
     return ctx
   }
 
-  #sourceOf({ slot, told, at }: ParsedHandle): RemoteSource | SlotRefusal {
-    if (told !== undefined) {
-      const view = this.#viewOf(told.id, at)
-      if (view.take(told.grant)) this.#held.add(told.id, told.grant)
+  #sourceOf({ slot, at }: ParsedHandle): RemoteSource | SlotRefusal {
+    if (slot === undefined) return this.#loosely(new RemoteSource(this, undefined, at))
+    const id = toldId(slot.slot)
+    if (id !== undefined) {
+      const { grant } = slot
+      const view = this.#viewOf(id, at)
+      if (view.take(grant)) this.#held.add(id, grant)
       // Of an end that was told before the handle came: it is in this port's queue.
       this.drain()
-      return new RemoteSource(this, view, at, undefined, told.grant)
+      return new RemoteSource(this, view, at, undefined, grant)
     }
-    if (slot === undefined) return this.#loosely(new RemoteSource(this, undefined, at))
     let view = this.reader.accept(slot)
     if (view === 'unknown') {
       // The handle came by another way, and faster than the chunk, which is in this port's queue.

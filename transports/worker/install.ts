@@ -123,7 +123,7 @@ function receive(sent: Partial<Alone> | null | undefined, keys: readonly Key<unk
   const parsed = isHandle(handle) ? parseHandle(handle) : undefined
   if (parsed === undefined) return refused('it is forged, damaged, or of another version')
   const base = baseOf(parsed, keys)
-  if (parsed.slot === undefined && parsed.told === undefined) {
+  if (parsed.slot === undefined) {
     // It may have ended on its way to being posted.
     if (isAttach(attach)) attach.port.close()
     return parsed.end === undefined ? withCancel(base) : importEnded(parsed.end, base)

@@ -6,9 +6,19 @@
  * a handle says so, and is told if the context has ended already: so it is no matter which way the handle came, nor how long it took.
  */
 
+import type { SlotHandle } from '../../lib/bridge/slot.ts'
 import type { Kind } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
 import type { Told } from './messages.ts'
+
+function slotOf(id: number): number {
+  return -1 - id
+}
+
+/** The id that a handle names in place of a slot; undefined where that is one of shared memory. */
+export function toldId(slot: unknown): number | undefined {
+  return Number.isSafeInteger(slot) && (slot as number) < -1 ? slotOf(slot as number) : undefined
+}
 
 /** The exporter's side: one context on one link. */
 export class ToldSlot {
@@ -29,14 +39,24 @@ export class ToldSlot {
     return this.#out.size === 0
   }
 
-  /** A number for one more handle; undefined when it has ended. */
-  grant(): number | undefined {
-    if (!this.#open) return undefined
-    this.#out.add(++this.#granted)
-    return this.#granted
+  /** Whether the owner can still end it. */
+  get open(): boolean {
+    return this.#open
   }
 
-  /** Takes a grant back: it was not sent, or the other side is through with it. */
+  /** Makes one more handle; undefined when it has ended. Where a slot of shared memory has its number, it has one that none there has. */
+  grant(): SlotHandle | undefined {
+    if (!this.#open) return undefined
+    this.#out.add(++this.#granted)
+    return { slot: slotOf(this.id), generation: 0, grant: this.#granted }
+  }
+
+  /** Takes a handle back that was never sent. */
+  revoke({ grant }: Partial<SlotHandle>): void {
+    if (grant !== undefined) this.giveBack(grant)
+  }
+
+  /** Takes a grant back: the other side is through with it. */
   giveBack(grant: number): void {
     this.#out.delete(grant)
   }
@@ -70,7 +90,6 @@ export class ToldSlot {
 
 /** The importer's side. All imports of the context share it, and each is released once. */
 export class ToldView {
-  /** Where a slot of shared memory has its number, these have one that none there has. */
   readonly slot: number
   readonly generation = 0
   /** In ms, on the clock that all threads share. */
@@ -83,13 +102,9 @@ export class ToldView {
   readonly #imports = new Map<number, number>()
 
   constructor(id: number, deadline: number, giveBack: (grant: number, isLast: boolean) => void) {
-    this.slot = ToldView.slotOf(id)
+    this.slot = slotOf(id)
     this.deadline = deadline
     this.#giveBack = giveBack
-  }
-
-  static slotOf(id: number): number {
-    return -1 - id
   }
 
   /** Returns false when this very handle is imported already. */
