@@ -49,6 +49,20 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link.ts',
+    original: '      this.#refuse()\n      this.#quiet.settled()\n',
+    replacement: '',
+    breaks: 'an end with grace waits all of it for a peer that answers nothing',
+    tests: ['test/link/shutdown.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link-service.ts',
+    original: 'this.#closing ? goingAway : ',
+    replacement: '',
+    breaks: 'a service that is closed with grace takes new peers',
+    tests: ['test/websocket/front.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link.ts',
     original: 'if (frame.n === inOrder && this.#unheard) this.#refuse()',
     replacement: 'if (this.#unheard) this.#refuse()',
     breaks: 'any pong counts for the one of a goaway',

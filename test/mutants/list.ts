@@ -244,6 +244,20 @@ const slots: readonly Mutant[] = [
     tests: ['test/slots/waiters.test.ts'],
   },
   {
+    file: 'transports/worker/exporter.ts',
+    original: 'if (!held.byHand) held.slot.takeBack()',
+    replacement: '',
+    breaks: 'a call that was never read keeps its slots',
+    tests: ['test/worker/given-back.test.ts'],
+  },
+  {
+    file: 'transports/worker/exporter.ts',
+    original: 'if (!held.byHand) held.slot.takeBack()',
+    replacement: 'held.slot.takeBack()',
+    breaks: 'the end of a call takes back what was also given out by hand',
+    tests: ['test/worker/given-back.test.ts'],
+  },
+  {
     file: 'lib/bridge/slot.ts',
     original: 'if (!this.open || !this.returned) return false',
     replacement: 'if (!this.open) return false',

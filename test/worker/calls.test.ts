@@ -407,39 +407,6 @@ describe('messages of others on the same port', () => {
     port1.close()
   })
 
-  test.each([true, false])('a call that was answered unread holds nothing any more; shared memory: %s', async (sharedMemory) => {
-    for (const how of [{ refused: ['ERR_PROTOCOL', 'The versions differ.'] }, 'garbage']) {
-      const { port1, port2 } = new MessageChannel()
-      port2.on('message', (message: unknown) => {
-        if (Array.isArray(message) && message[0] === 'ctxbridge.call')
-          port2.postMessage(['ctxbridge.answer', 1, message[2], how, 0])
-      })
-      const jobs = wrap<Jobs>(port1, { sharedMemory })
-      const [ctx, other] = [withCancel(background()), withCancel(background())]
-      const calls = [jobs.look(ctx), jobs.size(ctx, other, new AbortController().signal)].map(rejection)
-      expect(link(port1).stats()).toMatchObject({ slots: 3, exports: 3 })
-      for (const error of await Promise.all(calls)) expect(error).toMatchObject({ code: 'ERR_PROTOCOL' })
-      expect(link(port1).stats()).toMatchObject(empty)
-      expect(ctx.err()).toBe(undefined)
-      port1.close()
-    }
-  })
-
-  test('a handle that was given out by hand is held when a call with the same context is over', async () => {
-    const { port1, port2 } = new MessageChannel()
-    expose({ see: (ctx: Context) => ctx.err() === undefined }, port2)
-    const ctx = withCancel(background())
-    const remote = wrap<{ see(ctx: Context): boolean }>(port1)
-    const handle = link(port1).export(ctx)
-    expect(await remote.see(ctx)).toBe(true)
-    expect(link(port1).stats()).toMatchObject({ slots: 1, exports: 1 })
-    const theirs = link(port2).import(handle)
-    expect(await remote.see(ctx)).toBe(true)
-    ctx.cancel('by hand')
-    expect(await theirs.done).toMatchObject({ cause: 'by hand' })
-    port1.close()
-  })
-
   test('a handle that is forged rejects its call, whose method does not run', async () => {
     const { worker } = startJobs()
     const look = async (handle: unknown): Promise<unknown> => {
