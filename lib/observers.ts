@@ -19,18 +19,18 @@ export class Observer {
 export abstract class Listener extends Observer {
   abstract run(): void
 
-  /** Of a herald: tells it. False, and nothing happens, for all others. Asked in place of `instanceof`, whose walk takes longer than all that a herald does, where it has not run for a while. */
+  /**
+   * For those who pass an end on to elsewhere, where nobody must wait for what is done here: called at a cancel of the very context, before anything of it is done,
+   * where all who listen before it pass it on as well. Runs nobody else's code; `run` is called after that as for all listeners. Returns whether it passes ends on.
+   * Asked in place of `instanceof`, whose walk takes longer than all that it does, where it has not run for a while.
+   */
   announce(_kind: Kind, _cause: unknown): boolean {
     return false
   }
 }
 
-/**
- * Told of a cancel before anything of it is done here: stands for the context where somebody polls it who must not wait for that, as another thread does. It comes
- * before all others of its context. `run` is called after that as for all listeners.
- */
+/** Stands for the context where somebody polls it, as another thread does. It comes before all others of its context, so that it always announces. */
 export abstract class Herald extends Listener {
-  /** Runs nobody else's code. Returns true. */
   abstract override announce(kind: Kind, cause: unknown): boolean
 }
 

@@ -62,9 +62,12 @@ export class Acceptor<M> {
     return this.#sessions.size
   }
 
-  /** @param identity who it is that has connected: a primitive, plain data, or the same object each time */
-  connect(channel: Channel<M>, identity: unknown): Connected<M> {
-    return new Connection(this, channel, identity)
+  /**
+   * @param identity who it is that has connected: a primitive, plain data, or the same object each time
+   * @param known called once, when its peer has greeted, or it is gone
+   */
+  connect(channel: Channel<M>, identity: unknown, known: () => void = () => undefined): Connected<M> {
+    return new Connection(this, channel, identity, known)
   }
 
   /** The first message of a connection; undefined while the greeting has not come. */
@@ -119,9 +122,12 @@ export class Acceptor<M> {
     if (session === undefined || !isSame(session.identity, connection.identity)) return refuse()
     const { link, tokens } = session
     const before = this.#current.get(link)
+    const wasThere = before?.link === link
+    before?.leave()
     this.#current.set(link, connection)
     if (!link.resume(connection.channel, hello)) {
       if (before !== undefined) this.#current.set(link, before)
+      if (wasThere) before?.carry(link)
       return refuse()
     }
     // The token that was used stays good, and the new one is.
@@ -137,12 +143,9 @@ export class Acceptor<M> {
     for (const old of session.tokens.splice(0, session.tokens.length - 1)) this.#sessions.delete(old)
   }
 
-  isCurrent(link: Link<M>, connection: Connection<M>): boolean {
-    return this.#current.get(link) === connection
-  }
-
   /** The link is over: its session is of no use any more. */
   forget(link: Link<M>): void {
+    this.#current.get(link)?.leave()
     this.#current.delete(link)
     const session = this.#sessions.get(link.token)
     for (const token of session?.tokens ?? []) this.#sessions.delete(token)
@@ -170,38 +173,69 @@ class Connection<M> implements Connected<M> {
   readonly channel: Channel<M>
   readonly identity: unknown
   readonly #acceptor: Acceptor<M>
+  #known: (() => void) | undefined
   #link: Link<M> | undefined
   #confirmed = false
+  /** Whether nothing is to be done any more with what comes. */
   #over = false
 
-  constructor(acceptor: Acceptor<M>, channel: Channel<M>, identity: unknown) {
+  constructor(acceptor: Acceptor<M>, channel: Channel<M>, identity: unknown, known: () => void) {
     this.#acceptor = acceptor
     this.channel = channel
     this.identity = identity
+    this.#known = known
   }
 
   get link(): Link<M> | undefined {
-    return this.#link !== undefined && this.#acceptor.isCurrent(this.#link, this) ? this.#link : undefined
+    return this.#link
+  }
+
+  /** The link is on another connection, or over. */
+  leave(): void {
+    this.#link = undefined
+    this.#over = true
+  }
+
+  /** The link is on this one. */
+  carry(link: Link<M>): void {
+    this.#link = link
+    this.#over = false
   }
 
   receive(message: M): void {
-    if (this.#over) return
-    if (this.#link === undefined) {
-      const begun = this.#acceptor.begin(this, message)
-      if (begun === 'refused') this.#over = true
-      else this.#link = begun
+    if (this.#link === undefined || !this.#confirmed) this.#receiveEarly(message)
+    else this.#link.receive(message)
+  }
+
+  /** What comes until it is known who it is. */
+  #receiveEarly(message: M): void {
+    const link = this.#link
+    if (link !== undefined) {
+      link.receive(message)
+      this.#acceptor.confirmed(link)
+      this.#confirmed = true
       return
     }
-    const { link } = this
-    if (link === undefined) return
-    link.receive(message)
-    if (!this.#confirmed) this.#acceptor.confirmed(link)
-    this.#confirmed = true
+    if (this.#over) return
+    const begun = this.#acceptor.begin(this, message)
+    if (begun === 'refused') this.#over = true
+    // It may be over by now.
+    else if (begun !== undefined && !this.#over) {
+      this.#link = begun
+      this.#isKnown()
+    }
+  }
+
+  #isKnown(): void {
+    const known = this.#known
+    this.#known = undefined
+    known?.()
   }
 
   lost(reason: LinkLostError, final: boolean): void {
-    this.#over = true
-    const { link } = this
+    const link = this.#link
+    this.leave()
+    this.#isKnown()
     if (final) link?.lost(reason)
     else link?.detached(reason)
   }

@@ -1,7 +1,7 @@
 /** Calls that go out: each waits for its answer, or for the end of its context. */
 
 import type { Context } from '../context.ts'
-import { BridgeError, type ContextError, type LinkLostError } from '../errors.ts'
+import { BridgeError, type ContextError, type Kind, type LinkLostError } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
 import { named } from '../key.ts'
 import type { End } from '../end.ts'
@@ -27,21 +27,21 @@ class PendingCall extends Listener {
   /** The exported context that it is under. */
   readonly under: Exported | undefined
   readonly resolve: (value: unknown) => void
-  readonly #calls: { abandon(call: PendingCall): void }
+  readonly #calls: CallOwner
 
-  constructor(
-    id: number,
-    scope: Scope,
-    under: Exported | undefined,
-    calls: { abandon(call: PendingCall): void },
-    resolve: (value: unknown) => void,
-  ) {
+  constructor(id: number, scope: Scope, under: Exported | undefined, calls: CallOwner, resolve: (value: unknown) => void) {
     super()
     this.id = id
     this.scope = scope
     this.under = under
     this.resolve = resolve
     this.#calls = calls
+  }
+
+  override announce(kind: Kind, cause: unknown): boolean {
+    // Where the peer knows the context, that was announced before.
+    this.#calls.announce(this.id, kind, cause)
+    return true
   }
 
   override run(): void {
@@ -52,6 +52,11 @@ class PendingCall extends Listener {
   stop(): boolean {
     return takeBack(this.scope, this)
   }
+}
+
+interface CallOwner {
+  announce(id: number, kind: Kind, cause: unknown): void
+  abandon(call: PendingCall): void
 }
 
 export class Calls<M> {
@@ -172,6 +177,11 @@ export class Calls<M> {
     const stream = this.#streams.get(call.id)
     this.#streams.delete(call.id)
     return stream
+  }
+
+  /** The context of a call is about to end. */
+  announce(id: number, kind: Kind, cause: unknown): void {
+    this.#core.announce(id, kind, cause)
   }
 
   /** The context of a call is done: nobody waits any longer, and the peer is told to stop, unless a cancel of what it is under does that. */

@@ -1,7 +1,7 @@
 /** What the parts of a link share: what is known of the peer, the ids, and the frames that wait to be sent. */
 
 import type { Context } from '../context.ts'
-import type { ContextError, LinkLostError } from '../errors.ts'
+import type { ContextError, Kind, LinkLostError } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
 import type { End } from '../end.ts'
 import { type CauseLimits, causeLimits, type WireCause } from '../wire/cause.ts'
@@ -24,6 +24,8 @@ export interface Described {
 /** Where messages go. */
 export interface Outlet {
   transmit(frames: readonly Frame[]): void
+  /** Transmits the cancel of an id, without a cause. Runs nobody's code before it returns. */
+  transmitCancel(id: number): void
   /** May push what goes out with what waits. */
   beforeFlush(): void
   /** Whether what can wait need not. */
@@ -58,6 +60,8 @@ export class LinkCore<M> {
   readonly #held = new HeldLane()
   /** Whether something was said in this turn, whose end is awaited. */
   #speaking = false
+  /** The id of whose end the peer was told before it came about here. */
+  #announced = 0
   #described: (Described & { readonly error: ContextError }) | undefined
 
   constructor(options: LinkOptions<M>, outlet: Outlet) {
@@ -145,9 +149,20 @@ export class LinkCore<M> {
     this.#speak()
   }
 
+  /**
+   * Tells the peer of an end that is about to come, where that is the first thing to say in this turn and has no cause: then `pushCancel` of the same id, which is
+   * to follow in any case, does nothing more.
+   */
+  announce(id: number, kind: Kind, cause: unknown): void {
+    if (this.#speaking || cause !== undefined || kind !== 'canceled' || this.lost !== undefined || this.#held.length > 0) return
+    this.#outlet.transmitCancel(id)
+    this.#announced = id
+    this.#speak()
+  }
+
   /** Tells the peer of an end: at once where that is the first thing to say in this turn. Those of one kind and cause that follow each other share a frame. */
   pushCancel(id: number, end: End): void {
-    if (this.lost !== undefined) return
+    if (this.lost !== undefined || this.#announced === id) return
     const { kind } = end
     const { cause, elements, bytes } = this.describeEnd(end)
     if (!this.#speaking) {

@@ -7,7 +7,7 @@
  */
 
 import type { Context } from '../context.ts'
-import { BridgeError, kindOf } from '../errors.ts'
+import { BridgeError, type Kind, kindOf } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
 import type { End } from '../end.ts'
 import { Listener } from '../observers.ts'
@@ -31,11 +31,11 @@ export class Exported extends Listener implements Known {
   released = 0
   /** Calls that are under it and still open. */
   users = 0
-  readonly #ended: (exported: Exported) => void
+  readonly #owner: ExportOwner
 
-  constructor(id: number, scope: Scope, names: readonly string[], depth: number, ended: (exported: Exported) => void) {
+  constructor(id: number, scope: Scope, names: readonly string[], depth: number, owner: ExportOwner) {
     super()
-    this.#ended = ended
+    this.#owner = owner
     this.id = id
     this.scope = scope
     this.bindings = scope.bindings
@@ -43,13 +43,23 @@ export class Exported extends Listener implements Known {
     this.depth = depth
   }
 
+  override announce(kind: Kind, cause: unknown): boolean {
+    this.#owner.announce(this.id, kind, cause)
+    return true
+  }
+
   override run(): void {
-    this.#ended(this)
+    this.#owner.ended(this)
   }
 
   get needed(): boolean {
     return this.granted > this.released || this.users > 0
   }
+}
+
+interface ExportOwner {
+  announce(id: number, kind: Kind, cause: unknown): void
+  ended(exported: Exported): void
 }
 
 /** Of so many calls the end does not wait for the end of this turn. */
@@ -92,7 +102,7 @@ export class Exports<M> {
     if (above !== undefined) above.users--
     if (same !== undefined) return same
     if (bytes > core.peer.limits.maxMessage || core.lost !== undefined || ctx.err() !== undefined) return undefined
-    const exported = new Exported(core.nextId(), scope, namesOf(context.values, above), 1 + (above?.depth ?? 0), this.#ended)
+    const exported = new Exported(core.nextId(), scope, namesOf(context.values, above), 1 + (above?.depth ?? 0), this)
     core.push({ type: 'export', id: exported.id, context }, elements, bytes)
     this.#byScope.set(scope, exported)
     this.#byId.set(exported.id, exported)
@@ -146,8 +156,13 @@ export class Exports<M> {
     )
   }
 
+  /** The context of an export is about to end. */
+  announce(id: number, kind: Kind, cause: unknown): void {
+    this.#core.announce(id, kind, cause)
+  }
+
   /** The context has ended: the peer is told once, whatever is under it. */
-  readonly #ended = (exported: Exported): void => {
+  ended(exported: Exported): void {
     this.#forget(exported)
     this.#core.pushCancel(exported.id, takenEnd(exported.scope) as End)
     // To reject thousands of promises here takes long enough: meanwhile the other side can stop.

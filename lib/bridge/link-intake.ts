@@ -1,7 +1,9 @@
 /** What a peer says, once it has greeted: each frame goes to the part that it is about. */
 
 import type { CancelableContext } from '../context.ts'
-import type { CancelFrame, CancelsFrame, Frame } from '../wire/frame.ts'
+import type { Kind } from '../errors.ts'
+import type { WireCause } from '../wire/cause.ts'
+import type { CancelsFrame, Frame } from '../wire/frame.ts'
 import type { Calls } from './link-calls.ts'
 import { endAllBy, endBy } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
@@ -33,7 +35,7 @@ export class Intake<M> {
       case 'export':
         return this.#takeId(frame) ?? this.#imports.takeExport(frame)
       case 'cancel':
-        return this.#takeCancel(frame)
+        return this.takeCancel(frame.id, frame.kind, frame.cause)
       case 'cancels':
         return this.#takeCancels(frame)
       case 'retract':
@@ -65,7 +67,8 @@ export class Intake<M> {
     return undefined
   }
 
-  #takeCancel({ id, kind, cause }: CancelFrame): string | undefined {
+  /** Returns why a cancel is not allowed here, if so. */
+  takeCancel(id: number, kind: Kind, cause: WireCause | undefined): string | undefined {
     const ctx = this.#cancelled(id)
     if (ctx === undefined) return this.#core.takeLate({ type: 'cancel', id }, 'peers')
     endBy(ctx, kind, cause)

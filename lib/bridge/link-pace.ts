@@ -35,6 +35,11 @@ export class Pace<M> {
     return false
   }
 
+  /** Whether a stream waits. */
+  get isAwaited(): boolean {
+    return this.#waiting.size > 0
+  }
+
   #awaitTurn(): void {
     if (this.#turning) return
     this.#turning = true

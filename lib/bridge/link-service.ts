@@ -112,30 +112,16 @@ export class LinkService<M = Uint8Array> implements Service {
       channel.close(full.code, full.reason)
       return { receive: () => undefined, lost: () => undefined }
     }
-    const { clock } = this.#host
-    const connected = this.#acceptor.connect(channel, identity)
-    this.#waiting++
-    const forget = after(clock, this.#helloTimeout, false, () => connected.refuse(late))
     const turnAway = (): void => connected.refuse(goingAway)
-    this.#early.add(turnAway)
-    const greeted = (): void => {
+    const connected = this.#acceptor.connect(channel, identity, () => {
       if (!this.#early.delete(turnAway)) return
       this.#waiting--
       forget()
-    }
-    let waits = true
-    return {
-      receive: (message) => {
-        connected.receive(message)
-        if (!waits || connected.link === undefined) return
-        waits = false
-        greeted()
-      },
-      lost: (reason, final) => {
-        greeted()
-        connected.lost(reason, final)
-      },
-    }
+    })
+    this.#waiting++
+    this.#early.add(turnAway)
+    const forget = after(this.#host.clock, this.#helloTimeout, false, () => connected.refuse(late))
+    return connected
   }
 
   close(): void

@@ -36,6 +36,10 @@ export interface LinkCodec<M = Uint8Array> {
   decode(message: M): Result<Frame[]>
   /** The size of a message in bytes, by an estimate where it has none. */
   size(message: M): number
+  /** `encode` of the cancel of an id, without a cause, alone: it is made while others wait for it. */
+  encodeCancel(id: number): M
+  /** The id, where the message is such a cancel; 0 where it may be anything. */
+  decodeCancel(message: M): number
 }
 
 type CloseName =

@@ -64,6 +64,7 @@ export class Link<M = Uint8Array> {
     this.#out = new Outflow(options.channel, options.ahead)
     this.#core = new LinkCore(options, {
       transmit: (frames) => this.#transmit(frames),
+      transmitCancel: (id) => this.#transmitCancel(id),
       beforeFlush: () => {
         if (this.#replay?.due === true && this.#state !== 'opening') this.#acknowledge()
       },
@@ -126,6 +127,11 @@ export class Link<M = Uint8Array> {
     return this.#token
   }
 
+  /** Whether both sides have greeted, on this connection. */
+  get #isOpen(): boolean {
+    return this.#state === 'open' && !this.#out.greeting
+  }
+
   /** Whether anything is open in either direction. */
   get #shared(): boolean {
     return this.#calls.size + this.#handlers.size + this.#calls.exports.size + this.#imports.size > 0
@@ -185,13 +191,26 @@ export class Link<M = Uint8Array> {
 
   /** Takes a message. What the protocol does not allow closes the link, with a code and a reason. */
   receive(message: M): void {
-    if (this.#state === 'closed') return
     const { codec } = this.#core.options
+    const id = codec.decodeCancel(message)
+    if (id > 0 && this.#isOpen) return this.#receiveCancel(id, codec.size(message))
+    if (this.#state === 'closed') return
     const size = codec.size(message)
     if (size > this.#core.limits.maxMessage) return this.#fail(closeCode.tooBig, 'message: longer than the limit')
     const frames = codec.decode(message)
     if (!frames.ok) return this.#fail(closeCode.badFrame, frames.reason)
     this.receiveFrames(frames.value, size)
+  }
+
+  /** The short way of `receive`, since others wait for an end: it tells them first. */
+  #receiveCancel(id: number, size: number): void {
+    this.#liveness?.heard()
+    const isDue = this.#replay?.take(size) === true
+    const fault = this.#intake.takeCancel(id, 'canceled', undefined)
+    if (fault !== undefined) return this.#fail(closeCode.badFrame, fault)
+    if (isDue) this.#acknowledge()
+    // It shares nothing, and ends nothing that a quiet link waits for.
+    if (this.#core.isCrowded || this.#handlers.pace.isAwaited) this.#drain()
   }
 
   /** As `receive`, for a message of that size that somebody has decoded. */
@@ -267,11 +286,28 @@ export class Link<M = Uint8Array> {
     if (!this.#isTooMuch(this.#out.put(message, size))) this.#liveness?.watch()
   }
 
+  /** As `#transmit`, while a context is about to end: so whatever this comes to is found out later. */
+  #transmitCancel(id: number): void {
+    const { codec, defer } = this.#core.options
+    const message = codec.encodeCancel(id)
+    const size = codec.size(message)
+    const queued = this.#out.put(message, size)
+    this.#replay?.keep(message, size)
+    if (this.#waiting(queued) > this.#mostWaiting) defer(() => this.#isTooMuch(this.#out.queued))
+  }
+
+  #waiting(queued: number): number {
+    return Math.max(queued, this.#replay?.overdue ?? 0) + this.#core.heldBytes
+  }
+
+  /** What is large was refused before. Of what is small much must have gathered. */
+  get #mostWaiting(): number {
+    return 2 * this.#core.limits.maxBacklog
+  }
+
   /** Gives the peer up where more waits for it than may. */
   #isTooMuch(queued: number): boolean {
-    const waiting = Math.max(queued, this.#replay?.overdue ?? 0) + this.#core.heldBytes
-    // What is large was refused before. Of what is small much must have gathered.
-    if (waiting <= 2 * this.#core.limits.maxBacklog) return false
+    if (this.#waiting(queued) <= this.#mostWaiting) return false
     this.#fail(closeCode.tooSlow, 'backlog: the peer does not read')
     return true
   }

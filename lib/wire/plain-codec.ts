@@ -18,6 +18,8 @@ export interface PlainCodec {
   encode(frames: readonly Frame[]): unknown
   decode(message: unknown): Result<Frame[]>
   size(message: unknown): number
+  encodeCancel(id: number): unknown
+  decodeCancel(message: unknown): number
 }
 
 /**
@@ -34,5 +36,8 @@ export function plainCodec(maxBytes: number = plainLimits.maxBytes): PlainCodec 
     },
     // Counted while it is decoded, where the limit holds as well: to count it twice would cost as much again.
     size: () => 0,
+    encodeCancel: (id) => [[3, id, 0, null]],
+    // To look at what may be anything costs as much as to decode it.
+    decodeCancel: () => 0,
   }
 }

@@ -6,6 +6,7 @@ import { scopeOf } from '../../lib/foreign.ts'
 import { takenEnd } from '../../lib/tree.ts'
 import { Independent } from '../support/foreign.ts'
 import { collected, turn } from '../support/gc.ts'
+import type { Frame } from '../../lib/wire/frame.ts'
 import { callFrame, Held, joined, noContext, rejection, Side, hello } from './support.ts'
 
 async function started() {
@@ -166,6 +167,51 @@ describe('a cancel', () => {
       [...contexts.map((ctx) => cause(ctx))].map((why, i) => (i < 3 ? held.ctx(i).err() : why)),
     )
     await Promise.all(results)
+    held.finishAll()
+    await pair.settle()
+  })
+
+  it('without a cause has left, once, before anything of it can be seen here', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const frames: Frame[][] = []
+    const alone = withCancel(pair.client.root)
+    const shared = withCancel(pair.client.root)
+    const results = [rejection(pair.client.link.call(alone, 'held', []))]
+    for (const ctx of [alone, shared]) {
+      const sent = (): number => frames.push(...pair.client.channel.frames())
+      ctx.signal.addEventListener('abort', sent)
+    }
+    pair.client.link.export(shared)
+    results.push(...[shared, withCancel(shared)].map((ctx) => rejection(pair.client.link.call(ctx, 'held', []))))
+    await pair.settle()
+    for (const ctx of [alone, shared]) {
+      ctx.cancel()
+      expect(frames.splice(0)).toMatchObject([[{ type: 'cancel', kind: 'canceled', cause: undefined }]])
+      await turn()
+      expect(pair.client.channel.waiting).toHaveLength(1)
+      await pair.settle()
+    }
+    expect(held.contexts.map((ctx) => ctx.err()?.name)).toEqual(['AbortError', 'AbortError', 'AbortError'])
+    expect(pair.server.link.stats().late).toBe(0)
+    await Promise.all(results)
+    held.finishAll()
+    await pair.settle()
+  })
+
+  it('without a cause that others hear of first has left all the same', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method } } })
+    const ctx = withCancel(pair.client.root)
+    const stop = afterFunc(ctx, () => undefined)
+    const result = rejection(pair.client.link.call(ctx, 'held', []))
+    await pair.settle()
+    ctx.cancel()
+    expect(pair.client.channel.frames()).toMatchObject([[{ type: 'cancel' }]])
+    expect(stop()).toBe(false)
+    await pair.settle()
+    expect(held.ctx(0).err()).toBeInstanceOf(CanceledError)
+    await result
     held.finishAll()
     await pair.settle()
   })

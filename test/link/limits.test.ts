@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
 import { background, type Context, withCancel, withTimeout, withValue } from '../../lib/context.ts'
+import { CanceledError } from '../../lib/errors.ts'
 import { createKey } from '../../lib/key.ts'
 import { turn } from '../support/gc.ts'
 import { callFrame, framesOf, Held, hello, joined, rejection, Side } from './support.ts'
@@ -237,6 +238,24 @@ describe('a message', () => {
       Array.from({ length: 1_000 }, (_, n) => ({ type: 'pong', n })),
     )
   })
+})
+
+test('a peer that does not read is given up by a cancel, too, when that has ended here', async () => {
+  const held = new Held()
+  const pair = await joined({ client: { limits: { maxBacklog: 65_536 } }, server: { serve: { held: held.method } } })
+  const [ctx, other] = [withCancel(background()), withCancel(background())]
+  const results = [ctx, other].map((one) => rejection(pair.client.link.call(one, 'held', [])))
+  await pair.settle()
+  pair.client.channel.backlog = 2 * 65_536 + 1
+  ctx.cancel()
+  expect(ctx.err()).toBeInstanceOf(CanceledError)
+  expect(pair.client.open).toBe(true)
+  await turn()
+  expect(pair.client.channel.closed).toMatchObject({ code: 1013, reason: 'backlog: the peer does not read' })
+  expect(await Promise.all(results)).toEqual([ctx.err(), pair.client.ends[0]])
+  held.finishAll()
+  pair.cut()
+  await turn()
 })
 
 test('a peer that does not read is given up', async () => {

@@ -35,8 +35,9 @@ export const isolation: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-service.ts',
-    original: '        connected.lost(reason, final)\n',
-    replacement: '        connected.lost(reason, final)\n        if (!final) for (const link of this.#links) link.probe()\n',
+    original: '      onOpen: () => this.connections.add(connection),\n',
+    replacement:
+      '      onOpen: () => this.connections.add(connection),\n      onSuspend: () => {\n        for (const other of this.#links) other.probe()\n      },\n',
     breaks: 'a connection that breaks makes its service ask after all others',
     tests,
   },

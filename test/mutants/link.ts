@@ -196,8 +196,8 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-acceptor.ts',
-    original: 'this.#link !== undefined && this.#acceptor.isCurrent(this.#link, this) ? this.#link : undefined',
-    replacement: 'this.#link',
+    original: '    before?.leave()\n',
+    replacement: '',
     breaks: 'the side that accepts listens to a connection whose session has gone elsewhere',
     tests: simulation,
   },
@@ -206,6 +206,27 @@ export const link: readonly Mutant[] = [
     original: '      this.#core.pushCancel(call.id, end)\n',
     replacement: '',
     breaks: 'a call that is abandoned is not cancelled over there',
+    tests: simulation,
+  },
+  {
+    file: 'lib/bridge/link-core.ts',
+    original: '    this.#announced = id\n',
+    replacement: '',
+    breaks: 'an end that was announced is told twice',
+    tests: ['test/link/ends.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link-core.ts',
+    original: 'if (this.#speaking || cause !== undefined || kind',
+    replacement: 'if (cause !== undefined || kind',
+    breaks: 'an end that is announced overtakes the call that it ends',
+    tests: or('test/link/ends.test.ts'),
+  },
+  {
+    file: 'lib/bridge/link.ts',
+    original: 'this.#replay?.take(size) === true\n    const fault',
+    replacement: 'size < 0\n    const fault',
+    breaks: 'a cancel that comes alone is not counted, and so comes twice, or is never acknowledged',
     tests: simulation,
   },
   {

@@ -11,6 +11,9 @@ export const valueCodec: LinkCodec<readonly Frame[]> = {
   decode: (frames) =>
     frames.length > frameLimits.maxFrames ? refuse('message: more frames than the limit') : { ok: true, value: frames.map(copy) },
   size: (frames) => bytesOf(frames),
+  encodeCancel: (id) => [{ type: 'cancel', id, kind: 'canceled', cause: undefined }],
+  decodeCancel: ([frame, more]) =>
+    frame?.type === 'cancel' && frame.kind === 'canceled' && frame.cause === undefined && more === undefined ? frame.id : 0,
 }
 
 /** A copy of plain data. What is computed, such as the time that is left, is computed now. */

@@ -8,6 +8,7 @@ import { Packr, RESET_BUFFER_MODE } from 'msgpackr'
 import type { LinkCodec } from '../../lib/bridge/link-types.ts'
 import type { Frame, FrameLimits } from '../../lib/wire/frame.ts'
 import { frameLimits } from '../../lib/wire/frame.ts'
+import { cancelSize, readCancel, writeCancel } from '../../lib/wire/cancel-message.ts'
 import { messageFromWire, messageToWire } from '../../lib/wire/frame-codec.ts'
 import { accept, type Result, refuse } from '../../lib/wire/result.ts'
 import { type ScanLimits, scan, scanLimits } from '../../lib/wire/scan.ts'
@@ -43,8 +44,26 @@ export function encodeMessage(frames: readonly Frame[]): Uint8Array {
 class Encoder {
   #piece: Uint8Array = new Uint8Array(0)
   #used = 0
+  /** Cut before it is needed, as long as the last cancel was. */
+  #nextCancel: Uint8Array | undefined
+  #cancelSize = 6
 
   encode(frames: readonly Frame[]): Uint8Array {
+    this.#nextCancel ??= this.#cut(this.#cancelSize)
+    return this.#encode(frames)
+  }
+
+  encodeCancel(id: number): Uint8Array {
+    const size = cancelSize(id)
+    if (size === 0) return this.#encode([{ type: 'cancel', id, kind: 'canceled', cause: undefined }])
+    let message = this.#nextCancel
+    this.#nextCancel = undefined
+    if (message?.length !== size) message = this.#cut((this.#cancelSize = size))
+    writeCancel(id, message)
+    return message
+  }
+
+  #encode(frames: readonly Frame[]): Uint8Array {
     const room = roomFor(frames)
     if (room > longMessage) return this.#copy(packr.pack(messageToWire(frames), RESET_BUFFER_MODE))
     const short = room <= pieceSize / 4
@@ -55,6 +74,13 @@ class Encoder {
     if (!short) return this.#copy(into.subarray(0, end))
     this.#used = end
     return into.subarray(start, end)
+  }
+
+  #cut(length: number): Uint8Array {
+    const piece = this.#withRoom(length)
+    const start = this.#used
+    this.#used += length
+    return piece.subarray(start, this.#used)
   }
 
   /** The piece, or another one, that has so much room behind what is used. */
@@ -72,11 +98,9 @@ class Encoder {
       copy.set(bytes)
       return copy
     }
-    const piece = this.#withRoom(length)
-    const start = this.#used
-    piece.set(bytes, start)
-    this.#used += length
-    return piece.subarray(start, this.#used)
+    const copy = this.#cut(length)
+    copy.set(bytes)
+    return copy
   }
 }
 
@@ -128,6 +152,8 @@ export function byteCodec(maxBytes: number = messageLimits.maxBytes): LinkCodec 
     encode: (frames) => encoder.encode(frames),
     decode: (bytes) => decodeMessage(bytes, limits),
     size: (bytes) => bytes.length,
+    encodeCancel: (id) => encoder.encodeCancel(id),
+    decodeCancel: readCancel,
   }
 }
 
