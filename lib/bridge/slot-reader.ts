@@ -167,14 +167,18 @@ export class SlotReader {
     if (mem === undefined) return []
     const rings = (mem.load(bellAt(this.#link)) - seen) | 0
     if (rings < 0 || rings >= RING) return this.views()
-    const named: SlotView[] = []
-    for (let i = 0; i < rings; i++) {
-      const view = this.find(mem.load(ringAt(this.#link, seen + i)))
-      if (view !== undefined) named.push(view)
-    }
+    if (rings === 0) return []
+    // Mostly it is one: nothing grows for that.
+    const named = this.#namedAt(mem, seen)
+    for (let i = 1; i < rings; i++) named.push(...this.#namedAt(mem, seen + i))
     // The owner writes a name before it counts it. So when it has counted this far by now, the first that was read may be another one's.
     const since = (mem.load(bellAt(this.#link)) - seen) | 0
     return since < 0 || since >= RING ? this.views() : named
+  }
+
+  #namedAt(mem: SlotMem, count: number): SlotView[] {
+    const view = this.find(mem.load(ringAt(this.#link, count)))
+    return view === undefined ? [] : [view]
   }
 
   /** All views. */

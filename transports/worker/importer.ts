@@ -267,7 +267,7 @@ export class Importer implements Importing {
   /** Looks at what has ended since the bell stood at `seen`, and returns where it stood before that. */
   #hear(seen: number): number {
     const now = this.reader.bell() ?? seen
-    for (const view of this.reader.rungSince(seen)) for (const source of RemoteSource.of(view)) source.look()
+    for (const view of this.reader.rungSince(seen)) RemoteSource.lookAll(view)
     return now
   }
 
@@ -325,7 +325,7 @@ export class Importer implements Importing {
   }
 
   #look(view: SlotView | ToldView | undefined): void {
-    if (view !== undefined) for (const source of RemoteSource.of(view)) source.look()
+    if (view !== undefined) RemoteSource.lookAll(view)
   }
 
   #learnAll(told: unknown): readonly (ToldView | undefined)[] {

@@ -61,6 +61,14 @@ export class RemoteSource implements Source {
     return sources
   }
 
+  /** A view may have ended: see `look`. */
+  static lookAll(view: SlotView | ToldView): void {
+    const first = view.tag as RemoteSource | undefined
+    // Mostly there is one, and who waits for it waits for what is done here.
+    if (first === undefined || first.#next === undefined) first?.look()
+    else for (const source of RemoteSource.of(view)) source.look()
+  }
+
   get observed(): boolean {
     return this.#wake !== undefined
   }
