@@ -7,7 +7,7 @@ import type { Key } from './key.ts'
 import { Deadline } from './deadline.ts'
 import { Hook } from './observers.ts'
 import { ContextNode, nodeKey, orNone, type Scope } from './scope.ts'
-import { BySource, type Source, sourced } from './source.ts'
+import { Source, sourced } from './source.ts'
 import { conclude, concludeAll, endOf, keepTime, register, timeOf } from './tree.ts'
 
 /**
@@ -78,8 +78,8 @@ export function withInstant(parent: Context, at: number, cause: unknown): Cancel
  * A context that ends with its parent, by its own cancel, or when `source` says so. Not public: `withSignal` and the boundaries build on it.
  * Without a parent it has the given values, and the host's clock.
  */
-export function withSource(parent: Context, label: string, source: Source, caller: string): CancelableContext {
-  return deriveSource(parent, nodeOf(parent, caller), label, source)
+export function withSource(parent: Context, source: Source, caller: string): CancelableContext {
+  return deriveSource(parent, nodeOf(parent, caller), source)
 }
 
 /**
@@ -88,23 +88,17 @@ export function withSource(parent: Context, label: string, source: Source, calle
  *
  * @param at the deadline as an instant of the parent's clock; `Infinity` for none
  * @param why the cause that was given with the deadline, or undefined
+ * @param guards whether the source ends it at its deadline, too: then a polling loop need not read the clock at each turn
  */
-export function withRemote(parent: Context, label: string, source: Source, at: number, why: unknown): CancelableContext {
+export function withRemote(parent: Context, source: Source, at: number, why: unknown, guards = false): CancelableContext {
   const node = nodeOf(parent, 'withRemote')
   const { time, due } = node.scope
-  const own = at < (due?.at ?? Infinity) ? new Deadline(at, why, time, undefined, source.guards) : undefined
-  return deriveSource(parent, node, label, source, own)
+  const own = at < (due?.at ?? Infinity) ? new Deadline(at, why, time, undefined, guards) : undefined
+  return deriveSource(parent, node, source, own)
 }
 
-function deriveSource(
-  parent: Context,
-  { scope, bindings }: ContextNode,
-  label: string,
-  source: Source,
-  deadline?: Deadline,
-): CancelableContext {
-  const rule = new BySource(label, source, deadline)
-  const child = sourced(parent, orNone(scope), bindings, scope.bounds, deadline ?? scope.due, rule)
+function deriveSource(parent: Context, { scope, bindings }: ContextNode, source: Source, deadline?: Deadline): CancelableContext {
+  const child = sourced(parent, orNone(scope), bindings, scope.bounds, deadline ?? scope.due, source)
   if (deadline !== undefined) keepTime(scope)
   // What is above may end, too, while nobody looks: then it matters which was first.
   if (endOf(child) === undefined && child.up !== undefined) keepTime(child)
@@ -114,7 +108,7 @@ function deriveSource(
 /** What a context was made with by `withSource` or `withRemote`. */
 export function sourceOf(ctx: Context): Source | undefined {
   const { rule } = scopeOf(ctx, 'sourceOf')
-  return rule instanceof BySource ? rule.source : undefined
+  return rule instanceof Source ? rule : undefined
 }
 
 /** The sources that may end a context: its own and those of everything above it, each once. */
@@ -126,7 +120,7 @@ export function sourcesOf(ctx: Context): Source[] {
     if (seen.has(scope)) continue
     seen.add(scope)
     const { up, rule } = scope
-    if (rule instanceof BySource) sources.add(rule.source)
+    if (rule instanceof Source) sources.add(rule)
     if (up !== undefined) todo.push(up)
     todo.push(...rule.others)
   }

@@ -7,7 +7,7 @@ import { Bounds, Deadline } from './deadline.ts'
 import { End } from './end.ts'
 import { passesOn } from './question.ts'
 import { Binding, ContextNode, nodeKey, type Scope } from './scope.ts'
-import { BySource, type Source, sourced } from './source.ts'
+import { Source, sourced } from './source.ts'
 import { takenEnd, timeOf } from './tree.ts'
 
 /** Whether a value has the members of a context, be it ours, of another copy of the package, or somebody's own. Reads no property that would observe it. */
@@ -23,14 +23,15 @@ export function isContext(value: unknown): value is Context {
 }
 
 /** Asks a foreign context by `err()`; listens to its signal; and where it only wraps one of ours, lets that one do it. */
-class ForeignSource implements Source {
-  readonly #ctx: Context
+class ForeignSource extends Source {
+  override readonly original: Context
   readonly #native: Scope | undefined
   #stop: (() => void) | undefined
   #close: (() => void) | undefined
 
   constructor(ctx: Context, native: Scope | undefined) {
-    this.#ctx = ctx
+    super()
+    this.original = ctx
     this.#native = native
   }
 
@@ -44,34 +45,43 @@ class ForeignSource implements Source {
   /** Some say null where there is nothing to say. One that throws has said nothing: those below must go on to be asked, and to be cancelled. */
   #ask(): ContextError | undefined | null {
     try {
-      return this.#ctx.err()
+      return this.original.err()
     } catch {
       return undefined
     }
   }
 
-  watch(wake: () => void): void {
-    const { signal } = this.#ctx
-    this.#stop = listenTo(signal, wake)
-    if (signal.aborted) wake()
+  protected override watch(): void {
+    const { signal } = this.original
+    this.#stop = listenTo(signal, () => this.wake())
+    if (signal.aborted) this.wake()
   }
 
-  unwatch(): void {
+  protected override unwatch(): void {
     this.#stop?.()
     this.#stop = undefined
   }
 
-  watchWeakly(scope: WeakRef<Scope>, wake: (scope: Scope) => void): void {
-    this.#close = listenWeakly(this.#ctx.signal, scope, wake)
+  protected override watchWeakly(scope: WeakRef<Scope>): void {
+    this.#close = listenWeakly(this.original.signal, scope, (live) => this.found(live))
   }
 
-  close(): void {
+  override ended(): void {
     this.#close?.()
   }
 
   /** As Go does: what has our node inside, and the very `done` of that node, adds no end of its own. */
-  inner(): Scope | undefined {
-    return this.#native !== undefined && passesOn(this.#ctx, this.#native) ? this.#native : undefined
+  protected override inner(): Scope | undefined {
+    return this.#native !== undefined && passesOn(this.original, this.#native) ? this.#native : undefined
+  }
+
+  /** It keeps its deadline itself. */
+  protected override deadlineOf(): undefined {
+    return undefined
+  }
+
+  override label(): string {
+    return ''
   }
 }
 
@@ -93,7 +103,7 @@ function foreignNode(ctx: Context): Scope {
     due = left === Infinity ? undefined : new Deadline(time.clock.now() + left, undefined, time, date?.getTime())
   }
   const bindings = new Binding(undefined, undefined, undefined, ctx)
-  node = sourced(ctx, undefined, bindings, bounds, due, new BySource('', new ForeignSource(ctx, native?.scope), undefined, ctx))
+  node = sourced(ctx, undefined, bindings, bounds, due, new ForeignSource(ctx, native?.scope))
   foreignNodes.set(ctx, node)
   return node
 }

@@ -1,19 +1,20 @@
 /** The way in from `AbortSignal`; the way out is `ctx.signal`. */
 import { withSource } from './boundary.ts'
 import type { CancelableContext, Context } from './context.ts'
-import type { Source } from './source.ts'
+import { Source } from './source.ts'
 import { End } from './end.ts'
 import type { Scope } from './scope.ts'
 import { listenTo, listenWeakly } from './foreign.ts'
 import { named } from './key.ts'
 
 /** Asks the signal while nobody observes, and listens to it while somebody does. */
-class SignalSource implements Source {
+class SignalSource extends Source {
   readonly #signal: AbortSignal
   #stop: (() => void) | undefined
   #close: (() => void) | undefined
 
   constructor(signal: AbortSignal) {
+    super()
     this.#signal = signal
   }
 
@@ -21,22 +22,26 @@ class SignalSource implements Source {
     return this.#signal.aborted ? new End('canceled', this.#signal.reason, Number.NaN) : undefined
   }
 
-  watch(wake: () => void): void {
-    this.#stop = listenTo(this.#signal, wake)
-    if (this.#signal.aborted) wake()
+  protected override watch(): void {
+    this.#stop = listenTo(this.#signal, () => this.wake())
+    if (this.#signal.aborted) this.wake()
   }
 
-  unwatch(): void {
+  protected override unwatch(): void {
     this.#stop?.()
     this.#stop = undefined
   }
 
-  watchWeakly(scope: WeakRef<Scope>, wake: (scope: Scope) => void): void {
-    this.#close = listenWeakly(this.#signal, scope, wake)
+  protected override watchWeakly(scope: WeakRef<Scope>): void {
+    this.#close = listenWeakly(this.#signal, scope, (live) => this.found(live))
   }
 
-  close(): void {
+  override ended(): void {
     this.#close?.()
+  }
+
+  override label(): string {
+    return 'WithSignal'
   }
 }
 
@@ -49,7 +54,7 @@ class SignalSource implements Source {
  */
 export function withSignal(parent: Context, signal: AbortSignal): CancelableContext {
   if (!isSignal(signal)) throw new TypeError(`withSignal() needs an AbortSignal, but got ${named(signal)}.`)
-  return withSource(parent, 'WithSignal', new SignalSource(signal), 'withSignal')
+  return withSource(parent, new SignalSource(signal), 'withSignal')
 }
 
 /** An AbortSignal of this realm, of another one, or of a polyfill. */

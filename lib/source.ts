@@ -6,24 +6,6 @@ import type { Watch } from './observers.ts'
 import { type Binding, CancelScope, isAbove, Rule, type Scope } from './scope.ts'
 import { endOf, finish, keepTime } from './tree.ts'
 
-/** Something outside of the tree that ends a context. It can be asked at any time, and it can be told to wake. */
-export interface Source {
-  /** Whether it ends the context at its deadline, too: then a polling loop need not read the clock at each turn. */
-  readonly guards?: boolean
-  /** Its end, or undefined. Cheap, and does not throw. Not asked again once it has answered. */
-  poll(): End | undefined
-  /** Calls `wake`, at once or later, when `poll` answers. Called when the context gets its first observer. */
-  watch(wake: () => void): void
-  /** Takes `watch` back. Called when the last observer has gone, and at the end. */
-  unwatch(): void
-  /** Called once, when the instant of the end matters to somebody below, who may not be observed: wakes, but does not hold the context. */
-  watchWeakly?(scope: WeakRef<Scope>, wake: (scope: Scope) => void): void
-  /** Takes `watchWeakly` back. Called at the end. */
-  close?(): void
-  /** The scope of this tree that it is only a wrapper of, if that is so. Asked when the first observer comes. */
-  inner?(): Scope | undefined
-}
-
 /** A scope that a source may end, and so must be asked at every look. */
 export function sourced(
   parent: Context,
@@ -31,38 +13,51 @@ export function sourced(
   bindings: Binding | undefined,
   bounds: Bounds,
   due: Deadline | undefined,
-  rule: BySource,
+  source: Source,
 ): CancelScope {
-  const scope = new CancelScope(parent, up, bindings, bounds, rule)
+  const scope = new CancelScope(parent, up, bindings, bounds, source)
   scope.bounds = new Bounds(bounds.time, due, scope)
   return scope
 }
 
-/** A source ends it, too. */
-export class BySource extends Rule {
-  readonly source: Source
-  readonly #label: string
-  /** A deadline of its own, beside its source's verdict. */
-  readonly #deadline: Deadline | undefined
-  override readonly original: Context | undefined
+/**
+ * Something outside of the tree that ends one scope, whose rule it is: it can be asked at any time, and it can be told to wake. It does not hold a scope that
+ * nobody observes.
+ */
+export abstract class Source extends Rule {
+  #observed: Scope | undefined = undefined
 
-  constructor(label: string, source: Source, deadline?: Deadline, original?: Context) {
-    super()
-    this.source = source
-    this.#label = label
-    this.#deadline = deadline
-    this.original = original
+  /** Its end, or undefined. Cheap, and does not throw. Not asked again once it has answered. */
+  abstract poll(): End | undefined
+  /** From now on, `wake` is to be called when `poll` answers, at once or later. Called when the scope gets its first observer. */
+  protected watch(): void {}
+  /** Takes `watch` back. Called when the last observer has gone, and at the end. */
+  protected unwatch(): void {}
+  /** Called once, when the instant of the end matters to somebody below, who may not be observed: `found` is to be called, but the scope not held. `ended` takes it back. */
+  protected watchWeakly(_scope: WeakRef<Scope>): void {}
+  /** The scope of this tree that it is only a wrapper of, if that is so. Asked when the first observer comes. */
+  protected inner(): Scope | undefined {
+    return undefined
+  }
+
+  /** A deadline of the scope's own that ends it where the source is silent. Where its parent has the very same, that one does. */
+  protected deadlineOf({ due, up }: Scope): Deadline | undefined {
+    return due === up?.due ? undefined : due
+  }
+
+  get observed(): boolean {
+    return this.#observed !== undefined
   }
 
   /** Whoever is outside judges better than our clock, which may only be looked at long after: so the deadline comes last. */
   override judge(scope: Scope, above: End | undefined, now: number): End | undefined {
-    const end = above ?? this.#poll(scope)
-    if (end !== undefined || this.#deadline === undefined || !(this.#deadline.at <= now)) return end
-    return this.#deadline.end()
+    const end = above ?? this.#ask(scope)
+    const due = end === undefined ? this.deadlineOf(scope) : undefined
+    return due === undefined || !(due.at <= now) ? end : due.end()
   }
 
-  #poll({ below, time, due }: Scope): End | undefined {
-    const end = this.source.poll()
+  #ask({ below, time, due }: Scope): End | undefined {
+    const end = this.poll()
     if (end === undefined || below < 2 || !Number.isNaN(end.at)) return end
     // Who keeps the time is told at once. So what is found here, before that, has happened just now, or when it was due.
     const now = time.clock.now()
@@ -70,44 +65,45 @@ export class BySource extends Rule {
   }
 
   override stirred(): boolean {
-    return this.source.poll() !== undefined
+    return this.poll() !== undefined
   }
 
   override attach(scope: Scope, watch: Watch): void {
-    const inner = this.source.inner?.()
+    const inner = this.inner()
     // A wrapper that adds nothing is linked where it points to.
-    if (inner === undefined) this.source.watch(() => this.#wake(scope))
-    else if (!inner.endless) {
+    if (inner === undefined) {
+      this.#observed = scope
+      this.watch()
+    } else if (!inner.endless) {
       isAbove(inner)
       this.others = [inner]
     }
-    if (this.#deadline !== undefined && scope.end === undefined) watch.arm(this.#deadline.at)
+    const due = this.deadlineOf(scope)
+    if (due !== undefined && scope.end === undefined) watch.arm(due.at)
   }
 
   override detach(): void {
-    this.source.unwatch()
-  }
-
-  override ended(): void {
-    this.source.close?.()
+    this.#observed = undefined
+    this.unwatch()
   }
 
   override keepTime(scope: Scope): void {
-    const inner = this.source.inner?.()
+    const inner = this.inner()
     // What is only wrapped keeps the time itself.
     if (inner !== undefined) keepTime(inner)
-    else this.source.watchWeakly?.(new WeakRef(scope), (live) => this.#wake(live))
+    else this.watchWeakly(new WeakRef(scope))
+  }
+
+  /** `poll` answers: whoever observes the scope is told. */
+  wake(): void {
+    if (this.#observed !== undefined) this.found(this.#observed)
   }
 
   /** The scope has ended just now, unless something above it was first. */
-  #wake(scope: Scope): void {
+  protected found(scope: Scope): void {
     if (scope.end !== undefined || (scope.up !== undefined && endOf(scope.up) !== undefined && endOf(scope) !== undefined)) return
-    const end = this.source.poll()
+    const end = this.poll()
     // Whoever was asked may have looked here meanwhile, and what was found then counts.
     if (end !== undefined && scope.end === undefined) finish(scope, end.kind, end.cause, end.told ? end.error : undefined)
-  }
-
-  override label(): string {
-    return this.#label
   }
 }

@@ -9,7 +9,7 @@ import { endAll, endWith, withRemote } from '../boundary.ts'
 import { type CancelableContext, type Context, withCancel } from '../context.ts'
 import { merge } from '../merge.ts'
 import { BridgeError, CanceledError, type ContextError, withoutStack } from '../errors.ts'
-import type { Source } from '../source.ts'
+import { Source } from '../source.ts'
 import { type ExportFrame, maxUnder, type RetractFrame } from '../wire/frame.ts'
 import { errorOf, importContext, receiveContext } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
@@ -183,8 +183,8 @@ export class Imports<M> {
     // The handle has all that there is to know, but the end.
     const { base, at, why } = receiveContext(this.#core, (entry.lent ??= withCancel(entry.gate)), handle)
     const use = new Use(() => this.#release(entry))
-    const ctx = withRemote(base, 'Import', use, at, why)
-    this.#core.options.onDropped?.(ctx, () => use.close())
+    const ctx = withRemote(base, use, at, why)
+    this.#core.options.onDropped?.(ctx, () => use.ended())
     return ctx
   }
 
@@ -227,10 +227,11 @@ export class Imports<M> {
 }
 
 /** Ends never by itself, and tells when its context has ended. */
-class Use implements Source {
+class Use extends Source {
   #release: (() => void) | undefined
 
   constructor(release: () => void) {
+    super()
     this.#release = release
   }
 
@@ -238,13 +239,13 @@ class Use implements Source {
     return undefined
   }
 
-  watch(): void {}
-
-  unwatch(): void {}
-
-  close(): void {
+  override ended(): void {
     this.#release?.()
     this.#release = undefined
+  }
+
+  override label(): string {
+    return 'Import'
   }
 }
 

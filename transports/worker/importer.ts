@@ -14,9 +14,11 @@ import { background, type CancelableContext, type Context, withValue } from '../
 import { type Key, named } from '../../lib/key.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
 import { End } from '../../lib/end.ts'
+import { Source } from '../../lib/source.ts'
 import { BridgeError, ContextError, kindOf, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
+import { fromShared } from './clock.ts'
 import type { ParsedHandle } from './handle.ts'
 import { Port, type PortListener, warn } from './host.ts'
 import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD } from './messages.ts'
@@ -53,13 +55,24 @@ export function importEnded(end: WireCause, base: Context): CancelableContext {
 
 /** A context that is done: with what a handle says. */
 export function ended(base: Context, end: End): CancelableContext {
-  return withRemote(
-    base,
-    label,
-    { poll: () => end, watch: (wake) => wake(), unwatch: () => undefined },
-    Number.POSITIVE_INFINITY,
-    undefined,
-  )
+  return withRemote(base, new Ended(end), Number.POSITIVE_INFINITY, undefined)
+}
+
+class Ended extends Source {
+  readonly #end: End
+
+  constructor(end: End) {
+    super()
+    this.#end = end
+  }
+
+  poll(): End {
+    return this.#end
+  }
+
+  override label(): string {
+    return label
+  }
 }
 
 const reasons: Record<SlotRefusal, string> = {
@@ -75,14 +88,17 @@ const reasons: Record<SlotRefusal, string> = {
 const dropped = new FinalizationRegistry<RemoteSource>((source) => source.giveBack())
 
 /** Those of this turn. To register one takes longer than all else of an import; and whoever gives it back before the thread yields needs none. */
-let fresh: [ctx: CancelableContext, source: RemoteSource][] = []
+let fresh: CancelableContext[] = []
 
-function registerSoon(ctx: CancelableContext, source: RemoteSource): void {
-  if (fresh.push([ctx, source]) > 1) return
+function registerSoon(ctx: CancelableContext): void {
+  if (fresh.push(ctx) > 1) return
   void yielded.then(() => {
     const kept = fresh
     fresh = []
-    for (const [each, its] of kept) if (!its.givenBack) dropped.register(each, its)
+    for (const each of kept) {
+      const source = sourceOf(each) as RemoteSource
+      if (!source.givenBack) dropped.register(each, source)
+    }
   })
 }
 
@@ -99,7 +115,7 @@ export class Importer implements Importing {
   readonly table: number
   readonly link: number
   readonly #port: Port
-  readonly #label: string
+  readonly label: string
   readonly reader: SlotReader
   readonly #causes = new Map<string, WireCause>()
   readonly #told = new Map<number, ToldView>()
@@ -131,7 +147,7 @@ export class Importer implements Importing {
     this.table = table
     this.link = link
     this.#alone = alone
-    this.#label = Number.isInteger(thread) ? `${label}(thread ${thread})` : label
+    this.label = Number.isInteger(thread) ? `${label}(thread ${thread})` : label
     this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
     for (const [number, chunk] of chunks.entries()) this.reader.attach(number, chunk)
     const name = channelOf(table, link)
@@ -175,13 +191,14 @@ export class Importer implements Importing {
       return refused(reasons[source])
     }
     this.#size++
-    const ctx = withRemote(base, this.#label, source, source.deadline, source.endless ? undefined : why)
-    if (mayBeDropped) registerSoon(ctx, source)
+    // The slot's own deadline is the handle's.
+    const ctx = withRemote(base, source, fromShared(handle.at), source.endless ? undefined : why, true)
+    if (mayBeDropped) registerSoon(ctx)
     return ctx
   }
 
   #sourceOf({ slot, at }: ParsedHandle): RemoteSource | SlotRefusal {
-    if (slot === undefined) return this.#loosely(new RemoteSource(this, undefined, at))
+    if (slot === undefined) return this.#loosely(new RemoteSource(this, undefined))
     const id = toldId(slot.slot)
     if (id !== undefined) {
       const { grant } = slot
@@ -189,7 +206,7 @@ export class Importer implements Importing {
       if (view.take(grant)) this.#held.add(id, grant)
       // Of an end that was told before the handle came: it is in this port's queue.
       this.drain()
-      return new RemoteSource(this, view, at, undefined, grant)
+      return new RemoteSource(this, view, undefined, grant)
     }
     let view = this.reader.accept(slot)
     if (view === 'unknown') {
@@ -197,9 +214,9 @@ export class Importer implements Importing {
       this.drain()
       view = this.reader.accept(slot)
     }
-    if (view === 'unknown' && !Port.takes) return this.#loosely(new RemoteSource(this, undefined, at, slot))
+    if (view === 'unknown' && !Port.takes) return this.#loosely(new RemoteSource(this, undefined, slot))
     if (typeof view === 'string') return view
-    const source = new RemoteSource(this, view, view.deadline)
+    const source = new RemoteSource(this, view)
     this.#listen()
     // Of an end that came before that, no bell tells any more.
     if (!view.isOpen()) void yielded.then(() => source.look())
@@ -349,7 +366,7 @@ export class Importer implements Importing {
     // First all are marked, then anybody's listeners run.
     const sources = this.#all()
     for (const source of sources) source.lose(error)
-    for (const source of sources) source.tell()
+    for (const source of sources) source.wake()
     this.#causes.clear()
     this.#leave()
   }

@@ -4,17 +4,17 @@ import type { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import type { SlotCause } from '../../lib/bridge/slot-memory.ts'
 import { SlotView } from '../../lib/bridge/slot-view.ts'
 import { type BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
-import type { Source } from '../../lib/source.ts'
+import { Source } from '../../lib/source.ts'
 import { End, prepareError } from '../../lib/end.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
-import { fromShared } from './clock.ts'
 import type { ParsedHandle } from './handle.ts'
 import type { ToldView } from './told.ts'
 
 /** The link that it was imported over, as far as an import knows it. */
 export interface Importing {
   readonly reader: SlotReader
+  readonly label: string
   /** The whole of a cause that did not fit into its slot, if it has come. */
   wholeCause(view: SlotView | ToldView): WireCause | undefined
   /** Called once, when nothing is left to wait for. */
@@ -24,9 +24,7 @@ export interface Importing {
 /** When it happened is not known here. */
 const unknown = Number.NaN
 
-export class RemoteSource implements Source {
-  readonly guards = true
-  readonly deadline: number
+export class RemoteSource extends Source {
   /** Of a slot whose chunk has not come yet. */
   readonly early: ParsedHandle['slot']
   readonly #importer: Importing
@@ -36,21 +34,19 @@ export class RemoteSource implements Source {
   /** What has answered with an end of its own, and is about to tell of it to whoever listens there. */
   #spent: SlotView | ToldView | undefined
   #end: End | undefined
-  #wake: (() => void) | undefined
   givenBack = false
   /** The imports of one view are a list, which hangs on the view. */
   #previous: RemoteSource | undefined
   #next: RemoteSource | undefined
 
   /**
-   * @param at the deadline, on the clock that all threads share
    * @param grant what it was imported by; where it has a slot, that knows itself which are given back
    */
-  constructor(importer: Importing, view: SlotView | ToldView | undefined, at: number, early?: ParsedHandle['slot'], grant = 0) {
+  constructor(importer: Importing, view: SlotView | ToldView | undefined, early?: ParsedHandle['slot'], grant = 0) {
+    super()
     this.#importer = importer
     this.#grant = grant
     this.early = early
-    this.deadline = fromShared(at)
     if (view !== undefined) this.give(view)
   }
 
@@ -67,10 +63,6 @@ export class RemoteSource implements Source {
     // Mostly there is one, and who waits for it waits for what is done here.
     if (first === undefined || first.#next === undefined) first?.look()
     else for (const source of RemoteSource.of(view)) source.look()
-  }
-
-  get observed(): boolean {
-    return this.#wake !== undefined
   }
 
   /** Whether its context never ends, so that only the loss of the link concerns it. */
@@ -124,20 +116,15 @@ export class RemoteSource implements Source {
     return decoded.ok ? reviveCause(decoded.value) : undefined
   }
 
-  watch(wake: () => void): void {
-    this.#wake = wake
-    if (this.poll() !== undefined) wake()
-  }
-
-  unwatch(): void {
-    this.#wake = undefined
+  override watch(): void {
+    if (this.poll() !== undefined) this.wake()
   }
 
   /**
    * Called at the end, also at one of this side's own; gives the slot back. Not where that has ended over there: who hears the bell of that does it, and
    * a loop that polls does not wait for it.
    */
-  close(): void {
+  override ended(): void {
     if (this.#spent === undefined) this.giveBack()
   }
 
@@ -171,12 +158,12 @@ export class RemoteSource implements Source {
   /** Something may have ended: who waits is told, and what has ended is given back. */
   look(): void {
     if (this.poll() === undefined) return
-    this.#wake?.()
+    this.wake()
     this.giveBack()
   }
 
-  tell(): void {
-    this.#wake?.()
+  override label(): string {
+    return this.#importer.label
   }
 
   lose(error: LinkLostError): void {
