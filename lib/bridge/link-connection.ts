@@ -56,7 +56,7 @@ export interface Connection extends Disposable {
   close(): void
   /**
    * Ends it in peace, and resolves when it is closed: the other side is told to make no more calls, those that it has made and that run in either direction may
-   * end within so many milliseconds, then the contexts of the others end, with a `BridgeError` of the code `ERR_GOING_AWAY` as their cause.
+   * end, and be answered, within so many milliseconds, then the contexts of the others end, with a `BridgeError` of the code `ERR_GOING_AWAY` as their cause.
    */
   close(options: CloseOptions): Promise<void>
   stats(): LinkStats

@@ -70,7 +70,7 @@ export class Handlers<M> {
   readonly #core: LinkCore<M>
   readonly #imports: Imports<M>
   readonly #methods: object | undefined
-  readonly #finished: () => void
+  readonly #finished: (isAnswered: boolean) => void
   readonly #handlers = new LinkTable<RunningHandler>()
   /** Those that are to start when the message that they came in is read. */
   #starting: Beginning[] = []
@@ -79,7 +79,7 @@ export class Handlers<M> {
   #refusing = false
 
   /** @param finished called when a handler has finished, after its answer */
-  constructor(core: LinkCore<M>, imports: Imports<M>, finished: () => void) {
+  constructor(core: LinkCore<M>, imports: Imports<M>, finished: (isAnswered: boolean) => void) {
     this.#core = core
     this.#finished = finished
     this.#imports = imports
@@ -165,14 +165,16 @@ export class Handlers<M> {
   }
 
   #succeed(handler: RunningHandler, value: unknown): void {
-    if (this.#over(handler)) this.#answer(handler.id, value)
-    this.#finished()
+    const isWanted = this.#over(handler)
+    if (isWanted) this.#answer(handler.id, value)
+    this.#finished(isWanted)
   }
 
   /** A method failed. */
   fail(handler: RunningHandler, error: unknown): void {
-    if (this.#over(handler)) this.#answerError(handler.id, error)
-    this.#finished()
+    const isWanted = this.#over(handler)
+    if (isWanted) this.#answerError(handler.id, error)
+    this.#finished(isWanted)
   }
 
   /** A handler has finished. Returns whether somebody waits for its answer. */

@@ -8,13 +8,12 @@
  * The parts: `link-calls.ts` and `link-exports.ts` are what this side has at the peer; `link-handlers.ts` and `link-imports.ts` are what the
  * peer has here; `link-core.ts` is what they share; `link-intake.ts` gives each what comes, and `link-outflow.ts` takes what goes.
  */
-import { after } from '../clock.ts'
 import type { CancelableContext, Context } from '../context.ts'
 import { BridgeError, CanceledError, LinkLostError, withoutStack } from '../errors.ts'
 import { type Frame, type HelloFrame, PROTOCOL_VERSION } from '../wire/frame.ts'
 import { Calls } from './link-calls.ts'
-import { clockOf } from './link-contexts.ts'
 import { LinkCore } from './link-core.ts'
+import { Farewell } from './link-farewell.ts'
 import type { LinkHandle } from './link-handle.ts'
 import { Handlers } from './link-handlers.ts'
 import { inOrder } from './link-held.ts'
@@ -22,7 +21,6 @@ import { Imports } from './link-imports.ts'
 import { Intake } from './link-intake.ts'
 import { linkLease, Liveness } from './link-liveness.ts'
 import { Outflow } from './link-outflow.ts'
-import { Quiet } from './link-quiet.ts'
 import { Replay } from './link-replay.ts'
 import { type Channel, closeCode, type Fault, type LinkOptions, type LinkStats } from './link-types.ts'
 
@@ -38,9 +36,6 @@ export {
   type Method,
 } from './link-types.ts'
 
-/** How long a peer may take to hear that this side goes away, in milliseconds: what it calls after that does not run. */
-const longestHearing = 2_000
-
 export class Link<M = Uint8Array> {
   readonly #core: LinkCore<M>
   readonly #calls: Calls<M>
@@ -55,9 +50,7 @@ export class Link<M = Uint8Array> {
   #token = ''
   /** Why the last connection is gone. */
   #broken: LinkLostError | undefined
-  readonly #quiet: Quiet<M>
-  /** Whether this side goes away, and does not know yet that the peer has heard so. */
-  #unheard = false
+  readonly #farewell: Farewell<M>
 
   /** Greets the peer. */
   constructor(options: LinkOptions<M>) {
@@ -72,11 +65,11 @@ export class Link<M = Uint8Array> {
       waits: () => this.#awaitRoom(),
       unacknowledged: () => this.#replay?.overdue ?? 0,
     })
-    this.#calls = new Calls(this.#core, () => this.#quiet.settled())
+    this.#calls = new Calls(this.#core, () => this.#farewell.settled())
     this.#imports = new Imports(this.#core)
-    this.#handlers = new Handlers(this.#core, this.#imports, () => this.#quiet.settled())
+    this.#handlers = new Handlers(this.#core, this.#imports, (isAnswered) => this.#farewell.finished(isAnswered))
     this.#intake = new Intake(this.#core, this.#calls, this.#imports, this.#handlers)
-    this.#quiet = new Quiet(this.#core, () => this.#busy)
+    this.#farewell = new Farewell(this.#core, this.#calls, this.#handlers, () => this.#core.isWaiting || this.#out.queued > 0)
     if (options.session !== undefined) this.#replay = new Replay()
     if (options.lease !== undefined) {
       this.#liveness = new Liveness(
@@ -132,8 +125,9 @@ export class Link<M = Uint8Array> {
     return this.#state === 'open' && !this.#out.greeting
   }
 
-  /** Whether anything is open in either direction. */
+  /** Whether anything is open in either direction, or the peer is waited for. */
   get #shared(): boolean {
+    if (this.#farewell.isBusy) return true
     return this.#calls.size + this.#handlers.size + this.#calls.exports.size + this.#imports.size > 0
   }
 
@@ -227,7 +221,7 @@ export class Link<M = Uint8Array> {
       if (this.#core.lost !== undefined) return
     }
     this.#liveness?.watch()
-    this.#quiet.settled()
+    this.#farewell.settled()
     // Timers of a hidden page are late: whatever arrives shows that time has passed.
     this.#drain()
   }
@@ -242,7 +236,7 @@ export class Link<M = Uint8Array> {
         this.#core.push({ type: 'pong', n: frame.n }, 4, 16)
         return undefined
       case 'pong':
-        if (frame.n === inOrder && this.#unheard) this.#refuse()
+        if (frame.n === inOrder) this.#farewell.heard()
         return undefined
       case 'ack':
         if (this.#replay === undefined) return 'ack: without a session'
@@ -403,42 +397,19 @@ export class Link<M = Uint8Array> {
 
   /**
    * Ends the link in peace: the peer is told to make no more calls, and those that it had made before it knew still run. What runs in either direction may
-   * end within `grace` milliseconds, then the contexts of handlers that still run end with `ERR_GOING_AWAY` as their cause, may answer, and the link is
-   * closed. Resolves when it is. A peer that has not heard of it after 2 seconds is not waited for any longer; one whose connection breaks meanwhile may come back.
+   * end, and its answers may reach the peer, within `grace` milliseconds; then the contexts of handlers that still run end with `ERR_GOING_AWAY` as their cause, may
+   * answer, and the link is closed. Resolves when it is. A peer that has not heard of it after 2 seconds, though nothing is on its way to it, is not waited for any
+   * longer; one whose connection breaks meanwhile may come back.
    */
   async shutdown(grace: number): Promise<void> {
     const core = this.#core
     if (core.lost !== undefined) return
     const reason = 'going away'
-    core.push({ type: 'goaway', reason }, 4, 64)
-    core.push({ type: 'ping', n: inOrder }, 4, 16)
-    this.#unheard = true
-    // Who answers nothing is waited for no longer than that, unless something runs.
-    const forget = after(clockOf(core), longestHearing, false, () => {
-      this.#refuse()
-      this.#quiet.settled()
-    })
-    await this.#quiet.within(grace)
-    forget()
-    this.#refuse()
-    const error = new BridgeError('ERR_GOING_AWAY', 'The other side goes away.')
-    this.#handlers.expire(withoutStack(() => new CanceledError({ cause: error })))
-    // So that those who listen to their context can still answer.
-    await this.#quiet.within(Math.min(grace, 100))
+    await this.#farewell.say(reason, grace)
     core.finish()
     if (core.lost !== undefined) return
     this.#out.channel?.close(closeCode.goingAway, reason)
     this.lost(new LinkLostError('The link was closed on this side: going away.'))
-  }
-
-  /** What comes from here on the peer has sent although it knew. */
-  #refuse(): void {
-    this.#unheard = false
-    this.#handlers.refuse()
-  }
-
-  get #busy(): boolean {
-    return this.#core.lost === undefined && (this.#unheard || this.#calls.size + this.#handlers.size > 0)
   }
 
   /** The connection is gone, or of no more use: all that is open ends now. A second call changes nothing. */
@@ -452,7 +423,7 @@ export class Link<M = Uint8Array> {
     this.#handlers.close(error)
     this.#imports.close(error)
     this.#liveness?.close()
-    this.#quiet.settled()
+    this.#farewell.settled()
     this.#core.options.onClose?.(reason)
   }
 

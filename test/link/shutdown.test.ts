@@ -154,6 +154,46 @@ describe('an end with grace', () => {
     expect(busy.clock.timers).toBe(0)
   })
 
+  it('waits until the peer has read the answers, and not beyond the grace', async () => {
+    for (const reads of [true, false]) {
+      const held = new Held()
+      const pair = await joined({ server: { serve: { held: held.method } } })
+      const call = pair.client.link.call(background(), 'held', [])
+      const result = reads ? call : rejection(call)
+      await pair.settle()
+      const over = pair.server.link.shutdown(60_000)
+      await pair.settle()
+      held.finishAll('done')
+      await turn()
+      pair.server.clock.advanceSync(59_999)
+      await turn()
+      expect(pair.server.open).toBe(true)
+      if (reads) await pair.settle()
+      else pair.server.clock.advanceSync(1)
+      await turn()
+      pair.server.clock.advanceSync(100)
+      await over
+      expect(pair.server.channel.closed).toMatchObject({ code: 1001 })
+      if (!reads) pair.cut()
+      expect(await result).toEqual(reads ? 'done' : expect.objectContaining({ code: 'ERR_LINK_LOST' }))
+      pair.cut()
+    }
+  })
+
+  it('waits for who reads slowly what was said before, though nothing runs', async () => {
+    const side = new Side()
+    side.raw(hello)
+    side.channel.backlog = 1
+    const over = side.link.shutdown(60_000)
+    await turn()
+    side.clock.advanceSync(10_000)
+    await turn()
+    expect(side.open).toBe(true)
+    side.raw([9, 0])
+    await over
+    expect(side.channel.closed).toMatchObject({ code: 1001 })
+  })
+
   it('refuses calls of a peer that has heard of it, and not those before', async () => {
     const side = new Side({ serve: { hold: (ctx: Context) => ctx.done } })
     side.raw(hello)
