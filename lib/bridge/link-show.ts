@@ -14,3 +14,13 @@ export function show(what: string, state: string, counts: Readonly<Record<string
   const told = state === '' ? parts : [state, ...parts]
   return told.length === 0 ? `${what} { idle }` : `${what} { ${told.join(', ')} }`
 }
+
+/** What is told of a close by the peer. Its reason is from outside: it stays on its line, and no terminal obeys it. */
+export function closedByPeer(code: number, reason: string): string {
+  const said = reason === '' ? '' : ` and the reason ${JSON.stringify(reason).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}`
+  return `The peer closed the connection with code ${code}${said}.`
+}
+
+function escaped(character: string): string {
+  return `\\u{${character.codePointAt(0)?.toString(16)}}`
+}

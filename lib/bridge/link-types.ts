@@ -157,9 +157,10 @@ export interface LinkOptions<M = Uint8Array> {
   readonly afterReading?: ((f: () => void) => void) | undefined
   /**
    * Lets the link outlive its connection. `connect`: this side connects, and asks for a session. `accept`: it accepts, and offers one with a token that
-   * nobody can guess, of which it makes a new one for each connection.
+   * nobody can guess, of which it makes a new one for each connection. `acknowledge`: no other connection, but each side says what it has read, for a channel
+   * that does not tell what waits in it.
    */
-  readonly session?: 'connect' | { readonly accept: () => string } | undefined
+  readonly session?: 'connect' | 'acknowledge' | { readonly accept: () => string } | undefined
   /** Called when the connection is gone and the link waits for another: {@link Link.resume}, {@link Link.reconnected}. */
   readonly onSuspend?: (reason: LinkLostError) => void
   /** Called once, when the peer has greeted. */

@@ -43,7 +43,7 @@ export class Link<M = Uint8Array> {
   readonly #handlers: Handlers<M>
   readonly #intake: Intake<M>
   readonly #liveness: Liveness<M> | undefined
-  /** Where there is a session, or may be one: until the peer has greeted without. */
+  /** Where there is a session, or may be one: until the peer has greeted without. Without a token it acknowledges alone, and nobody goes on with it. */
   #replay: Replay<M> | undefined
   readonly #out: Outflow<M>
   #state: LinkStats['state'] = 'opening'
@@ -249,9 +249,11 @@ export class Link<M = Uint8Array> {
   #takeHello(hello: HelloFrame): Fault | undefined {
     const { session } = hello
     if (this.#state === 'opening') {
+      const { options } = this.#core
+      if (options.session === 'acknowledge' && session === undefined) return 'hello: without a session'
       this.#core.greeted(hello)
-      if (this.#core.options.session === 'connect') this.#token = session?.token ?? ''
-      if (session === undefined || this.#token === '') this.#replay = undefined
+      if (options.session === 'connect') this.#token = session?.token ?? ''
+      if (this.#token === '' && options.session !== 'acknowledge') this.#replay = undefined
       this.#state = 'open'
       this.#core.options.onOpen?.()
       return undefined
@@ -441,7 +443,7 @@ export class Link<M = Uint8Array> {
    * arrives.
    */
   leave(): void {
-    if (this.#state !== 'open' || this.#replay === undefined) return
+    if (this.#state !== 'open' || this.#token === '') return
     // Without a word, which would end the session where it arrives.
     this.#out.channel?.terminate()
     this.#suspend(new LinkLostError('Nothing was heard of the other side.'))

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it, test } from 'vitest'
-import { type Channel, closeCode, Link } from '../../lib/bridge/link.ts'
+import { type Channel, closeCode, Link, type LinkOptions } from '../../lib/bridge/link.ts'
 import { Acceptor, type Connected } from '../../lib/bridge/link-acceptor.ts'
 import { cause, type Context, createRoot, withCancel } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
@@ -60,7 +60,7 @@ class World {
     this.connected = this.acceptor.connect(this.wire.channel('server'), 'ann')
   }
 
-  #link(channel: Channel, session: 'connect' | { accept: () => string } | undefined, onClose: () => void): Link {
+  #link(channel: Channel, session: LinkOptions['session'], onClose: () => void): Link {
     return new Link({
       channel,
       codec,

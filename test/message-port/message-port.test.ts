@@ -5,6 +5,47 @@ import { connect, wrap } from 'ctxbridge/message-port'
 import { describe, expect, test } from 'vitest'
 import type { PortService } from '../fixtures/port-service.ts'
 import { compiled } from '../support/compiled.ts'
+import { turn } from '../support/gc.ts'
+import { call, hello as rawHello, pack } from '../websocket/raw.ts'
+import { until } from '../websocket/support.ts'
+
+/** An end that says what a test wants it to say, and reads only what it is told to. */
+class RawEnd {
+  readonly heard: { from: string; bytes?: Uint8Array; hello?: Uint8Array; close?: [number, string] }[] = []
+  readonly #port: MessagePort
+  readonly #id: string
+
+  private constructor(port: MessagePort, id: string) {
+    this.#port = port
+    this.#id = id
+    port.addEventListener('message', ({ data }: MessageEvent<RawEnd['heard'][number]>) => this.heard.push(data))
+    port.start()
+  }
+
+  /** Has found the other end and has greeted it. */
+  static async greeted(port: MessagePort, greeting: readonly unknown[] = hello, id = 'raw'): Promise<RawEnd> {
+    const end = new RawEnd(port, id)
+    await until(() => end.heard.length > 0)
+    end.post({ hello: pack([greeting]) })
+    return end
+  }
+
+  post(message: object): void {
+    this.#port.postMessage({ ctxbridge: 'link', from: this.#id, to: this.heard[0]?.from, ...message })
+  }
+
+  say(...frames: unknown[]): void {
+    this.post({ bytes: pack(frames) })
+  }
+
+  /** What the other end has closed the connection with. */
+  async closed(): Promise<unknown> {
+    await until(() => this.heard.at(-1)?.close !== undefined)
+    return this.heard.at(-1)?.close
+  }
+}
+
+const hello = [...rawHello, ['', 0]]
 
 async function rejection(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
@@ -56,8 +97,9 @@ describe('over a MessageChannel', () => {
   test('no memory of this process goes along with a message', async () => {
     const { port1, port2 } = new MessageChannel()
     const spare: number[] = []
-    port2.addEventListener('message', ({ data }: MessageEvent<{ bytes?: Uint8Array }>) => {
-      if (data.bytes !== undefined) spare.push(data.bytes.buffer.byteLength - data.bytes.byteLength)
+    port2.addEventListener('message', ({ data }: MessageEvent<{ bytes?: Uint8Array; hello?: Uint8Array }>) => {
+      for (const bytes of [data.bytes, data.hello])
+        if (bytes !== undefined) spare.push(bytes.buffer.byteLength - bytes.byteLength)
     })
     const [a] = await Promise.all([connect(port1), connect(port2, { serve: { echo: (_ctx: Context, n: number) => n } })])
     const remote = wrap<{ echo(ctx: Context, n: number): number }>(a)
@@ -82,15 +124,128 @@ describe('over a MessageChannel', () => {
   })
 
   test.each([
-    ['no bytes', { bytes: 'x' }, 1003],
-    ['bytes that are no message', { bytes: new Uint8Array([0xc1, 1, 2]) }, 4400],
-    ['more than the limit', { bytes: new Uint8Array(5_000) }, 1009],
-  ])('%s end the connection with a code', async (_name, message, code) => {
+    ['no bytes', 'x', 1003],
+    ['bytes that others can still change', new Uint8Array(new SharedArrayBuffer(1)), 1003],
+    ['bytes that are no message', new Uint8Array([0xc1, 1, 2]), 4400],
+    ['more than the limit', new Uint8Array(5_000), 1009],
+  ])('%s end the connection with a code', async (_name, bytes, code) => {
     const { port1, port2 } = new MessageChannel()
-    const [a, b] = await Promise.all([connect(port1), connect(port2, { limits: { maxMessage: 4_096 } })])
-    port1.postMessage({ ctxbridge: 'link', ...message })
-    expect((await a.closed).message).toContain(String(code))
+    const [raw, b] = await Promise.all([RawEnd.greeted(port1), connect(port2, { limits: { maxMessage: 4_096 } })])
+    raw.post({ bytes })
+    expect(await raw.closed()).toEqual([code, expect.any(String)])
     await b.closed
+    port1.close()
+  })
+
+  test.each([
+    ['what has no text', [{ toString: 1, valueOf: 1 }, 'x'], 'The peer closed the connection with code 0 and the reason "x".'],
+    ['no list', 'x', 'The peer closed the connection with code 0.'],
+    [
+      'lines, and commands to a terminal',
+      [1000, 'bye".\nroot \u001b[31m\u009b31m\u2028\u202e'],
+      'The peer closed the connection with code 1000 and the reason "bye\\".\\nroot \\u001b[31m\\u{9b}31m\\u{2028}\\u{202e}".',
+    ],
+  ])('a close of the other side that is %s ends it, and is told on one line', async (_name, close, told) => {
+    const { port1, port2 } = new MessageChannel()
+    const [raw, b] = await Promise.all([RawEnd.greeted(port1), connect(port2)])
+    raw.post({ close })
+    expect((await b.closed).message).toBe(told)
+    port1.close()
+  })
+
+  test('what the other side does not read is bounded, whatever credit it gives', async () => {
+    const { port1, port2 } = new MessageChannel()
+    let made = 0
+    async function* ticks(): AsyncGenerator<string> {
+      for (;;) {
+        made++
+        yield 'x'.repeat(1_000)
+      }
+    }
+    const limits = { maxBacklog: 65_536 }
+    const greeting = [1, 1, [1_048_576, 0, 1_000, Number.MAX_SAFE_INTEGER, 0], 'raw', 'raw end', ['', 0]]
+    const [raw, b] = await Promise.all([RawEnd.greeted(port1, greeting), connect(port2, { limits, serve: { ticks } })])
+    raw.say(call(1, 'ticks'))
+    await until(() => made > 0)
+    for (let turns = 0; turns < 100; turns++) await turn()
+    const bound = made
+    expect(bound).toBeLessThan(300)
+    for (let turns = 0; turns < 20; turns++) await turn()
+    expect(made).toBe(bound)
+    expect(b.stats().state).toBe('open')
+    const messages = raw.heard.filter(({ bytes }) => bytes !== undefined).length
+    raw.say([15, messages])
+    await until(() => made > bound)
+    b.close()
+    port1.close()
+  })
+
+  test('who does not say what it has read is no peer', async () => {
+    const { port1, port2 } = new MessageChannel()
+    const rejected = rejection(connect(port2))
+    const raw = await RawEnd.greeted(port1, rawHello)
+    expect(await raw.closed()).toEqual([4400, 'hello: without a session'])
+    expect(await rejected).toBeInstanceOf(LinkLostError)
+    port1.close()
+  })
+
+  test('whoever comes later is found, though the first greeting was lost', async () => {
+    const { port1, port2 } = new MessageChannel()
+    const lost = once(port2 as never, 'message')
+    port2.start()
+    const first = connect(port1)
+    await lost
+    const [a, b] = await Promise.all([first, connect(port2, { serve: { f: () => 1 } })])
+    expect(await wrap<{ f(ctx: Context): number }>(a).f(background())).toBe(1)
+    a.close()
+    await b.closed
+    port1.close()
+  })
+
+  test('both may connect again on the same port, whatever is still on its way', async () => {
+    const { port1, port2 } = new MessageChannel()
+    const service = { f: () => 1 }
+    const rounds = [1, 2, 3, 4, 5]
+    const other = (async () => {
+      for (const _ of rounds) {
+        const connection = await connect(port2, { serve: service })
+        const remote = wrap<typeof service & { f(ctx: Context): number }>(connection)
+        while (connection.stats().state === 'open') await remote.f(background()).catch(() => undefined)
+      }
+    })()
+    for (const _ of rounds) {
+      const connection = await connect(port1, { serve: service })
+      expect(await wrap<{ f(ctx: Context): number }>(connection).f(background())).toBe(1)
+      connection.close()
+    }
+    port1.close()
+    await other
+  })
+
+  test('what was meant for an end that has gone, or comes from one, is not heard; a new one takes the place of the old', async () => {
+    const { port1, port2 } = new MessageChannel()
+    const [raw, b] = await Promise.all([RawEnd.greeted(port1), connect(port2, { serve: { f: () => 1 } })])
+    const garbage = new Uint8Array([0xc1])
+    raw.post({ to: 'gone', bytes: garbage })
+    raw.post({ from: 'gone', bytes: garbage })
+    raw.post({ from: 1, close: [1000, ''] })
+    raw.post({ to: 'gone', from: 'other', hello: garbage })
+    raw.post({ hello: garbage })
+    raw.say(call(1, 'f'))
+    await until(() => raw.heard.at(-1)?.bytes !== undefined)
+    expect(b.stats().state).toBe('open')
+    raw.post({ from: 'other', to: undefined, hello: pack([hello]) })
+    expect((await b.closed).message).toBe('The other side of the port has connected anew.')
+    port1.close()
+  })
+
+  test('an endpoint has one connection at a time', async () => {
+    const { a, b, port1 } = await pair()
+    expect(() => connect(port1)).toThrow(/^connect\(\) needs an endpoint without a connection/)
+    a.close()
+    await b.closed
+    const ctx = withTimeout(background(), 1)
+    expect(await rejection(connect(port1, { context: ctx }))).toBe(ctx.err())
     port1.close()
   })
 

@@ -3,6 +3,7 @@ import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Life, Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { pageLease } from '../../lib/bridge/link-liveness.ts'
+import { closedByPeer } from '../../lib/bridge/link-show.ts'
 
 /** How long a peer has to answer a close before its connection counts as gone. */
 const closeGrace = 1_000
@@ -63,14 +64,8 @@ function openChannel<R extends Receiver>(socket: WebSocket, connect: (channel: C
   })
   socket.addEventListener('close', ({ code, reason }) => {
     if (over) return
-    const said = reason === '' ? '' : ` and the reason ${JSON.stringify(reason)}`
     const broke = code === 1006 || code === 1005
-    lost(
-      new LinkLostError(
-        broke ? 'The connection broke without a close.' : `The peer closed the connection with code ${code}${said}.`,
-      ),
-      !broke,
-    )
+    lost(new LinkLostError(broke ? 'The connection broke without a close.' : closedByPeer(code, reason)), !broke)
   })
   return receiver
 }

@@ -3,6 +3,7 @@ import type { Agent, IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import { type ServerOptions, type VerifyClientCallbackSync, WebSocket, type WebSocketServer } from 'ws'
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
+import { closedByPeer } from '../../lib/bridge/link-show.ts'
 import { BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { named } from '../../lib/key.ts'
 import { warn } from './platform.ts'
@@ -59,11 +60,8 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
   })
   socket.on('close', (code, reason) => {
     clearTimeout(cut)
-    const said = reason.length > 0 ? ` and the reason ${JSON.stringify(reason.toString())}` : ''
     receiver.lost(
-      new LinkLostError(
-        code === 1006 ? 'The connection broke without a close.' : `The peer closed the connection with code ${code}${said}.`,
-      ),
+      new LinkLostError(code === 1006 ? 'The connection broke without a close.' : closedByPeer(code, reason.toString())),
       // A page has no other way to drop a connection than to close it without a code.
       code !== 1006 && code !== 1005,
     )

@@ -1,0 +1,181 @@
+/**
+ * The way through a port to one end at its other side. Whatever else the port carries passes by, and so does what was meant for an end that was here before.
+ *
+ * Each end has an id. It greets whoever is there; whoever hears that greets back, by the id; and an end that is greeted by its id has found the other one, which is
+ * there and knows it. So neither side need be first, and the greeting of an end that has gone leads nowhere.
+ */
+import { type Channel, closeCode } from '../../lib/bridge/link.ts'
+import { closedByPeer } from '../../lib/bridge/link-show.ts'
+import { LinkLostError } from '../../lib/errors.ts'
+
+/** As much of Node's emitters and of the web's targets as is used here. */
+export interface PortEndpoint {
+  postMessage(message: unknown, transfer: never): void
+  on?(event: string, listener: (value: unknown) => void): unknown
+  off(event: string, listener: (value: unknown) => void): unknown
+  addEventListener(event: string, listener: (event: { data?: unknown }) => void): void
+  removeEventListener(event: string, listener: (event: { data?: unknown }) => void): void
+  start?(): void
+}
+
+/** What goes over the port: no other message has the first field. */
+interface Envelope {
+  readonly ctxbridge: 'link'
+  /** The end that says it. */
+  readonly from: unknown
+  /** The end that it is for; undefined in the first greeting, which is for whoever is there. */
+  readonly to?: unknown
+  /** The greeting, the same each time. */
+  readonly hello?: unknown
+  readonly bytes?: unknown
+  /** A code and a reason. */
+  readonly close?: unknown
+}
+
+interface PortReceiver {
+  receive(bytes: Uint8Array): void
+  lost(reason: LinkLostError): void
+}
+
+/** Those that somebody listens to: an end is alone on its side. */
+const taken = new WeakSet<object>()
+
+export class PortChannel implements Channel {
+  readonly #endpoint: PortEndpoint
+  readonly #id: string
+  readonly #longest: number
+  #receiver: PortReceiver | undefined
+  #stop: (() => void) | undefined
+  #greeting: Uint8Array | undefined
+  /** The end that was greeted by its id. */
+  #greeted: unknown
+  /** The end that has greeted this one by its id: nobody else is heard. */
+  #peer: unknown
+
+  /** @param longest bytes of the longest message to take */
+  constructor(endpoint: PortEndpoint, id: string, longest: number) {
+    this.#endpoint = endpoint
+    this.#id = id
+    this.#longest = longest
+  }
+
+  /** Whether a channel listens to it. */
+  static isTaken(endpoint: object): boolean {
+    return taken.has(endpoint)
+  }
+
+  /** Gives what comes to a receiver, until the channel is closed or the port is: then the receiver is told that it is lost. */
+  listen(receiver: PortReceiver): void {
+    this.#receiver = receiver
+    taken.add(this.#endpoint)
+    this.#stop = listenTo(
+      this.#endpoint,
+      (data) => {
+        if (isEnvelope(data)) this.#take(data)
+      },
+      () => this.#leave('The port was closed, or its thread has ended.'),
+    )
+  }
+
+  /** The first message is the greeting. */
+  send(bytes: Uint8Array): void {
+    const message = alone(bytes)
+    if (this.#greeting === undefined) {
+      this.#greeting = message
+      this.#post({ hello: message }, undefined)
+    } else this.#post({ bytes: message }, this.#peer, [message.buffer])
+  }
+
+  /** Nothing tells what a port has not delivered: what the peer acknowledges does. */
+  queued(): number {
+    return 0
+  }
+
+  drained(): void {
+    // It is never full.
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#stop !== undefined) this.#post({ close: [code, reason] }, this.#peer)
+    this.#leave(`This side has closed the connection (${code}, ${reason}).`)
+  }
+
+  terminate(): void {
+    this.#leave('This side has dropped the connection.')
+  }
+
+  #post(message: Partial<Envelope>, to: unknown, transfer: readonly unknown[] = []): void {
+    this.#endpoint.postMessage({ ctxbridge: 'link', from: this.#id, to, ...message }, transfer as never)
+  }
+
+  #leave(reason: string): void {
+    if (this.#stop === undefined) return
+    this.#stop()
+    this.#stop = undefined
+    taken.delete(this.#endpoint)
+    // When whoever closed it is through with that.
+    queueMicrotask(() => this.#receiver?.lost(new LinkLostError(reason)))
+  }
+
+  #take({ from, to, hello, bytes, close }: Envelope): void {
+    if (typeof from !== 'string' || from === this.#id || (to !== undefined && to !== this.#id)) return
+    if (hello !== undefined) return this.#takeGreeting(from, to, hello)
+    if (from !== this.#peer) return
+    if (close === undefined) return this.#receive(bytes)
+    const [code, reason] = Array.isArray(close) ? (close as unknown[]) : []
+    this.#leave(closedByPeer(typeof code === 'number' ? code : 0, typeof reason === 'string' ? reason : ''))
+  }
+
+  #takeGreeting(from: string, to: unknown, hello: unknown): void {
+    if (this.#peer !== undefined) {
+      // Messages keep their order: whoever comes later has taken the other one's place.
+      if (from !== this.#peer) this.#leave('The other side of the port has connected anew.')
+      return
+    }
+    if (this.#greeting !== undefined && this.#greeted !== from) {
+      this.#greeted = from
+      this.#post({ hello: this.#greeting }, from)
+    }
+    if (to === undefined) return
+    this.#peer = from
+    this.#receive(hello)
+  }
+
+  #receive(bytes: unknown): void {
+    // What is shared could be changed while it is read.
+    if (!(bytes instanceof Uint8Array) || !(bytes.buffer instanceof ArrayBuffer)) {
+      this.close(closeCode.notBinary, 'message: not bytes')
+    } else if (bytes.length > this.#longest) this.close(closeCode.tooBig, 'message: longer than the limit')
+    else this.#receiver?.receive(bytes)
+  }
+}
+
+function isEnvelope(data: unknown): data is Envelope {
+  return typeof data === 'object' && data !== null && (data as Partial<Envelope>).ctxbridge === 'link'
+}
+
+function listenTo(endpoint: PortEndpoint, message: (data: unknown) => void, gone: () => void): () => void {
+  if (typeof endpoint.on === 'function') {
+    const ends = ['close', 'exit', 'messageerror']
+    endpoint.on('message', message)
+    for (const end of ends) endpoint.on(end, gone)
+    return () => {
+      endpoint.off('message', message)
+      for (const end of ends) endpoint.off(end, gone)
+    }
+  }
+  const listener = (event: { data?: unknown }): void => message(event.data)
+  const ends = ['close', 'messageerror']
+  endpoint.addEventListener('message', listener)
+  for (const end of ends) endpoint.addEventListener(end, gone)
+  endpoint.start?.()
+  return () => {
+    endpoint.removeEventListener('message', listener)
+    for (const end of ends) endpoint.removeEventListener(end, gone)
+  }
+}
+
+/** The bytes in a buffer that has nothing else: an encoder's has other memory of this process behind them, which is nobody's business. */
+function alone(bytes: Uint8Array): Uint8Array {
+  return bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes)
+}
