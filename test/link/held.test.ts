@@ -1,8 +1,9 @@
 /** A channel that is full: what waits for it in the link, and what goes past. */
 import { linkedPair } from 'ctxbridge/testing'
 import { wrap } from 'ctxbridge/websocket'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { background, cause, type Context, withCancel } from '../../lib/context.ts'
+import { LinkLostError } from '../../lib/errors.ts'
 import type { Frame } from '../../lib/wire/frame.ts'
 import { turn } from '../support/gc.ts'
 import { callFrame, Held, hello, joined, rejection, Side } from './support.ts'
@@ -494,4 +495,22 @@ it('what either side says while there is no connection goes out on the next one,
   await clock.advance(1_000)
   await Promise.all(calls)
   expect(said.toSorted()).toEqual(['before', 'before', 'side 0', 'side 1'])
+})
+
+test('whatever comes asks whether there is room again, a cancel that comes alone as well', async () => {
+  const held = new Held()
+  const side = new Side({ serve: { held: held.method, quick: () => 1 } })
+  side.raw(hello)
+  side.raw(callFrame(1, 'held'))
+  await turn()
+  await fill(side)
+  side.raw(callFrame(2, 'quick'))
+  await turn()
+  side.channel.waiting.length = 0
+  side.channel.backlog = 0
+  side.raw([3, 1, 0, null])
+  expect(framesOf(side)).toEqual([{ type: 'result', id: 2, value: 1 }])
+  held.finishAll()
+  await turn()
+  side.link.lost(new LinkLostError('over'))
 })

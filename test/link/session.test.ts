@@ -457,3 +457,23 @@ it('a server that is another one is not gone on with', async () => {
   expect(w.wire.closed).toMatchObject({ by: 'client', code: closeCode.badFrame })
   expect(w.client.stats().state).toBe('closed')
 })
+
+test('what has come is acknowledged when that is due, also where it is a cancel by which it is', async () => {
+  const held = new Held()
+  const w = await world({ held: held.method })
+  for (let i = 0; i < 32; i++) {
+    expect(w.wire.down).toEqual([])
+    const ctx = withCancel(w.root)
+    const result = rejection(w.client.call(ctx, 'held', []))
+    await turn()
+    w.toServer()
+    ctx.cancel()
+    await result
+    w.toServer()
+    await turn()
+  }
+  expect(w.wire.down.map(framesOf)).toEqual([[{ type: 'ack', n: 64 }]])
+  held.finishAll()
+  await w.settle()
+  w.client.close()
+})

@@ -237,6 +237,13 @@ export const link: readonly Mutant[] = [
     tests: simulation,
   },
   {
+    file: 'lib/bridge/link.ts',
+    original: '    if (isDue) this.#acknowledge()\n',
+    replacement: '',
+    breaks: 'an acknowledgement that a cancel makes due waits for other messages, and what is kept there with it',
+    tests: ['test/link/session.test.ts'],
+  },
+  {
     file: 'lib/bridge/link-dial.ts',
     original: '          this.#giveUp?.()\n          this.#wake?.()\n          over(',
     replacement: '          this.#wake?.()\n          over(',
