@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * Contexts, as users hold and derive them. Read it from top to bottom: the interface, the roots, then each `with...`. How an end is found and
  * spreads is in `tree.ts`, what the tree is made of in `scope.ts`; `merge.ts` and `signal.ts` have the two that Go has not.

@@ -20,6 +20,11 @@ const brand: unique symbol = Symbol.for('ctxbridge.kind') as never
  */
 export abstract class ContextError extends Error {
   abstract readonly code: string
+
+  /** What a log that is JSON has of it: `name`, `message`, `code` and `cause`, that as data where it is plain and short, else as text. Never throws. */
+  toJSON(): object {
+    return tellError(this)
+  }
 }
 
 /** The context was cancelled. Named as the platform names it, so that libraries know it for an abort. */
@@ -102,6 +107,11 @@ export class BridgeError extends Error {
     this.code = code
   }
 
+  /** See {@link ContextError.toJSON}. */
+  toJSON(): object {
+    return tellError(this)
+  }
+
   static {
     named(this.prototype, 'BridgeError')
   }
@@ -136,8 +146,32 @@ export class RemoteError extends Error {
     if (code !== undefined) Object.defineProperty(this, 'code', { value: code, enumerable: true })
   }
 
+  /** See {@link ContextError.toJSON}. */
+  toJSON(): object {
+    return tellError(this)
+  }
+
   static {
     named(this.prototype, 'RemoteError')
+  }
+}
+
+function tellError(error: Error & { readonly code?: string | number }): object {
+  const { name, message, code, cause } = error
+  return { name, message, code, cause: cause === undefined ? cause : tellCause(cause) }
+}
+
+function tellCause(cause: unknown): unknown {
+  try {
+    const text = cause instanceof Error ? '' : JSON.stringify(cause)
+    if (text.length <= 1_000) return JSON.parse(text) as unknown
+  } catch {
+    // An error; or what JSON does not take, such as a cycle, a function, a getter that throws.
+  }
+  try {
+    return String(cause).slice(0, 1_000)
+  } catch {
+    return 'what cannot be told'
   }
 }
 

@@ -1,4 +1,5 @@
 /** Several tasks that succeed or fail together. Go: `golang.org/x/sync/errgroup`. */
+import { dispose } from './dispose.ts'
 import { type Context, withCancel } from './context.ts'
 import { scopeOf } from './foreign.ts'
 import { named } from './key.ts'
@@ -76,8 +77,16 @@ class TaskGroup<T> implements Group<T> {
     return this.#results
   }
 
-  [Symbol.dispose](): void {
+  [dispose](): void {
     this.#cancel()
+  }
+
+  toString(): string {
+    return `Group of ${String(this.context)}`
+  }
+
+  toJSON(): string {
+    return String(this)
   }
 
   async #run(index: number, f: (ctx: Context) => T | PromiseLike<T>): Promise<void> {

@@ -1,4 +1,5 @@
 /** What the tree is made of: the nodes behind all contexts of this package, and the scopes among them, which have an end of their own. */
+import { disposable } from './dispose.ts'
 import type { CancelableContext, CancelFunc, Context } from './context.ts'
 import { controllerFor } from './context-signal.ts'
 import type { Bounds, Deadline, Time } from './deadline.ts'
@@ -276,6 +277,7 @@ export class EndlessScope extends Scope {
 
 /** Ends by its own cancel, with its parent, or as its rule says: whichever comes first. */
 export class CancelScope extends Scope implements CancelableContext {
+  declare readonly [Symbol.dispose]: () => void
   /** Bound, so that it can be taken off; made on first use. */
   get cancel(): CancelFunc {
     return (this.bound ??= (cause) => conclude(this, 'canceled', cause))
@@ -293,7 +295,9 @@ export class CancelScope extends Scope implements CancelableContext {
     return [this as Context, this.cancel].values()
   }
 
-  [Symbol.dispose](): void {
-    endPlainly(this)
+  static {
+    disposable<CancelScope>(this.prototype, function () {
+      endPlainly(this)
+    })
   }
 }

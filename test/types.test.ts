@@ -39,6 +39,40 @@ test.for(['typescript', 'typescript-5.4'] as const)(
 )
 
 test.for(['typescript', 'typescript-5.4'] as const)(
+  '%s accepts what a page imports, without the types of Node, by a program that has not asked for Disposable',
+  { timeout },
+  async (compiler) => {
+    const folder = new URL(`../.build/types/page-${compiler}/`, import.meta.url)
+    mkdirSync(folder, { recursive: true })
+    const subpaths = ['comlink', 'piscina', 'tinypool', 'workerpool', 'message-port', 'websocket', 'trace', 'testing']
+    const lines = [
+      "import { background, withCancel, withTimeout } from 'ctxbridge'",
+      "import { wrap } from 'ctxbridge/worker'",
+      ...subpaths.map((name) => `export type * as m${name.replace('-', '')} from 'ctxbridge/${name}'`),
+      'declare const worker: Worker',
+      'export async function f(): Promise<number> {',
+      '  using ctx = withTimeout(background(), 1)',
+      '  using remote = wrap<{ f(n: number): number }>(worker)',
+      '  const one: Disposable = withCancel(ctx)',
+      '  return (await remote.f(1)) + (one ? 1 : 0)',
+      '}',
+    ]
+    writeFileSync(new URL('page.ts', folder), lines.join('\n'))
+    const compilerOptions = {
+      module: 'esnext',
+      moduleResolution: 'bundler',
+      customConditions: ['browser'],
+      lib: ['ES2022', 'DOM'],
+      types: [],
+    }
+    const config = { extends: '../../../test/types/tsconfig.json', compilerOptions, include: ['*.ts'] }
+    writeFileSync(new URL('tsconfig.json', folder), JSON.stringify(config))
+    expect(await tsc(compiler, '-p', `.build/types/page-${compiler}`)).toBe('')
+    expect(await tsc(compiler, '-p', `.build/types/page-${compiler}`, '--listFilesOnly')).not.toMatch(/@types.node|@types.ws/)
+  },
+)
+
+test.for(['typescript', 'typescript-5.4'] as const)(
   '%s is the compiler that its name says, and finds mistakes',
   { timeout },
   async (compiler) => {

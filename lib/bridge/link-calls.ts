@@ -10,7 +10,7 @@ import type { Scope } from '../scope.ts'
 import { takeBack, takenEnd, tell } from '../tree.ts'
 import { reviveAnswer } from '../wire/cause.ts'
 import { type ErrorFrame, type ItemFrame, maxName, type ResultFrame, type StreamFrame } from '../wire/frame.ts'
-import { checkSendable } from '../wire/sendable.ts'
+import { aContext, aSignal, checkSendable } from '../wire/sendable.ts'
 import { isText } from '../wire/text.ts'
 import { failed, Failure, Pending } from './link-answer.ts'
 import { describeContext } from './link-contexts.ts'
@@ -57,6 +57,15 @@ class PendingCall extends Listener {
 interface CallOwner {
   announce(id: number, kind: Kind, cause: unknown): void
   abandon(call: PendingCall): void
+}
+
+function unsendable(method: string, reason: string): string {
+  const remedy = reason.startsWith(aContext)
+    ? ' A call has one context, its first argument; another one goes as what connection.export(ctx) gives.'
+    : reason.startsWith(aSignal)
+      ? " Join it to the call's context: withSignal(ctx, signal)."
+      : ''
+  return `The arguments of ${method}() cannot be sent because of ${reason}.${remedy}`
 }
 
 export class Calls<M> {
@@ -106,7 +115,7 @@ export class Calls<M> {
       ctx.err() ??
       this.#refusal() ??
       (!checked.ok
-        ? new BridgeError('ERR_UNSENDABLE', `The arguments of ${method}() cannot be sent because of ${checked.reason}.`)
+        ? new BridgeError('ERR_UNSENDABLE', unsendable(method, checked.reason))
         : bytes > maxMessage
           ? new BridgeError('ERR_LIMIT', `The call of ${method}() is larger than the peer takes: ${maxMessage} bytes.`)
           : !core.fits(bytes)

@@ -1,11 +1,12 @@
 /** Connections as users hold them, and the methods of the other side. */
+import { disposable, dispose } from '../dispose.ts'
 import type { CancelableContext, Context } from '../context.ts'
 import type { LinkLostError } from '../errors.ts'
 import { named } from '../key.ts'
 import type { Link, LinkHandle, LinkStats } from './link.ts'
 import { inspectAsText, show } from './link-show.ts'
 
-/** What can be called over a link: methods that take a context first. */
+/** What can be called over a link: methods that take a context first. To dispose of it closes the connection, for all that is called over it. */
 export type Remote<T> = {
   readonly [K in keyof T as T[K] extends (ctx: Context, ...args: never[]) => unknown ? K : never]: T[K] extends (
     ctx: Context,
@@ -13,7 +14,7 @@ export type Remote<T> = {
   ) => infer R
     ? (ctx: Context, ...args: A) => Answer<Awaited<R>>
     : never
-}
+} & Disposable
 
 /** What a call gives: a promise; of a stream, one that can also be read at once, by `for await (const item of remote.tokens(ctx))`. */
 export type Answer<R> = [IsStream<R>, R] extends [true, AsyncIterable<infer T>]
@@ -70,6 +71,7 @@ type UsedLink = Pick<Link, 'call' | 'export' | 'import' | 'close' | 'shutdown' |
 const links = new WeakMap<Connection, UsedLink>()
 
 export class LinkConnection implements Connection {
+  declare readonly [Symbol.dispose]: () => void
   readonly closed: Promise<LinkLostError>
   readonly #link: UsedLink
 
@@ -103,13 +105,19 @@ export class LinkConnection implements Connection {
     return this.#link.stats()
   }
 
-  [Symbol.dispose](): void {
-    this.close()
+  static {
+    disposable<LinkConnection>(this.prototype, function () {
+      this.close()
+    })
   }
 
   toString(): string {
     const { state, ...counts } = this.stats()
     return show(this.peerName === '' ? 'Connection' : `Connection(${JSON.stringify(this.peerName)})`, state, counts)
+  }
+
+  toJSON(): string {
+    return String(this)
   }
 
   static {
@@ -120,7 +128,7 @@ export class LinkConnection implements Connection {
 /**
  * The methods of the other side, as those of a local object: `await reports.build(ctx, id)`. Each takes a context first, and rejects
  * with `ctx.err()` as soon as that is done; with what the method threw; or with a `BridgeError`. A method that returns an async iterable, as a generator
- * does, gives one: leaving its loop ends the context of the call, and runs the generator's `finally` there.
+ * does, gives one: leaving its loop ends the context of the call, and runs the generator's `finally` there. To dispose of the object closes the connection.
  *
  * @throws TypeError when `connection` is not from `connect`
  */
@@ -133,6 +141,7 @@ export function wrap<T extends object>(connection: Connection): Remote<T> {
   return new Proxy(inspectAsText(Object.create(null) as Remote<T>, told), {
     get(_target, name) {
       if (name === Symbol.toPrimitive) return told
+      if (name === dispose) return () => link.close()
       // A proxy that is awaited, printed or compared must not call the peer.
       if (typeof name !== 'string' || name === 'then' || name === 'toJSON' || name === 'constructor') return undefined
       let method = methods.get(name)

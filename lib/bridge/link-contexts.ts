@@ -100,7 +100,9 @@ export function receiveContext<M>(
   if (values.length > 0) {
     for (const [key, value] of decodeValues(values, keys, report).bindings) ctx = withValue(ctx, key, value)
   }
-  if ((left ?? Infinity) > maxTimeout) return { base: ctx, at: clockOf(core).now() + maxTimeout, why: undefined }
+  if ((left ?? Infinity) > maxTimeout) {
+    return { base: ctx, at: clockOf(core).now() + maxTimeout, why: `the server's maxTimeout of ${maxTimeout} ms` }
+  }
   if (left === undefined) return { base: ctx, at: Infinity, why: undefined }
   return { base: ctx, at: clockOf(core).now() + left, why: why === undefined ? undefined : reviveCause(why) }
 }

@@ -13,6 +13,8 @@ const firstWait = 100
 const longestWait = 5_000
 /** How long one attempt may take, the greeting included. */
 const attemptTimeout = 5_000
+/** How long a server that has opened the first connection may take to greet, as it waits for us. */
+const greetingTimeout = 10_000
 /** An attempt that is older is given up when the machine wakes: it may wait for a network that is gone. */
 const freshAttempt = 1_000
 
@@ -128,11 +130,17 @@ class Dialer<S, M> {
     const link = this.#link as unknown as Link<M>
     const stop = this.#sockets.watch?.({ awake: () => this.#awake(link), asleep: () => this.#sleep(link) })
     if (stop !== undefined) void closed.then(stop)
+    let stopWaiting: (() => void) | undefined
+    const late = new Promise<never>((_, reject) => {
+      stopWaiting = after(this.#host.clock, greetingTimeout, true, () => reject(notGreeted()))
+    })
     try {
-      await race(context, Promise.race([opened, closed.then((reason) => Promise.reject(reason))]))
+      await race(context, Promise.race([opened, late, closed.then((reason) => Promise.reject(reason))]))
     } catch (error) {
       link.close()
       throw error
+    } finally {
+      stopWaiting?.()
     }
     return { link, closed }
   }
@@ -251,4 +259,9 @@ class Dialer<S, M> {
       this.#wake = this.#hurry = done
     })
   }
+}
+
+function notGreeted(): LinkLostError {
+  const what = `The server opened a connection and did not greet within ${greetingTimeout} ms`
+  return new LinkLostError(`${what}: is it one of ctxbridge, by serve(), and what stands before it passes messages on?`)
 }

@@ -1,5 +1,6 @@
 /** The side that is connected to: its links, and what it does with connections that come. How they come, a transport knows. */
 
+import { disposable } from '../dispose.ts'
 import { after } from '../clock.ts'
 import { type Context, withValue } from '../context.ts'
 import type { LinkLostError } from '../errors.ts'
@@ -46,6 +47,7 @@ const late: Refusal = { code: closeCode.silent, reason: 'hello: not in time' }
 const goingAway: Refusal = { code: closeCode.goingAway, reason: 'going away' }
 
 export class LinkService<M = Uint8Array> implements Service {
+  declare readonly [Symbol.dispose]: () => void
   readonly connections: Set<Connection> = new Set()
   readonly #host: LinkHost<M>
   readonly #links = new Set<Link<M>>()
@@ -158,12 +160,18 @@ export class LinkService<M = Uint8Array> implements Service {
     return { connections: this.#waiting + this.#links.size, calls, handlers, contexts }
   }
 
-  [Symbol.dispose](): void {
-    this.close()
+  static {
+    disposable<LinkService<unknown>>(this.prototype, function () {
+      this.close()
+    })
   }
 
   toString(): string {
     return show('Service', '', this.stats())
+  }
+
+  toJSON(): string {
+    return String(this)
   }
 
   static {

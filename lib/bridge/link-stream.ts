@@ -1,5 +1,7 @@
 /** The caller's end of a stream: an async iterable for one reader. */
 
+import { asyncDispose } from '../dispose.ts'
+
 /** What a stream tells the call that it belongs to. */
 export interface StreamOwner {
   /** The reader has taken so many items: as many more may come. */
@@ -18,6 +20,7 @@ interface Waiting {
  * here for the reader.
  */
 export class RemoteStream implements AsyncGenerator<unknown, unknown, undefined> {
+  declare readonly [Symbol.asyncDispose]: () => Promise<void>
   readonly #owner: StreamOwner
   readonly #window: number
   #items: unknown[] = []
@@ -100,11 +103,15 @@ export class RemoteStream implements AsyncGenerator<unknown, unknown, undefined>
     throw error
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.return()
+  static {
+    Object.defineProperty(this.prototype, asyncDispose, { value: leave, configurable: true, writable: true })
   }
 
   [Symbol.asyncIterator](): this {
     return this
   }
+}
+
+async function leave(this: RemoteStream): Promise<void> {
+  await this.return()
 }

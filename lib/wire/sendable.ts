@@ -180,6 +180,10 @@ class Copier {
   }
 }
 
+/** How a reason begins that says what somebody tried to send as data, though there is another way. */
+export const aContext = 'a context'
+export const aSignal = 'an AbortSignal'
+
 const tooMany = 'what has more values than the limit'
 const tooLarge = 'what is larger than the limit'
 
@@ -202,6 +206,9 @@ export function isPlain(value: object): value is Record<string, unknown> {
 }
 
 function describeClass(value: object): string {
+  // By their looks, as frames know no contexts.
+  if (typeof (value as { throwIfDone?: unknown }).throwIfDone === 'function') return aContext
+  if (Object.prototype.toString.call(value) === '[object AbortSignal]') return aSignal
   const name: unknown = (value.constructor as { name?: unknown } | undefined)?.name
   return typeof name === 'string' && /^\w{1,30}$/.test(name) ? `an object of class ${name}` : 'an object of a class'
 }

@@ -1,10 +1,14 @@
 import { inspect } from 'node:util'
 import {
   background,
+  CanceledError,
   type Context,
   createKey,
   createRoot,
+  group,
+  LinkLostError,
   merge,
+  RemoteError,
   withCancel,
   withDeadline,
   withoutCancel,
@@ -85,6 +89,12 @@ describe('String(ctx)', () => {
     const ctx = withCancel(withValue(background(), createKey('token'), 'secret'))
     expect(JSON.stringify({ ctx })).toBe(`{"ctx":${JSON.stringify(String(ctx))}}`)
     expect(JSON.stringify({ ctx })).not.toContain('secret')
+  })
+
+  it('a group is told by its context, also in JSON', () => {
+    const tasks = group(background())
+    expect(String(tasks)).toBe('Group of context.Background.WithCancel')
+    expect(JSON.stringify({ tasks })).toBe(JSON.stringify({ tasks: String(tasks) }))
   })
 
   it('C65: shows withCancel where the deadline given is not the nearest one', () => {
@@ -195,3 +205,52 @@ it('C65: a key shows its name, by itself and inside of something', () => {
   expect(String(user)).toBe('Key(user)')
   expect(inspect({ user })).toBe('{ user: Key(user) }')
 })
+
+describe('JSON.stringify(error)', () => {
+  const told = (error: unknown): unknown => JSON.parse(JSON.stringify(error))
+
+  it('tells name, message, code and cause', () => {
+    const ctx = withTimeout(background(), 0, { budget: [1, 'two'] })
+    expect(told({ error: ctx.err() })).toEqual({
+      error: { name: 'TimeoutError', message: 'context deadline exceeded', code: 'ETIMEDOUT', cause: { budget: [1, 'two'] } },
+    })
+    expect(told(new CanceledError())).toEqual({ name: 'AbortError', message: 'context canceled', code: 'ABORT_ERR' })
+    const lost = new LinkLostError('gone', { cause: new RangeError('inner') })
+    expect(told(lost)).toEqual({ name: 'LinkLostError', message: 'gone', code: 'ERR_LINK_LOST', cause: 'RangeError: inner' })
+    expect(told(new CanceledError({ cause: lost }))).toMatchObject({ cause: 'LinkLostError: gone' })
+    expect(told(new RemoteError('Odd', 'there', 7))).toEqual({ name: 'Odd', message: 'there', code: 7 })
+    expect(told(new RemoteError('Odd', 'there'))).toEqual({ name: 'Odd', message: 'there' })
+  })
+
+  const cyclic: unknown[] = []
+  cyclic.push(cyclic)
+  const thrower = {
+    toJSON: () => {
+      throw new Error('no')
+    },
+    toString: () => {
+      throw new Error('no')
+    },
+  }
+
+  it.each<[string, unknown, unknown]>([
+    ['a number', 7, 7],
+    ['null', null, null],
+    ['a bigint', 7n, '7'],
+    ['a symbol', Symbol('why'), 'Symbol(why)'],
+    ['what is long', { text: 'x'.repeat(2_000) }, '[object Object]'],
+    ['a long text', 'x'.repeat(2_000), 'x'.repeat(1_000)],
+    ['a context', background(), 'context.Background'],
+    ['a cycle', cyclic, ''],
+    ['what throws', thrower, 'what cannot be told'],
+    ['a proxy that is revoked', revoked(), 'what cannot be told'],
+  ])('never throws and stays short, when the cause is %s', (_name, why, expected) => {
+    expect(told(new CanceledError({ cause: why }))).toMatchObject({ cause: expected })
+  })
+})
+
+function revoked(): unknown {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}

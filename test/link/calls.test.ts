@@ -110,6 +110,18 @@ describe('a call', () => {
     expect(pair.client.link.stats()).toMatchObject({ calls: 0, queued: 0 })
   })
 
+  it.each([
+    ['a context', { ctx: withCancel(background()) }, 'a context at [0].ctx. A call has one context, its first argument; another'],
+    ['a root', background(), 'a context at [0]. A call has one context'],
+    ['a signal', { signal: new AbortController().signal }, "an AbortSignal at [0].signal. Join it to the call's context: withS"],
+  ])('rejects when %s stands among the arguments, and says what to do', async (_name, argument, message) => {
+    const pair = await joined({ server: { serve: { f: () => {} } } })
+    expect(await rejection(pair.client.link.call(background(), 'f', [argument]))).toMatchObject({
+      code: 'ERR_UNSENDABLE',
+      message: expect.stringContaining(`The arguments of f() cannot be sent because of ${message}`) as string,
+    })
+  })
+
   it('rejects when the result cannot be sent', async () => {
     const pair = await joined({ server: { serve: { f: () => new Map() } } })
     const result = rejection(pair.client.link.call(background(), 'f', []))

@@ -67,6 +67,15 @@ class Network {
 
   /** A link that is open; with a session where the server has offered one. */
   async opened(session = true): Promise<Dialed & { readonly socket: Socket }> {
+    const dialing = this.dial()
+    await turn()
+    const socket = this.next.open()
+    await turn()
+    socket.greet(session ? 'token' : undefined)
+    return { ...(await dialing), socket }
+  }
+
+  async dial(): Promise<Dialed> {
     let ids = 0
     const host = {
       clock: this.clock,
@@ -76,12 +85,7 @@ class Network {
       defer: queueMicrotask,
       reporter: () => () => undefined,
     }
-    const dialing = dial(host, this.sockets, new URL('ws://x'), background(), {}, undefined, true)
-    await turn()
-    const socket = this.next.open()
-    await turn()
-    socket.greet(session ? 'token' : undefined)
-    return { ...(await dialing), socket }
+    return dial(host, this.sockets, new URL('ws://x'), background(), {}, undefined, true)
   }
 
   /** A link with a session whose connection broke, and whose next attempt is under way. */
@@ -100,6 +104,25 @@ class Network {
     return attempt
   }
 }
+
+it('a server that opens a connection and never greets is waited for 10 seconds', async () => {
+  const network = new Network()
+  const dialing = network.dial()
+  await turn()
+  const socket = network.next.open()
+  await turn()
+  network.clock.advanceSync(9_999)
+  await turn()
+  expect(socket.closes).toEqual([])
+  network.clock.advanceSync(1)
+  await expect(dialing).rejects.toMatchObject({
+    code: 'ERR_LINK_LOST',
+    message: expect.stringMatching(
+      /^The server opened a connection and did not greet within 10000 ms: .+ serve\(\).+\?$/,
+    ) as string,
+  })
+  expect([socket.closes, network.clock.timers, network.life]).toEqual([[1000], 0, undefined])
+})
 
 describe('a link that is closed while it connects again', () => {
   it('gives the attempt up, and lets go of a socket that opens in spite of that: nothing is said on it', async () => {

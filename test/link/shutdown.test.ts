@@ -394,6 +394,8 @@ describe('the longest time of a context', () => {
     expect(cause(held.ctx(1))).toBe('mine')
     pair.advance(50)
     expect(held.contexts.map((ctx) => ctx.err()?.code)).toEqual(['ETIMEDOUT', 'ETIMEDOUT', 'ETIMEDOUT'])
+    const why = "the server's maxTimeout of 100 ms"
+    expect([...held.contexts, imported].map((ctx) => cause(ctx))).toEqual([why, 'mine', why, why])
     held.finishAll()
     pair.cut()
     await Promise.all(results)

@@ -255,6 +255,19 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     expect(after - before).toBeLessThan(1_000_000)
   })
 
+  test.each<[string, object]>([
+    ['a context', withCancel(background())],
+    ['a signal', new AbortController().signal],
+    ['an object that has a context', { do: 'look', ctx: background() }],
+    ['an object that has a signal', { do: 'look', signal: AbortSignal.timeout(1) }],
+  ])('takes no task that is %s: which would be lost, or be no context there', async (_what, task) => {
+    const pool = start()
+    expect(() => pool.run(background(), task as PoolTask)).toThrow(
+      /^run\(\) cannot send a context, or an AbortSignal, within a task: .+ withSignal\(ctx, signal\)\.$/,
+    )
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
+  })
+
   test('needs its context', async () => {
     const pool = start()
     expect(await rejection(pool.bare({ do: 'look' }))).toMatchObject({
@@ -272,6 +285,14 @@ test('what is no pool, or no job, is told', () => {
   }
   const processes = makeWorkerpool(file('pool-workerpool'), { workerType: 'process' })
   expect(() => workerpool.run(processes, background(), 1, { method: 'run' })).toThrow(/threads/)
+  const ofProcesses: readonly (readonly [object, object])[] = [
+    [{ runtime: 'child_process' }, {}],
+    [{}, { runtime: 'child_process' }],
+  ]
+  for (const [options, more] of ofProcesses) {
+    const other = { options, run: () => Promise.reject(new Error('it was asked')) }
+    expect(() => tinypool.run(other, background(), 1, more)).toThrow(/^run\(\) needs a pool of threads: .+'worker_threads'\.$/)
+  }
   const threads = makeWorkerpool(file('pool-workerpool'), { workerType: 'thread' })
   expect(() => workerpool.run(threads, background(), 1, {} as never)).toThrow(/'method'/)
   expect(() => piscina.job(1 as never)).toThrow(/^job\(\) needs a function/)

@@ -35,7 +35,7 @@ void reports.build(ctx, 'a', { pages: 1 })
 void reports.many(ctx, 1, 2, 3)
 
 // What takes no context first cannot be called, and is not there.
-yes<Equal<keyof Remote<Reports>, 'build' | 'count' | 'stop' | 'later' | 'many' | 'nothing'>>()
+yes<Equal<keyof Remote<Reports>, 'build' | 'count' | 'stop' | 'later' | 'many' | 'nothing' | typeof Symbol.dispose>>()
 // @ts-expect-error takes a text first
 void reports.local
 // @ts-expect-error is no method

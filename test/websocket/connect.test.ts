@@ -395,9 +395,11 @@ test('connections, services and what wrap gives say in a log what they are, and 
     'Service { connections: 1, handlers: 1 }',
     '[ Connection("me") { open, handlers: 1 } ]',
   ])
+  expect(JSON.parse(JSON.stringify([connection, service]))).toEqual([String(connection), String(service)])
   ctx.cancel()
   await call
-  connection.close()
+  // What wrap gave closes the connection, as it does with a worker's link.
+  remote[Symbol.dispose]()
   expect(inspect(connection)).toBe('Connection("reports") { closed }')
   await idle(service)
   expect(inspect(service)).toBe('Service { idle }')

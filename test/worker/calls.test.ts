@@ -1,4 +1,5 @@
 import { getEventListeners, once } from 'node:events'
+import { inspect } from 'node:util'
 import { MessageChannel } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import { background, BridgeError, cause, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
@@ -453,4 +454,19 @@ test('misuse is a TypeError in a whole sentence', async () => {
   expect(() => expose(api, worker)).toThrow(/^expose\(\) serves one object .+\.$/)
   expect(await wrap<Jobs>(worker).add(1, 1)).toBe(2)
   await quiet(worker)
+})
+
+test('what wrap gives, and its link, say in a log what they are', async () => {
+  const { remote, port1 } = pair({ f: () => 1 })
+  const text = 'Link { open }'
+  expect([inspect(remote), inspect(link(port1)), String(link(port1))]).toEqual([`Remote of ${text}`, text, text])
+  expect(JSON.stringify({ link: link(port1) })).toBe(JSON.stringify({ link: text }))
+  const ctx = withCancel(background())
+  const call = remote.f()
+  link(port1).export(ctx)
+  expect(inspect(remote)).toBe('Remote of Link { open, exports: 1, calls: 1 }')
+  expect(await call).toBe(1)
+  const mine = link(port1)
+  remote[Symbol.dispose]()
+  expect([inspect(remote), String(mine)]).toEqual(['Remote of Link { closed }', 'Link { closed }'])
 })

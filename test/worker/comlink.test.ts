@@ -49,6 +49,26 @@ test('a context behind an argument that Comlink cannot post holds no slot', asyn
   port1.close()
 })
 
+test('a context, or a signal, that is a property of an argument is told with a remedy; who sends such objects may', async () => {
+  install(Comlink)
+  const { port1, port2 } = new MessageChannel()
+  Comlink.expose((given: unknown) => given, nodeEndpoint(port2))
+  const remote = Comlink.wrap<(given: unknown) => unknown>(nodeEndpoint(port1))
+  for (const within of [{ ctx: background() }, { n: 1, signal: new AbortController().signal }]) {
+    // At once, or by a rejection: as Comlink does it.
+    await expect((async () => remote(within))()).rejects.toThrow(/^Comlink cannot send a context, or an AbortSignal, .+\.$/)
+  }
+  expect(await remote({ n: 1, deeper: { n: 2 } })).toEqual({ n: 1, deeper: { n: 2 } })
+  Comlink.transferHandlers.set('test.options', {
+    canHandle: (value: unknown): value is { n: number } => typeof value === 'object' && value !== null && 'signal' in value,
+    serialize: ({ n }: { n: number }) => [n, []],
+    deserialize: (n: number) => ({ n }),
+  })
+  expect(await remote({ n: 7, signal: new AbortController().signal })).toEqual({ n: 7 })
+  Comlink.transferHandlers.delete('test.options')
+  port1.close()
+})
+
 test('a message that is posted later, as by an endpoint that waits for its worker, says how its context stands by then', async () => {
   install(Comlink)
   const handler = Comlink.transferHandlers.get('ctxbridge.context') as Comlink.TransferHandler<Context, object>

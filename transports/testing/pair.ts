@@ -1,4 +1,5 @@
 /** Two linked sides in one process, with a network between them that does as a test says. */
+import { asyncDispose } from '../../lib/dispose.ts'
 import { checkNames, checkObject, checkSettings } from '../../lib/bridge/link-check.ts'
 import { checkMethods } from '../../lib/bridge/served.ts'
 import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
@@ -237,7 +238,7 @@ class MemoryPair implements LinkedPair, PairNetwork, Destination<Message> {
     await turn()
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  async [asyncDispose](): Promise<void> {
     await this.close()
   }
 }

@@ -11,7 +11,7 @@ import { platform } from './platform.ts'
 
 /** What every platform has. */
 export interface DialOptions extends LinkSettings {
-  /** Bounds the connecting, until the peer has greeted; its later end does nothing. Default: no bound. */
+  /** Bounds the connecting, until the peer has greeted; its later end does nothing. A server that opens the connection has 10 seconds to greet in any case. */
   readonly context?: Context
   /**
    * Whether a connection that breaks is replaced by another one, on which everything goes on where it was: default true. A server that is gone, and one that

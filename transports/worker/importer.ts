@@ -5,6 +5,7 @@
  * also lets go of the slots of those that nobody looks at any more.
  */
 
+import { dispose } from '../../lib/dispose.ts'
 import { hearsBells } from '../../lib/bridge/slot-memory.ts'
 import { SlotReader, type SlotRefusal } from '../../lib/bridge/slot-reader.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
@@ -104,7 +105,7 @@ function registerSoon(ctx: CancelableContext): void {
 
 /** Ends an import for those on this side, and gives it back at once, also where it has ended over there. */
 export function giveBack(ctx: CancelableContext): void {
-  ctx[Symbol.dispose]()
+  ctx[dispose]()
   const source = sourceOf(ctx)
   if (source instanceof RemoteSource) source.giveBack()
 }

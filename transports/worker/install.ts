@@ -17,6 +17,7 @@ import { warn } from './host.ts'
 import { baseOf, Importer, importEnded, refused } from './importer.ts'
 import { isAttach } from './messages.ts'
 import { signalFrom } from './sent-signal.ts'
+import { hasWithin } from './within.ts'
 
 export { expose, type LinkOptions, type Remote, wrap, type WrapOptions } from './index.ts'
 
@@ -35,7 +36,8 @@ export interface InstallOptions {
  * signal, that ends with the one that was sent: a context at once and with its cause, also in a loop that never yields where memory can be shared, and
  * so does a signal, whose reason is that of the one that was sent: by kind, name, message, code and causes. What a call throws because a context ended is that context error at the caller, too.
  *
- * Each must be an argument of its own: what is inside of another one Comlink does not look at, and of an AbortSignal there Node makes an empty object.
+ * Each must be an argument of its own. An object that has one as a property is refused with a `TypeError`, unless another transfer handler takes it: what is inside of an argument Comlink does
+ * not look at, and of an AbortSignal there Node makes an empty object.
  *
  * What arrives is given back when it has ended, is cancelled or disposed of, or is collected; and when the thread ends, where the platform tells. Comlink
  * itself knows of no contexts: a call whose context has ended goes on waiting for its answer, and one whose worker has died waits for ever. The
@@ -62,6 +64,21 @@ export function install(comlink: ComlinkLike, { keys = [] }: InstallOptions = {}
     serialize: (signal: AbortSignal) => send(withSignal(background(), signal)),
     deserialize: (sent: Partial<Alone> | null | undefined) => signalFrom(receive(sent, keys)),
   })
+  refuseWithin(handlers as Map<string, TransferHandler>)
+}
+
+/** An argument that has a context inside, and that nobody else sends, is told with a remedy, and not as a function that cannot be cloned. */
+function refuseWithin(handlers: Map<string, TransferHandler>): void {
+  const handler = {
+    canHandle: (value: unknown): boolean =>
+      hasWithin(value) && ![...handlers.values()].some((other) => other !== handler && other.canHandle(value)),
+    serialize(): never {
+      const remedy = "give each as an argument of its own, or call by wrap() of 'ctxbridge/comlink', which sends properties too"
+      throw new TypeError(`Comlink cannot send a context, or an AbortSignal, that is a property of an argument: ${remedy}.`)
+    },
+    deserialize: (sent: object) => sent,
+  }
+  handlers.set('ctxbridge.within', handler)
 }
 
 interface TransferHandler {

@@ -1,5 +1,7 @@
 /** Two threads that share contexts: everything that belongs to one endpoint, from its first use until it is closed or lost. */
 
+import { inspectAsText, show } from '../../lib/bridge/link-show.ts'
+import { disposable } from '../../lib/dispose.ts'
 import type { Worker as NodeWorker } from 'node:worker_threads'
 import { hostClock } from '../../lib/clock.ts'
 import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
@@ -113,6 +115,7 @@ function keysOf(options: LinkOptions, caller: string): readonly Key<unknown>[] {
 }
 
 export class WorkerLink implements Link {
+  declare readonly [Symbol.dispose]: () => void
   readonly #endpoint: WorkerEndpoint
   readonly #shared: boolean
   readonly #forget: () => void
@@ -277,9 +280,24 @@ export class WorkerLink implements Link {
     return { ...tableStats(), exports: this.#exporter?.size ?? 0, imports, observers, calls: this.#caller?.size ?? 0 }
   }
 
-  [Symbol.dispose](): void {
-    this.#lose(new LinkLostError('The link was closed by this thread.'))
-    this.#forget()
+  static {
+    disposable<WorkerLink>(this.prototype, function () {
+      this.#lose(new LinkLostError('The link was closed by this thread.'))
+      this.#forget()
+    })
+  }
+
+  toString(): string {
+    const { exports, imports, calls } = this.stats()
+    return show('Link', this.#lost === undefined ? 'open' : 'closed', { exports, imports, calls })
+  }
+
+  toJSON(): string {
+    return String(this)
+  }
+
+  static {
+    inspectAsText(this.prototype)
   }
 
   /** From here on nothing goes in or out. Everything that the other side held is taken back before anybody hears of it. */

@@ -31,7 +31,7 @@ export interface PiscinaPool {
  * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`).
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`
- * @throws TypeError when `pool` is no pool, `ctx` no context, or `grace` no time
+ * @throws TypeError when `pool` is no pool, `ctx` no context, `task` has one within, or `grace` is no time
  */
 export function run<Result = unknown>(
   pool: PiscinaPool,

@@ -6,6 +6,7 @@
  * matter when and by whom the pool and its workers were made.
  */
 
+import { dispose } from '../../lib/dispose.ts'
 import { listen } from '../../lib/boundary.ts'
 import { after, hostClock } from '../../lib/clock.ts'
 import type { CancelableContext, Context } from '../../lib/context.ts'
@@ -19,6 +20,7 @@ import { isHandle, parseHandle } from './handle.ts'
 import { warn } from './host.ts'
 import { baseOf, Importer, importEnded, refused } from './importer.ts'
 import { channelOf, VERSION } from './messages.ts'
+import { isOrHasWithin } from './within.ts'
 
 export interface RunOptions {
   /**
@@ -75,6 +77,11 @@ export function runIn<Result>(
   if (!isContext(ctx)) throw new TypeError(`run() needs a context, but got ${named(ctx)}.`)
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`run() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
+  }
+  if (isOrHasWithin(task)) {
+    const why =
+      'run() cannot send a context, or an AbortSignal, within a task: a job has one context, which is the one that run() is given'
+    throw new TypeError(`${why}. Make one of two, with merge(ctx, other) or withSignal(ctx, signal).`)
   }
   const ended = ctx.err()
   if (ended !== undefined) return Promise.reject(ended)
@@ -175,7 +182,7 @@ export function job<Task, Result>(
       const failure = failureToWire(new Failure(error))
       return { ctxbridge: 'failed', version: VERSION, failure } satisfies Failed as never
     } finally {
-      ctx[Symbol.dispose]()
+      ctx[dispose]()
     }
   }
 }

@@ -16,6 +16,7 @@ export interface TinypoolRunOptions extends RunOptions {
 /** As much of a pool as is used here. */
 export interface TinypoolPool {
   run(task: unknown, options?: never): PromiseLike<unknown>
+  readonly options?: { readonly runtime?: unknown }
 }
 
 /**
@@ -28,7 +29,7 @@ export interface TinypoolPool {
  * With a `grace`, tinypool gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`).
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`
- * @throws TypeError when `pool` is no pool, `ctx` no context, or `grace` no time
+ * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, or `grace` is no time
  */
 export function run<Result = unknown>(
   pool: TinypoolPool,
@@ -39,6 +40,8 @@ export function run<Result = unknown>(
   if (typeof (pool as { run?: unknown } | null)?.run !== 'function')
     throw new TypeError(`run() needs a pool of tinypool, but got ${named(pool)}.`)
   const { grace, ...others } = options
+  if (((others as { readonly runtime?: unknown }).runtime ?? pool.options?.runtime) === 'child_process')
+    throw new TypeError("run() needs a pool of threads: make it with the option runtime: 'worker_threads'.")
   return runIn<Result>(ctx, task, others.name ?? 'default', options, (envelope) => {
     const controller = grace === Infinity ? undefined : new AbortController()
     const more = controller === undefined ? others : { ...others, signal: controller.signal }

@@ -26,7 +26,7 @@ export interface Workerpool {
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the method, with `err()` as its cause.
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`
- * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `method` no name, or `grace` no time
+ * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `method` is no name, or `grace` no time
  */
 export function run<Result = unknown>(
   pool: Workerpool,

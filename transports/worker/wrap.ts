@@ -1,6 +1,8 @@
 /** Calling what another thread serves. */
 
+import { dispose } from '../../lib/dispose.ts'
 import { listen } from '../../lib/boundary.ts'
+import { inspectAsText } from '../../lib/bridge/link-show.ts'
 import { named } from '../../lib/key.ts'
 import { type Members, SentContext } from './call-message.ts'
 import { canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
@@ -75,7 +77,9 @@ export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | Wrap
   // Now and not with the first context: so that the table is there before any handle, whichever way that takes.
   if (link.lost === undefined) void link.exporter
   const methods = new Map<string, (...args: unknown[]) => Promise<unknown>>()
-  const own = Object.freeze({ [Symbol.dispose]: () => link[Symbol.dispose](), [Symbol.toStringTag]: 'Remote' })
+  const own = { [dispose]: () => link[dispose](), [Symbol.toStringTag]: 'Remote' }
+  // Node's inspector asks the target, and not the proxy.
+  Object.freeze(inspectAsText(own, () => `Remote of ${String(link)}`))
   return new Proxy(own, {
     get(target, name, receiver) {
       if (typeof name === 'symbol' || !isMethodName(name)) return Reflect.get(target, name, receiver) as unknown
