@@ -62,4 +62,33 @@ export const isolation: readonly Mutant[] = [
     breaks: 'who never greets is waited for',
     tests,
   },
+  {
+    file: 'transports/websocket/serve.ts',
+    original:
+      '    if (known === undefined) turnAway(socket)\n    else openChannel(socket, (channel) => service.accept(channel, known.identity))\n',
+    replacement: '    openChannel(socket, (channel) => service.accept(channel, known?.identity))\n',
+    breaks: 'whom another service let in is let in',
+    tests: ['test/websocket/front.test.ts'],
+  },
+  {
+    file: 'transports/websocket/port-channel.ts',
+    original: '    if (from !== this.#peer) return\n',
+    replacement: '',
+    breaks: 'an end of a port that has gone is heard',
+    tests: ['test/message-port/message-port.test.ts'],
+  },
+  {
+    file: 'transports/websocket/message-port.ts',
+    original: "methods, 'acknowledge',",
+    replacement: 'methods, undefined,',
+    breaks: 'who reads nothing at a port is sent without end',
+    tests: ['test/message-port/message-port.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link-intake.ts',
+    original: '      if (fault !== undefined) break\n',
+    replacement: '      if (fault !== undefined) return fault\n',
+    breaks: 'an imported context outlives its link',
+    tests: ['test/link/ends.test.ts'],
+  },
 ]
