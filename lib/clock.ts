@@ -24,6 +24,26 @@ export type Timer = unknown
 // Taken at import: what a test framework puts in their place later must not change a running program's clock.
 const { setTimeout, clearTimeout, performance, Date } = globalThis
 
+/** As much of Node as is used here. */
+interface Host {
+  getBuiltinModule?(name: 'node:async_hooks'): { readonly AsyncResource: new (type: string) => Nobody }
+}
+
+interface Nobody {
+  runInAsyncScope<T>(f: () => T): T
+}
+
+const host = (globalThis as { readonly process?: Host }).process?.getBuiltinModule?.('node:async_hooks')
+const nobody = host && new host.AsyncResource('ctxbridge')
+
+/**
+ * Runs `f` on nobody's behalf: not in the `AsyncLocalStorage` of whoever happens to run, but in that of this module's import, which mostly is none. For what many share:
+ * a timer, or a wait for another thread. It would hold the store of whoever came first, and show it to all others.
+ */
+export function forNobody<T>(f: () => T): T {
+  return nobody === undefined ? f() : nobody.runInAsyncScope(f)
+}
+
 /** The machine's own clock: monotonic, and one timer of the host for all that is due. */
 export const hostClock: Clock = {
   now: () => performance.now(),
@@ -124,7 +144,8 @@ export class Timetable<T> {
       due.push(first)
     }
     if (this.#heap.length === 0) this.#disarm()
-    this.#ring(due)
+    // Also where somebody else than the timer has found it.
+    forNobody(() => this.#ring(due))
     return true
   }
 
@@ -133,7 +154,8 @@ export class Timetable<T> {
     if (first === undefined || first.at >= this.#armedFor) return
     this.#disarm()
     this.#armedFor = first.at
-    this.#timer = this.clock.setTimer(this.#tick, delayUntil(first.at, this.clock.now()), false)
+    const ms = delayUntil(first.at, this.clock.now())
+    this.#timer = forNobody(() => this.clock.setTimer(this.#tick, ms, false))
   }
 
   #disarm(): void {

@@ -9,7 +9,7 @@ import { dispose } from '../../lib/dispose.ts'
 import { hearsBells } from '../../lib/bridge/slot-memory.ts'
 import { SlotReader, type SlotRefusal } from '../../lib/bridge/slot-reader.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
-import { hostClock } from '../../lib/clock.ts'
+import { forNobody, hostClock } from '../../lib/clock.ts'
 import { sourceOf, withRemote } from '../../lib/boundary.ts'
 import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
 import { type Key, named } from '../../lib/key.ts'
@@ -263,7 +263,7 @@ export class Importer implements Importing {
     const seen = hearsBells && !this.#listening ? this.reader.bell() : undefined
     if (seen === undefined) return
     this.#listening = true
-    this.#await(seen)
+    forNobody(() => this.#await(seen))
   }
 
   #await(seen: number): void {
