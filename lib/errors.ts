@@ -179,8 +179,13 @@ function tellCause(cause: unknown): unknown {
 export function withoutStack<E extends Error>(make: () => E): E {
   const host = Error as { stackTraceLimit?: number }
   const limit = host.stackTraceLimit
-  if (limit === undefined || limit === 0 || Object.isFrozen(host)) return make()
-  host.stackTraceLimit = 0
+  if (limit === undefined || limit === 0) return make()
+  try {
+    host.stackTraceLimit = 0
+  } catch {
+    // Frozen or read-only, as hardened environments have it.
+    return make()
+  }
   try {
     return make()
   } finally {

@@ -10,8 +10,17 @@ import { Binding, ContextNode, nodeKey, type Scope } from './scope.ts'
 import { Source, sourced } from './source.ts'
 import { takenEnd, timeOf } from './tree.ts'
 
-/** Whether a value has the members of a context, be it ours, of another copy of the package, or somebody's own. Reads no property that would observe it. */
+/** Whether a value has the members of a context, be it ours, of another copy of the package, or somebody's own. Reads no property that would observe it. Never throws. */
 export function isContext(value: unknown): value is Context {
+  try {
+    return looksLikeContext(value)
+  } catch {
+    return false
+  }
+}
+
+/** Throws what a getter or a proxy of somebody else's throws. */
+function looksLikeContext(value: unknown): value is Context {
   if (typeof value !== 'object' || value === null) return false
   const { err, remaining, value: lookUp, throwIfDone } = value as Partial<Context>
   return (
@@ -124,10 +133,13 @@ export function nodeOf(parent: Context, caller: string): ContextNode {
 }
 
 function foreignParent(parent: Context, caller: string): Scope {
-  if (!isContext(parent)) {
-    throw new TypeError(`${caller}() needs a context, but got ${named(parent)}. Pass background() where there is none.`)
+  let options: ErrorOptions | undefined
+  try {
+    if (looksLikeContext(parent)) return foreignNode(parent)
+  } catch (cause) {
+    options = { cause }
   }
-  return foreignNode(parent)
+  throw new TypeError(`${caller}() needs a context, but got ${named(parent)}. Pass background() where there is none.`, options)
 }
 
 /** The scope of a context that was given to the function named `caller`; throws a `TypeError` where it is none. */

@@ -45,7 +45,10 @@ class TaskGroup<T> implements Group<T> {
   readonly #cancel: (cause?: unknown) => void
   readonly #limit: number
   readonly #results: T[] = []
-  readonly #queue: (() => void)[] = []
+  /** Those who came since the last time that `#turn` was filled. */
+  #queue: (() => void)[] = []
+  /** Whose turn is next, the next one last: an array gives its first away in time that grows with its length. */
+  #turn: (() => void)[] = []
   readonly #waiting: (() => void)[] = []
   #count = 0
   #running = 0
@@ -110,7 +113,11 @@ class TaskGroup<T> implements Group<T> {
   /** Gives the freed places away; with nobody left, wakes those who wait. */
   #next(): void {
     while (this.#running < this.#limit) {
-      const start = this.#queue.shift()
+      if (this.#turn.length === 0) {
+        this.#turn = this.#queue.reverse()
+        this.#queue = []
+      }
+      const start = this.#turn.pop()
       if (start === undefined) break
       start()
     }

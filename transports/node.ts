@@ -1,5 +1,6 @@
 /** Signals of the operating system, as the end of a context. Node only. */
 import { constants } from 'node:os'
+import { isMainThread } from 'node:worker_threads'
 import { listen } from '../lib/boundary.ts'
 import { type CancelableContext, type Context, withCancel } from '../lib/context.ts'
 import { scopeOf } from '../lib/foreign.ts'
@@ -27,7 +28,7 @@ export class SignalError extends Error {
  * Cancel it to give the signals back. It keeps no process alive. All such contexts share one listener for each signal.
  *
  * @param signals default: `SIGINT` and `SIGTERM`
- * @throws TypeError when `parent` is no context, or a name is of no signal that this system lets a process catch
+ * @throws TypeError when `parent` is no context, or a name is of no signal that this system lets a process catch; in a worker thread, as signals reach the main one alone
  */
 export function notifyContext(parent: Context, ...signals: readonly NodeJS.Signals[]): CancelableContext {
   scopeOf(parent, 'notifyContext')
@@ -36,6 +37,10 @@ export function notifyContext(parent: Context, ...signals: readonly NodeJS.Signa
     if (Object.hasOwn(constants.signals, name) && name !== 'SIGKILL' && name !== 'SIGSTOP') continue
     throw new TypeError(`notifyContext() needs names of signals that can be caught, such as 'SIGINT', but got ${named(name)}.`)
   }
+  if (!isMainThread)
+    throw new TypeError(
+      'notifyContext() needs the main thread: no other hears of signals. Make the context there, and send it here.',
+    )
   const ctx = withCancel(parent)
   if (ctx.err() !== undefined) return ctx
   const waiter: Waiter = {

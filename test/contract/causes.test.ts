@@ -36,6 +36,19 @@ describe('causes', () => {
     expect(Object.hasOwn(ctx.err() as Error, 'cause')).toBe(true)
   })
 
+  it('C40: an end has its error and its cause also where the host lets nobody set how long stacks are', () => {
+    const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit') as PropertyDescriptor
+    Object.defineProperty(Error, 'stackTraceLimit', { ...limit, writable: false })
+    try {
+      const [ctx, cancel] = withCancel(background())
+      cancel('why')
+      expect(ctx.err()).toBeInstanceOf(CanceledError)
+      expect(cause(ctx)).toBe('why')
+    } finally {
+      Object.defineProperty(Error, 'stackTraceLimit', limit)
+    }
+  })
+
   it('C36: cancel(undefined) is cancel()', () => {
     for (const args of [[], [undefined]] as [unknown?][]) {
       const [ctx, cancel] = withCancel(background())

@@ -154,8 +154,32 @@ describe('what is no context', () => {
     expect(() => createRoot(null as never)).toThrow(TypeError)
   })
 
+  it('C3: what throws when it is looked at is no context, and the sentence has what was thrown as its cause', () => {
+    const thrown = new Error('a getter')
+    const odd = {
+      get err() {
+        throw thrown
+      },
+    } as unknown as Context
+    const error = caught(() => withCancel(odd))
+    expect(error).toEqual(
+      new TypeError('withCancel() needs a context, but got an object. Pass background() where there is none.'),
+    )
+    expect(error).toMatchObject({ cause: thrown })
+    expect(() => cause(odd)).toThrow(/^cause\(\) needs a context/)
+  })
+
   it('C3: contexts of two clocks cannot be merged, and this is said at once', () => {
     const [a, b] = [createRoot({ clock: createFakeClock() }), createRoot({ clock: createFakeClock() })]
     expect(() => merge(withCancel(a), withCancel(b))).toThrow(TypeError)
   })
 })
+
+function caught(f: () => unknown): unknown {
+  try {
+    f()
+  } catch (error) {
+    return error
+  }
+  throw new Error('Nothing was thrown.')
+}

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { Worker } from 'node:worker_threads'
 import { background, type CancelableContext, cause, withCancel } from 'ctxbridge'
 import { notifyContext, SignalError } from 'ctxbridge/node'
 import { expect, it, onTestFinished } from 'vitest'
@@ -140,4 +141,16 @@ it('has a cause that is an error with a name and the signal', () => {
   const error = new SignalError('SIGINT')
   expect(error).toBeInstanceOf(Error)
   expect(error).toMatchObject({ name: 'SignalError', signal: 'SIGINT', message: 'received SIGINT' })
+})
+
+it('in a worker thread, which no signal reaches, it is a TypeError at once', { timeout }, async () => {
+  const text = `
+    import { parentPort } from 'node:worker_threads'
+    import { background } from 'ctxbridge'
+    import { notifyContext } from 'ctxbridge/node'
+    try { notifyContext(background()); parentPort.postMessage('nothing was thrown') } catch (error) { parentPort.postMessage(String(error)) }
+  `.replaceAll(/'(ctxbridge[^']*)'/g, (_, name: string) => JSON.stringify(import.meta.resolve(name)))
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(text)}`))
+  onTestFinished(async () => void (await worker.terminate()))
+  expect(await once(worker, 'message')).toEqual([expect.stringMatching(/^TypeError: notifyContext\(\) needs the main thread/)])
 })
