@@ -16,7 +16,7 @@ import { turn } from '../support/gc.ts'
 
 /** By hand, as its own types do not compile under this project's strictness. */
 const { Piscina } = createRequire(import.meta.url)('piscina') as {
-  readonly Piscina: new (options: object) => piscina.PiscinaPool & { close(): Promise<void> }
+  readonly Piscina: new (options: object) => piscina.PiscinaPool & { close(): Promise<void>; readonly queueSize: number }
 }
 
 interface Pool {
@@ -297,4 +297,39 @@ test('what is no pool, or no job, is told', () => {
   expect(() => workerpool.run(threads, background(), 1, {} as never)).toThrow(/'method'/)
   expect(() => piscina.job(1 as never)).toThrow(/^job\(\) needs a function/)
   expect(() => piscina.job(() => 1, { keys: ['tenant' as never] })).toThrow(/^job\(\) needs portable keys/)
+})
+
+test('a job that is cancelled in the queue of piscina leaves it, so that close() finds no jobs left', async () => {
+  const pool = new Piscina({ filename: file('pool-jobs'), minThreads: 1, maxThreads: 1 })
+  const run = (ctx: Context, task: PoolTask): Promise<unknown> => piscina.run(pool, ctx, task, { name: 'run' })
+  const [busy, free] = withCancel(background())
+  const first = flag()
+  const running = rejection(run(busy, { do: 'spin', flag: first }))
+  await reached(first)
+  const [ctx, cancel] = withCancel(background())
+  const queued = Array.from({ length: 20 }, () => rejection(run(ctx, { do: 'look' })))
+  const last = run(background(), { do: 'look' })
+  expect(pool.queueSize).toBe(21)
+  cancel('not any more')
+  expect(pool.queueSize).toBe(1)
+  expect(await Promise.all(queued)).toEqual(queued.map(() => ctx.err()))
+  free()
+  expect(await running).toBe(busy.err())
+  expect(await last).toMatchObject({ err: undefined })
+  await pool.close()
+  expect(slots()).toBe(0)
+})
+
+test('a job that piscina has given to its worker, and that has not begun, costs no worker when it is cancelled', async () => {
+  const pool = new Piscina({ filename: file('pool-jobs'), minThreads: 1, maxThreads: 1 })
+  const look = (ctx: Context): Promise<unknown> => piscina.run(pool, ctx, { do: 'look' } satisfies PoolTask, { name: 'run' })
+  const before = (await look(background())) as { threadId: number }
+  for (let i = 0; i < 20; i++) {
+    const [ctx, cancel] = withCancel(background())
+    const call = rejection(look(ctx))
+    cancel()
+    expect(await call).toBe(ctx.err())
+    expect(await look(background())).toMatchObject({ threadId: before.threadId })
+  }
+  await pool.close()
 })

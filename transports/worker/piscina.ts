@@ -25,8 +25,9 @@ export interface PiscinaPool {
  * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by piscina, which terminates its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause.
  *
- * A job that never starts stays in the pool's queue until its turn, which takes no time then. So end a pool by `close()`: `destroy()` makes piscina emit
- * an error for each job that it has begun to hand out.
+ * A job that is cancelled in the queue leaves it; without a `grace` it stays there until its turn, which takes no time then. So end a pool by `close()`: `destroy()` makes piscina emit
+ * an error for each job that it has begun to hand out; and with `grace: Infinity` only when its queue is empty (`pool.queueSize`), as piscina's `close()` takes a worker that has just finished one job
+ * for one that has finished all.
  *
  * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`).
  *
@@ -45,6 +46,8 @@ export function run<Result = unknown>(
   return runIn<Result>(ctx, task, others.name ?? 'default', options, (envelope) => {
     const controller = grace === Infinity ? undefined : new AbortController()
     const more = controller === undefined ? others : { ...others, signal: controller.signal }
-    return { result: pool.run(envelope, more as never) as PromiseLike<Result>, force: () => controller?.abort() }
+    const abort = (): void => controller?.abort()
+    // A job that stayed in the queue would be given to a worker at its turn, for nothing: and close() takes a worker between two jobs for finished.
+    return { result: pool.run(envelope, more as never) as PromiseLike<Result>, force: abort, withdraw: abort }
   })
 }

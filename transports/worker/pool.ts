@@ -57,6 +57,8 @@ export interface Submission<Result> {
   readonly result: PromiseLike<Result>
   /** Ends the job in the pool's own way, at the cost of its worker. */
   force(): void
+  /** Takes a job out of the pool's queue that has not been given to a worker; left out where one that stays there harms nobody. */
+  withdraw?(): void
 }
 
 let exporter: Exporter | undefined
@@ -91,6 +93,7 @@ export function runIn<Result>(
   const grant = exporter.exportForCall(ctx)
   const { handle } = grant
   const state = new Int32Array(new SharedArrayBuffer(4))
+  let given = false
   let submitted: Submission<Result>
   try {
     submitted = submit({
@@ -98,7 +101,11 @@ export function runIn<Result>(
       version: VERSION,
       handle,
       chunks: exporter.chunksOf(handle),
-      state,
+      // Read when the pool posts the job to a worker.
+      get state() {
+        given = true
+        return state
+      },
       task,
     } satisfies Envelope)
   } catch (error) {
@@ -109,7 +116,10 @@ export function runIn<Result>(
     let forget: (() => void) | undefined
     let ignored: BridgeError | undefined
     const stop = listen(ctx, () => {
-      if (Atomics.compareExchange(state, 0, waiting, withdrawn) === waiting) return reject(ctx.err())
+      if (Atomics.compareExchange(state, 0, waiting, withdrawn) === waiting) {
+        reject(ctx.err())
+        return given ? undefined : submitted.withdraw?.()
+      }
       if (grace === Infinity) return
       forget = after(hostClock, grace, true, () => {
         const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its worker was terminated.`
