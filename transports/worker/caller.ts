@@ -29,6 +29,13 @@ export interface Watcher {
   begin(): void
 }
 
+/** A call that is being made. To read an argument may make another one: by a getter, or a transfer handler. */
+interface Making {
+  readonly watcher: Watcher | undefined
+  readonly within: ReadonlyMap<number, Members> | undefined
+  refused: boolean
+}
+
 export class Caller {
   readonly #port: CallPort
   readonly #call: (args: readonly unknown[]) => Promise<unknown>
@@ -41,10 +48,7 @@ export class Caller {
   /** To be called when something is heard. */
   #heldUp: (() => void)[] = []
   readonly #ask: () => void
-  /** Of the call that is being made. */
-  #watcher: Watcher | undefined
-  #within: ReadonlyMap<number, Members> | undefined
-  #refused = false
+  #making: Making | undefined
   #lost: LinkLostError | undefined
 
   /** @param post sends a call to the other side; throws where it cannot be cloned */
@@ -54,9 +58,10 @@ export class Caller {
       post: (message, transfer) => {
         // Comlink asks for a release when its proxy is collected: ours go with the link.
         if (message.type !== 'APPLY') return
-        this.#pending.set(message.id, this.#watcher)
+        const making = this.#making as Making
+        this.#pending.set(message.id, making.watcher)
         try {
-          if (this.#lost === undefined) return post(packCall(message, this.#within, this.#watches), transfer)
+          if (this.#lost === undefined) return post(packCall(message, making.within, this.#watches), transfer)
           this.#answer(message.id, this.#lost)
         } catch (error) {
           const why = holdsContext(message)
@@ -67,7 +72,7 @@ export class Caller {
             refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${why}`, { cause: error }),
           )
         }
-        this.#refused = true
+        making.refused = true
       },
       receive: () => undefined,
     }
@@ -84,15 +89,19 @@ export class Caller {
    * @param watcher is told when the other side is about to run the method, if it gets as far as that
    */
   call(name: string, args: readonly unknown[], within?: ReadonlyMap<number, Members>, watcher?: Watcher): Call {
-    this.#refused = false
-    this.#watcher = watcher
     this.#watches ||= watcher !== undefined
-    this.#within = within
-    const answer = this.#call([name, ...args]).then((value) => {
-      if (value instanceof Failure) throw value.error
-      return value
-    })
-    return { sent: !this.#refused, answer }
+    const outer = this.#making
+    const making: Making = { watcher, within, refused: false }
+    this.#making = making
+    try {
+      const answer = this.#call([name, ...args]).then((value) => {
+        if (value instanceof Failure) throw value.error
+        return value
+      })
+      return { sent: !making.refused, answer }
+    } finally {
+      this.#making = outer
+    }
   }
 
   begun([, , id]: PackedBegun): void {
