@@ -46,3 +46,8 @@ export function controllerFor(scope: Scope, prototype: AbortSignal = ContextSign
   signal[scopeOfSignal] = scope
   return controller
 }
+
+/** Lets a signal of `controllerFor` tell of another scope. */
+export function follow(signal: AbortSignal, scope: Scope): void {
+  ;(signal as ContextSignal)[scopeOfSignal] = scope
+}

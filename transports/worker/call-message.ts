@@ -76,6 +76,9 @@ const ANSWER = 'ctxbridge.answer'
 const BEGUN = 'ctxbridge.begun'
 const ASK = 'ctxbridge.ask'
 
+/** How many arguments a call may have. No engine passes as many to a function, unless it is told to. */
+const MAX_ARGUMENTS = 1 << 17
+
 /** Says of an argument that it is the handle of a context. */
 const CONTEXT = 0
 /** Says of an argument that it is the handle of a context that stands for an AbortSignal. */
@@ -147,7 +150,8 @@ export function packAsk(): PackedAsk {
 
 /** The message that it was; undefined where it is of no form that `packCall` gives. */
 export function unpackCall([, , id, args, marks = []]: PackedCall): CallMessage | undefined {
-  if (!Array.isArray(args) || !Array.isArray(marks)) return undefined
+  // A list may be long and empty: to go through it takes far more time than to send it.
+  if (!Array.isArray(args) || !Array.isArray(marks) || args.length > MAX_ARGUMENTS) return undefined
   const argumentList: Argument[] = (args as unknown[]).map((value) => ({ type: 'RAW', value }))
   for (let i = 0; i < marks.length; i += 2) {
     const [place, what] = [marks[i] as unknown, marks[i + 1] as unknown]

@@ -63,7 +63,11 @@ function isRefusal(refused: unknown): refused is Refusal {
   return Array.isArray(refused) && codes.includes(refused[0]) && typeof refused[1] === 'string'
 }
 
-/** The message of what `postMessage` or a handle threw. */
+/** The message of what was thrown by `postMessage`, a handle or a transfer handler. Never throws. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  try {
+    return String(error instanceof Error ? error.message : error)
+  } catch {
+    return 'what was thrown cannot be shown.'
+  }
 }

@@ -56,7 +56,9 @@ export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
     const { ctxbridge, table, link, slot, generation, grant, at = Number.POSITIVE_INFINITY, end, why, values = none } = handle
     if (ctxbridge !== VERSION || !Number.isInteger(table) || !Number.isInteger(link)) return undefined
     if (typeof at !== 'number' || Number.isNaN(at)) return undefined
-    if (!Array.isArray(values) || !values.every(isPair)) return undefined
+    if (!Array.isArray(values)) return undefined
+    // Not by `every`, which goes on where there is nothing.
+    for (const pair of values as readonly unknown[]) if (!isPair(pair)) return undefined
     if (end === undefined) {
       const place = slot === undefined ? undefined : placeOf(slot, generation, grant)
       return place === null ? undefined : { table, link, slot: place, at, end: undefined, why: causeOr(why), values }

@@ -16,7 +16,7 @@ import { isHandle, parseHandle } from './handle.ts'
 import { warn } from './host.ts'
 import { baseOf, Importer, importEnded, refused } from './importer.ts'
 import { isAttach } from './messages.ts'
-import { signalFrom } from './sent-signal.ts'
+import { SentSignal } from './sent-signal.ts'
 import { hasWithin } from './within.ts'
 
 export { expose, type LinkOptions, type Remote, wrap, type WrapOptions } from './index.ts'
@@ -62,7 +62,7 @@ export function install(comlink: ComlinkLike, { keys = [] }: InstallOptions = {}
   handlers.set('ctxbridge.signal', {
     canHandle: (value: unknown) => value instanceof AbortSignal,
     serialize: (signal: AbortSignal) => send(withSignal(background(), signal)),
-    deserialize: (sent: Partial<Alone> | null | undefined) => signalFrom(receive(sent, keys)),
+    deserialize: (sent: Partial<Alone> | null | undefined) => new SentSignal(receive(sent, keys)).signal,
   })
   refuseWithin(handlers as Map<string, TransferHandler>)
 }

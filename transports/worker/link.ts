@@ -20,7 +20,7 @@ import { refusal } from './failure.ts'
 import { type Emitter, listenTo, threads, warn } from './host.ts'
 import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent } from './handle.ts'
 import { ended, Importer, importEnded, refused } from './importer.ts'
-import { isAttach } from './messages.ts'
+import { detach, isAttach, isDetach } from './messages.ts'
 import { Server, unread } from './server.ts'
 
 export interface LinkOptions {
@@ -128,7 +128,10 @@ export class WorkerLink implements Link {
   #server: Server | undefined
   /** Calls that came before there was somebody to serve them. */
   #early: PackedCall[] = []
+  /** Why nothing goes in or out any more. */
   #lost: LinkLostError | undefined
+  /** Why nothing goes out: the other side has closed its end. It may open it again, by an attach. */
+  #left: LinkLostError | undefined
   #uncaught: { readonly error: unknown; readonly heard: boolean } | undefined
   #stop: () => void
   /** Called at the first message that came. */
@@ -193,12 +196,12 @@ export class WorkerLink implements Link {
 
   /** Why it is closed; undefined while it is not. */
   get lost(): LinkLostError | undefined {
-    return this.#lost
+    return this.#lost ?? this.#left
   }
 
   /** What exports over this link. With it the other side is told, and given the table. */
   get exporter(): Exporter {
-    if (this.#lost !== undefined) throw this.#lost
+    if (this.lost !== undefined) throw this.lost
     return (this.#exporter ??= Exporter.over(
       (attach, transfer) => this.#post(attach, transfer),
       (error, name) => this.#warn(name, 'sent', error),
@@ -214,7 +217,7 @@ export class WorkerLink implements Link {
   get caller(): Caller {
     if (this.#caller !== undefined) return this.#caller
     this.#caller = new Caller((message, transfer) => this.#post(message, transfer))
-    if (this.#lost !== undefined) this.#caller.lose(this.#lost)
+    if (this.lost !== undefined) this.#caller.lose(this.lost)
     return this.#caller
   }
 
@@ -245,7 +248,7 @@ export class WorkerLink implements Link {
     if (parsed === undefined) return refused('it is forged, damaged, or of another version')
     const base = parsed.values.length === 0 ? background() : this.#baseOf(parsed)
     const importer = this.#importerOf(parsed)
-    if (this.#lost !== undefined) return ended(base, new End('canceled', this.#lost, hostClock.now()))
+    if (this.lost !== undefined) return ended(base, new End('canceled', this.lost, hostClock.now()))
     if (importer === undefined) return refused('it was made for another link, or for one that is closed')
     if (parsed.end === undefined)
       return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why), mayBeDropped)
@@ -282,6 +285,8 @@ export class WorkerLink implements Link {
 
   static {
     disposable<WorkerLink>(this.prototype, function () {
+      // Nothing else would tell the other side, whose calls would wait for ever.
+      if (this.#exporter !== undefined || this.#importers.length > 0) this.#post(detach, [])
       this.#lose(new LinkLostError('The link was closed by this thread.'))
       this.#forget()
     })
@@ -289,7 +294,7 @@ export class WorkerLink implements Link {
 
   toString(): string {
     const { exports, imports, calls } = this.stats()
-    return show('Link', this.#lost === undefined ? 'open' : 'closed', { exports, imports, calls })
+    return show('Link', this.lost === undefined ? 'open' : 'closed', { exports, imports, calls })
   }
 
   toJSON(): string {
@@ -300,12 +305,24 @@ export class WorkerLink implements Link {
     inspectAsText(this.prototype)
   }
 
-  /** From here on nothing goes in or out. Everything that the other side held is taken back before anybody hears of it. */
+  /** From here on nothing goes in or out. */
   #lose(error: LinkLostError): void {
     if (this.#lost !== undefined) return
     this.#lost = error
-    this.#early = []
     this.#stop()
+    this.#letGo(error)
+  }
+
+  /** The other side has closed its end. What is served here stays, for when it opens that again. */
+  #leave(error: LinkLostError): void {
+    if (this.lost !== undefined) return
+    this.#left = error
+    this.#letGo(error)
+  }
+
+  /** Everything that the other side held is taken back before anybody hears of it. */
+  #letGo(error: LinkLostError): void {
+    this.#early = []
     this.#exporter?.close()
     this.#exporter = undefined
     this.#caller?.lose(error)
@@ -317,7 +334,14 @@ export class WorkerLink implements Link {
   /** A channel is closed. Nothing else tells in a browser that the other thread has ended. */
   #ended(): void {
     if (threads === undefined)
-      this.#lose(this.#terminated ?? new LinkLostError('The other thread has ended, or has closed the link.'))
+      this.#leave(this.#terminated ?? new LinkLostError('The other thread has ended, or has closed the link.'))
+  }
+
+  /** The other side is there, also where it had closed its end. */
+  #join(): void {
+    if (this.#left === undefined) return
+    this.#left = undefined
+    this.#caller = undefined
   }
 
   #receive(data: unknown): void {
@@ -325,11 +349,14 @@ export class WorkerLink implements Link {
     this.#started = undefined
     if (isAttach(data)) {
       if (this.#importerOf(data) !== undefined) return
+      this.#join()
       const importer: Importer = new Importer(data, () => {
         this.#importers = this.#importers.filter((other) => other !== importer)
         this.#ended()
       })
       this.#importers = [...this.#importers, importer]
+    } else if (isDetach(data)) {
+      this.#leave(new LinkLostError('The other thread has closed the link.'))
     } else if (isCall(data)) {
       if (this.#server !== undefined) this.#server.receive(data)
       else if (this.#early.length < MAX_EARLY) this.#early.push(data)

@@ -2,11 +2,12 @@
  * What goes between two threads.
  *
  * Over the endpoint's own port, where a program may send messages of its own and speak Comlink, goes what bears the brand: an attach
- * from each side that exports, and calls and answers, of which `call-message.ts` tells.
+ * from each side that exports, a detach of a side that closes its end, and calls and answers, of which `call-message.ts` tells.
  *
  * Over the channel of an attach go messages between the exporter and the importer, each an array that begins with its type.
  */
 
+import { MAX_CHUNKS } from '../../lib/bridge/slot-memory.ts'
 import type { Kind } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
 
@@ -25,6 +26,14 @@ export interface Attach {
   /** The number of the exporter's thread, where threads have one: it is shown in the paths of contexts. */
   readonly thread?: number | undefined
 }
+
+/** The last message of a side that closes its end of the link, where the other side may know of it. */
+export interface Detach {
+  readonly ctxbridge: 'detach'
+  readonly version: typeof VERSION
+}
+
+export const detach: Detach = { ctxbridge: 'detach', version: VERSION }
 
 /** Exporter to importer. A new chunk: chunk, buffer. */
 export const CHUNK = 0
@@ -60,13 +69,15 @@ export function isMessage(message: unknown, type: number): message is [type: num
   return Array.isArray(message) && message[0] === type
 }
 
-/** Pairs of numbers out of a list that somebody else made. */
+/** Pairs of numbers out of a list that somebody else made, up to what is none. */
 export function* pairs(list: unknown): Iterable<readonly [number, number]> {
   if (!Array.isArray(list)) return
   const numbers = list as unknown[]
   for (let i = 0; i + 1 < numbers.length; i += 2) {
     const [a, b] = [numbers[i], numbers[i + 1]]
-    if (typeof a === 'number' && typeof b === 'number') yield [a, b]
+    // A list may be long and empty: to go through it takes far more time than to send it.
+    if (typeof a !== 'number' || typeof b !== 'number') return
+    yield [a, b]
   }
 }
 
@@ -104,11 +115,26 @@ export function isAttach(value: unknown): value is Attach {
     Number.isInteger(attach.table) &&
     isLinkNumber(attach.link) &&
     Array.isArray(attach.chunks) &&
+    attach.chunks.length <= MAX_CHUNKS &&
     attach.port instanceof MessagePort
   )
+}
+
+export function isDetach(value: unknown): value is Detach {
+  const message = value as Partial<Detach> | null
+  return typeof message === 'object' && message !== null && message.ctxbridge === 'detach' && message.version === VERSION
 }
 
 /** Exporters number their links from 1, in an Int32; where their bells lie follows from that. */
 function isLinkNumber(link: unknown): boolean {
   return Number.isInteger(link) && (link as number) > 0 && (link as number) <= 0x7fffffff
+}
+
+/**
+ * Whether a message that came over an endpoint is one of this package's own: for a program that listens there itself.
+ * `worker.on('message', (message) => { if (!isLinkMessage(message)) ... })`
+ */
+export function isLinkMessage(message: unknown): boolean {
+  if (Array.isArray(message)) return typeof message[0] === 'string' && message[0].startsWith('ctxbridge.')
+  return typeof message === 'object' && message !== null && 'ctxbridge' in message && typeof message.ctxbridge === 'string'
 }

@@ -2,7 +2,7 @@
 
 import { listen } from '../../lib/boundary.ts'
 import { background, cause, type Context } from '../../lib/context.ts'
-import { controllerFor, signalsWith } from '../../lib/context-signal.ts'
+import { controllerFor, follow, signalsWith } from '../../lib/context-signal.ts'
 import { isContext, scopeOf } from '../../lib/foreign.ts'
 import { withSignal } from '../../lib/signal.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
@@ -67,13 +67,24 @@ export class TiedObject {
 }
 
 const signals = signalsWith(cause)
+const never = scopeOf(background(), 'SentSignal')
 
 /**
  * The signal that was sent as `ctx`: it aborts with the reason of the one that it stands for, which is the context's cause. `aborted` and `reason` tell that also in a
  * loop that never yields.
  */
-export function signalFrom(ctx: Context): AbortSignal {
-  const controller = controllerFor(scopeOf(ctx, 'signalFrom'), signals)
-  listen(ctx, () => controller.abort(cause(ctx)))
-  return controller.signal
+export class SentSignal {
+  readonly signal: AbortSignal
+  readonly #stop: () => boolean
+
+  constructor(ctx: Context) {
+    const controller = controllerFor(scopeOf(ctx, 'SentSignal'), signals)
+    this.signal = controller.signal
+    this.#stop = listen(ctx, () => controller.abort(cause(ctx)))
+  }
+
+  /** Before its context is given back, which is no abort: from here on the signal stays as it is. */
+  letGo(): void {
+    if (this.#stop()) follow(this.signal, never)
+  }
 }

@@ -4,6 +4,7 @@ import type { CancelableContext } from '../../lib/context.ts'
 import { type BridgeError } from '../../lib/errors.ts'
 import { named } from '../../lib/key.ts'
 import {
+  type CallMessage,
   packAnswer,
   type PackedAnswer,
   packBegun,
@@ -16,7 +17,7 @@ import {
 import { type CallPort, missingHandler, serve } from './comlink.ts'
 import { giveBack } from './importer.ts'
 import { VERSION } from './messages.ts'
-import { signalFrom } from './sent-signal.ts'
+import { SentSignal } from './sent-signal.ts'
 import { Failure, failureToWire, messageOf, refusal, unreadable } from './failure.ts'
 
 export class Server {
@@ -61,27 +62,43 @@ export class Server {
       return this.#post(unread(call, refusal('ERR_PROTOCOL', `Both threads need the same version of ctxbridge: ${both}.`)), [])
     }
     const message = unpackCall(call)
-    if (message === undefined) return
+    if (message === undefined)
+      return this.#post(unread(call, refusal('ERR_PROTOCOL', 'The call is of no form that can be read.')), [])
     const missing = missingHandler(message)
     if (missing === undefined) {
       this.#asked = call[5] === true ? packBegun(call) : undefined
-      return this.#port.receive(message)
+      try {
+        return this.#port.receive(message)
+      } catch (error) {
+        const what = 'An argument could not be read by the thread that was called'
+        return this.#refuse(message, refusal('ERR_UNSENDABLE', `${what}: its transfer handler threw: ${messageOf(error)}`))
+      }
     }
-    // Its contexts were not imported. Who called takes them back, as after every call.
-    const failure = new Failure(unreadable('An argument', missing, 'the thread that was called'))
-    this.#port.post({ id: message.id, type: 'RAW', value: failure }, [])
+    this.#refuse(message, unreadable('An argument', missing, 'the thread that was called'))
   }
 
-  /** Runs a call, unless one of its contexts has ended by now. They live as long as it does: what it leaves behind that holds one, sees a plain cancel. */
+  /** Answers a call whose method does not run. Its contexts were not imported: who called takes them back, as after every call. */
+  #refuse({ id }: CallMessage, why: BridgeError): void {
+    this.#port.post({ id, type: 'RAW', value: new Failure(why) }, [])
+  }
+
+  /**
+   * Runs a call, unless one of its contexts has ended by now. They live as long as it does: what it leaves behind that holds one, sees a plain cancel; what holds a signal,
+   * which says no more than that somebody has aborted, sees nothing.
+   */
   async #run(name: unknown, args: readonly unknown[]): Promise<unknown> {
     const imports: CancelableContext[] = []
+    const signals: SentSignal[] = []
     // Comlink runs this while the call is being received.
     const asked = this.#asked
     try {
       const arrive = ({ handle, isSignal }: SentContext): unknown => {
         const ctx = this.#import(handle)
         imports.push(ctx)
-        return isSignal ? signalFrom(ctx) : ctx
+        if (!isSignal) return ctx
+        const sent = new SentSignal(ctx)
+        signals.push(sent)
+        return sent.signal
       }
       const list = args.map((arg) => (arg instanceof Sent ? arg.open(arrive) : arg))
       for (const ctx of imports) ctx.throwIfDone()
@@ -90,6 +107,8 @@ export class Server {
     } catch (error) {
       return new Failure(error)
     } finally {
+      // Nobody has aborted them.
+      for (const signal of signals) signal.letGo()
       // Before the answer leaves: whoever has it finds the slots given back.
       for (const ctx of imports) giveBack(ctx)
     }
