@@ -6,8 +6,11 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { expect, test } from 'vitest'
 
-/** Bytes. To raise it is a decision, to be taken with a reason: it was 9,000 before the steps of an end were split so that V8 inlines them. */
-const budget = 9_500
+/**
+ * Bytes. To raise it is a decision, to be taken with a reason: it was 9,000 before the steps of an end were split so that V8 inlines them, and 9,500 before
+ * timers and bells were armed on nobody's behalf, and a wrong context told what it threw.
+ */
+const budget = 9_700
 
 /** Bytes of all that `import * from 'ctxbridge'` loads: bundled, minified, gzipped. */
 async function measure(): Promise<number> {
