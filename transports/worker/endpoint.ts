@@ -39,7 +39,7 @@ function parentOf(): WorkerEndpoint | undefined {
   return isInstance(scope, 'DedicatedWorkerGlobalScope') ? scope : undefined
 }
 
-export function isEndpoint(value: unknown): value is WorkerEndpoint {
+function isEndpoint(value: unknown): value is WorkerEndpoint {
   if (threads !== undefined && (value instanceof threads.Worker || value instanceof threads.MessagePort)) return true
   return threads === undefined && ['Worker', 'MessagePort', 'DedicatedWorkerGlobalScope'].some((name) => isInstance(value, name))
 }
