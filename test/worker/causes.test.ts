@@ -1,4 +1,7 @@
-import { background, CanceledError, DeadlineExceededError, RemoteError, withCancel, withTimeout } from 'ctxbridge'
+import { once } from 'node:events'
+import { MessageChannel } from 'node:worker_threads'
+import { background, CanceledError, cause, DeadlineExceededError, RemoteError, withCancel, withTimeout } from 'ctxbridge'
+import { link } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
 import { flag, quiet, reached, rejection, startJobs } from './workers.ts'
 
@@ -131,4 +134,17 @@ test('an end of its own that a method throws arrives as what it is', async () =>
   expect(error).toBeInstanceOf(CanceledError)
   expect(error).toMatchObject({ cause: 'thrown in the worker' })
   expect(await rejection(jobs.rethrow(withCancel(background()), 'deadline'))).toBeInstanceOf(DeadlineExceededError)
+})
+
+test('long causes of many that end at once are all whole', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const [mine, its] = [link(port1), link(port2)]
+  const parents = Array.from({ length: 600 }, () => withCancel(background()))
+  const handles = parents.map((parent) => mine.export(parent))
+  await once(port2, 'message')
+  const imports = handles.map((handle) => its.import(handle))
+  for (const [i, parent] of parents.entries()) parent.cancel(`${i} ${long.slice(0, 400)}`)
+  // As a loop does that never yields.
+  expect(imports.map(cause)).toEqual(parents.map(cause))
+  port1.close()
 })

@@ -118,6 +118,9 @@ export class Importer implements Importing {
   readonly #port: Port
   readonly label: string
   readonly reader: SlotReader
+  /** Whole causes of what is imported. */
+  readonly #whole = new WeakMap<object, WireCause>()
+  /** And of what is not, or not yet: by slot and generation. */
   readonly #causes = new Map<string, WireCause>()
   readonly #told = new Map<number, ToldView>()
   readonly #held = new Batch<number>((grants) => {
@@ -307,9 +310,9 @@ export class Importer implements Importing {
     for (const message of this.#overtaken.splice(0)) this.#receive(message)
   }
 
-  wholeCause({ slot, generation }: SlotView | ToldView): WireCause | undefined {
+  wholeCause(view: SlotView | ToldView): WireCause | undefined {
     this.drain()
-    return this.#causes.get(`${slot}.${generation}`)
+    return this.#whole.get(view) ?? this.#causes.get(`${view.slot}.${view.generation}`)
   }
 
   forget(source: RemoteSource): void {
@@ -332,6 +335,8 @@ export class Importer implements Importing {
       const [, slot, generation, data] = message
       const cause = parseCause(data)
       if (!cause.ok || !Number.isInteger(slot) || !Number.isInteger(generation)) return
+      const view = this.reader.find(slot as number, generation as number)
+      if (view !== undefined) return void this.#whole.set(view, cause.value)
       this.#causes.set(`${Number(slot)}.${Number(generation)}`, cause.value)
       const [oldest] = this.#causes.keys()
       if (this.#causes.size > MAX_CAUSES && oldest !== undefined) this.#causes.delete(oldest)
