@@ -47,7 +47,7 @@ class SignalSource extends Source {
 
 /**
  * A context that ends when `signal` aborts, too, with `signal.reason` as its cause: the way to join an `AbortSignal` into the tree. Its
- * own cancel does not abort the signal. The signal gets one listener for all, which holds no context that nobody observes; it goes with the last of these that is cancelled. So join the
+ * own cancel does not abort the signal. Joined one below the other through their signals, contexts may be some 1,000 deep; derived from each other, they may be any number. The signal gets one listener for all, which holds no context that nobody observes; it goes with the last of these that is cancelled. So join the
  * signal last, and cancel what you got: what is dropped instead leaves some bytes on the signal until others come to listen, or the signal is collected; and
  * one of `AbortSignal.any` is not, while it has a listener and one that it was made of lives.
  *

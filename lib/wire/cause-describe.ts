@@ -31,7 +31,7 @@ import { cutText, utf8Length } from './text.ts'
 const kindBrand: unique symbol = Symbol.for('ctxbridge.kind') as never
 
 /**
- * `cause` as data, whatever it is. Never throws, also where a getter or a proxy does, and takes time that `limits` bound.
+ * `cause` as data, whatever it is. Never throws, also where a getter or a proxy does, and takes time that `limits` bound; but to list the keys of an object, which takes as long as it has keys.
  *
  * - A primitive stays what it is. A symbol cannot, and is described; so are a text and a bigint over the limits.
  * - An error keeps kind or name, message, code and chain of causes, and its stack only with `stacks`. What is wrong with one of these is left out.

@@ -39,7 +39,8 @@ export interface InstallOptions {
  * Each must be an argument of its own. An object that has one as a property is refused with a `TypeError`, unless another transfer handler takes it: what is inside of an argument Comlink does
  * not look at, and of an AbortSignal there Node makes an empty object.
  *
- * What arrives is given back when it has ended, is cancelled or disposed of, or is collected; and when the thread ends, where the platform tells. Comlink
+ * A context that arrives is given back when it has ended, is cancelled or disposed of, or is collected; and when the thread ends, where the platform tells. A signal, which nobody can give back, and of which nobody can
+ * tell whether somebody still hears of it (by `AbortSignal.any`, say), is held until it aborts or the thread that sent it ends: send a context of each call's own, and not one long-lived signal with all of them. Comlink
  * itself knows of no contexts: a call whose context has ended goes on waiting for its answer, and one whose worker has died waits for ever. The
  * calls of this module's `wrap` do neither.
  *
