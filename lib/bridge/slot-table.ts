@@ -38,7 +38,7 @@ import {
   writeHeader,
 } from './slot-memory.ts'
 import type { SlotMemory } from './slot-memory.ts'
-import { OwnedChunk, ringForAll, Slot } from './slot.ts'
+import { OwnedChunk, ringForAll, Slot, type SlotCounts } from './slot.ts'
 
 /** At how many slots in use one `open` looks for one that is free, when there is no other. */
 const SEARCH = 64
@@ -79,6 +79,7 @@ export class SlotTable {
   /** All slots in use are a ring, which is gone round: this one was looked at last, and the one after it is the longest unseen. */
   #seen: Slot | undefined
   #inUse = 0
+  readonly #counts: SlotCounts = { letGo: 0 }
   #slots = 0
   #retired = 0
 
@@ -113,7 +114,8 @@ export class SlotTable {
     }
     if (Number.isNaN(deadline)) throw new TypeError('A deadline is a number of milliseconds, not NaN.')
     // Two slots looked at for each one opened: so at most every other slot in use is one that could be free.
-    this.#recycle(2)
+    // Where none was let go of, there is nothing to find, and each look is a cache line that nothing else needs.
+    if (this.#counts.letGo > 0) this.#recycle(2)
     const number = this.#take()
     const chunk = number === undefined ? undefined : this.#chunks[chunkOf(number)]
     if (number === undefined || chunk === undefined) return undefined
@@ -220,7 +222,7 @@ export class SlotTable {
     }
     const mem = this.#memory.view(buffer)
     writeHeader(mem, this.id, chunk, slots)
-    this.#chunks.push(new OwnedChunk(buffer, mem, this.#chunks[0]?.mem ?? mem, slots))
+    this.#chunks.push(new OwnedChunk(buffer, mem, this.#chunks[0]?.mem ?? mem, slots, this.#counts))
     this.#slots += slots
     this.#onGrow?.(chunk, buffer)
     this.#unused = chunk * 2 ** INDEX_BITS

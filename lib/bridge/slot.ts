@@ -52,8 +52,15 @@ export interface SlotHandle {
   readonly grant: number
 }
 
+/** What a table knows of all of its slots without a look at them. */
+export interface SlotCounts {
+  /** How many are in use that their owner has let go of: those that are free as soon as the importer has given them back. */
+  letGo: number
+}
+
 /** A chunk as its owner has it, with what of each slot outlives a generation. */
 export class OwnedChunk {
+  readonly counts: SlotCounts
   readonly buffer: SharedArrayBuffer
   readonly mem: SlotMem
   /** The memory of chunk 0. */
@@ -62,7 +69,8 @@ export class OwnedChunk {
   readonly generations: Int32Array
   readonly grants: Int32Array
 
-  constructor(buffer: SharedArrayBuffer, mem: SlotMem, bells: SlotMem, slots: number) {
+  constructor(buffer: SharedArrayBuffer, mem: SlotMem, bells: SlotMem, slots: number, counts: SlotCounts) {
+    this.counts = counts
     this.buffer = buffer
     this.mem = mem
     this.bells = bells
@@ -105,7 +113,8 @@ export class Slot extends Herald {
 
   /** @internal For the table: makes it free, whoever holds it. False when its numbers are spent and it must not be opened again. */
   free(): boolean {
-    const { mem, grants } = this.#chunk
+    const { mem, grants, counts } = this.#chunk
+    if (this.#state === 'let go') counts.letGo--
     this.#state = 'free'
     grants[indexOf(this.number)] = this.#granted
     mem.store(slotAt(this.number) + CONTROL, control(this.generation, FREE))
@@ -179,8 +188,9 @@ export class Slot extends Herald {
 
   /** Who polls sees the end from the first of these stores on, so that one comes first; who waits is woken by the bell. */
   #publish(kind: Kind): void {
-    const { mem, bells } = this.#chunk
+    const { mem, bells, counts } = this.#chunk
     this.#state = 'let go'
+    counts.letGo++
     mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))
     ringBell(bells, this.link, this.number)
   }
@@ -189,6 +199,7 @@ export class Slot extends Herald {
   withdraw(): boolean {
     if (!this.open || !this.returned) return false
     this.#state = 'let go'
+    this.#chunk.counts.letGo++
     return true
   }
 

@@ -222,7 +222,7 @@ describe('holds', () => {
     }
     const buffer = sharedMemory.allocate(1e4 + 500)
     const mem = sharedMemory.view(buffer)
-    const chunk = new OwnedChunk(buffer, mem, mem, 64)
+    const chunk = new OwnedChunk(buffer, mem, mem, 64, { letGo: 0 })
     chunk.grants[0] = MAX_GRANT - 1
     const old = new Slot()
     old.place(chunk, 0, LINK, Infinity)

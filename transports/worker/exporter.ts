@@ -43,6 +43,8 @@ import { ToldSlot } from './told.ts'
 
 let links = 0
 const none: readonly never[] = []
+/** After so many exports as many slots are looked at, to find those that nobody imports any more. */
+const LOOKS = 32
 
 /** A handle that is being made. */
 type Writable = { -readonly [K in keyof ContextHandle]: ContextHandle[K] }
@@ -65,6 +67,7 @@ export class Exporter implements Owner {
   readonly #ended = new Batch<number>((slots) => this.#post([ENDED, slots]))
   readonly #ends = new Batch<Told>((ends) => this.#post([TOLD, ends]))
   #ids = 0
+  #exported = 0
   #closed = false
 
   private constructor(reportValue: ReportValue, lost: () => void, memory: boolean, pool: boolean) {
@@ -182,7 +185,8 @@ export class Exporter implements Owner {
    * @throws TypeError when `ctx` is no context
    */
   export(ctx: Context): ContextHandle {
-    if (this.#table !== undefined) collect(this.#table, 1)
+    // As many as were exported, but together: what lies side by side is soon looked at, and cold memory is waited for once.
+    if (this.#table !== undefined && ++this.#exported % LOOKS === 0) collect(this.#table, LOOKS)
     return this.#handle(ctx, true)
   }
 
