@@ -26,8 +26,8 @@ interface Keeper {
 export class SlotView {
   readonly slot: number
   readonly generation: number
-  /** ms, on the clock that all threads of the process share; Infinity where there is none. Never changes. */
-  readonly deadline: number
+  /** Undefined for none: so most hold no number of their own. */
+  readonly #deadline: number | undefined
   readonly #mem: SlotMem
   readonly #at: number
   readonly #open: number
@@ -51,7 +51,12 @@ export class SlotView {
     this.#returned = this.#received = returned
     this.slot = slot
     this.generation = generation
-    this.deadline = deadline
+    this.#deadline = deadline === Number.POSITIVE_INFINITY ? undefined : deadline
+  }
+
+  /** ms, on the clock that all threads of the process share; Infinity where there is none. Never changes. */
+  get deadline(): number {
+    return this.#deadline ?? Number.POSITIVE_INFINITY
   }
 
   /**

@@ -60,8 +60,10 @@ export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
     // Not by `every`, which goes on where there is nothing.
     for (const pair of values as readonly unknown[]) if (!isPair(pair)) return undefined
     if (end === undefined) {
-      const place = slot === undefined ? undefined : placeOf(slot, generation, grant)
-      return place === null ? undefined : { table, link, slot: place, at, end: undefined, why: causeOr(why), values }
+      // It has the numbers of a slot, or none of them: nothing is made to hold them.
+      if (slot !== undefined && !areNumbers(slot, generation, grant)) return undefined
+      const place = slot === undefined ? undefined : (handle as SlotHandle)
+      return { table, link, slot: place, at, end: undefined, why: causeOr(why), values }
     }
     const cause = causeOr(end)
     return cause === undefined ? undefined : { table, link, slot: undefined, at, end: cause, why: undefined, values }
@@ -70,10 +72,9 @@ export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   }
 }
 
-/** The numbers of a handle, as a table made them; null where they are none. */
-function placeOf(slot: unknown, generation: unknown, grant: unknown): SlotHandle | null {
-  if (!Number.isSafeInteger(slot) || !Number.isSafeInteger(generation) || !Number.isSafeInteger(grant)) return null
-  return (grant as number) < 1 ? null : ({ slot, generation, grant } as SlotHandle)
+/** Whether these may be a slot, its generation, and the number of a handle. */
+function areNumbers(slot: unknown, generation: unknown, grant: unknown): boolean {
+  return Number.isSafeInteger(slot) && Number.isSafeInteger(generation) && Number.isSafeInteger(grant) && (grant as number) > 0
 }
 
 /** What a call sends in place of a handle, where this says all of it: table, link, slot, generation, grant, and the deadline if it has one. */
@@ -92,8 +93,8 @@ export function parseSent(sent: unknown, caller: string): ParsedHandle | undefin
   if (!Array.isArray(sent)) throw new TypeError(`${caller}() needs a handle that export() made, but got ${named(sent)}.`)
   const [table, link, slot, generation, grant, at = Number.POSITIVE_INFINITY] = sent as unknown as FlatHandle
   if (!Number.isInteger(table) || !Number.isInteger(link) || typeof at !== 'number' || Number.isNaN(at)) return undefined
-  const place = placeOf(slot, generation, grant)
-  return place === null ? undefined : { table, link, slot: place, at, end: undefined, why: undefined, values: none }
+  if (!areNumbers(slot, generation, grant)) return undefined
+  return { table, link, slot: { slot, generation, grant }, at, end: undefined, why: undefined, values: none }
 }
 
 function isPair(pair: unknown): pair is WirePair {
