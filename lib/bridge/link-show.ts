@@ -15,9 +15,13 @@ export function show(what: string, state: string, counts: Readonly<Record<string
   return told.length === 0 ? `${what} { idle }` : `${what} { ${told.join(', ')} }`
 }
 
-/** What is told of a close by the peer. Its reason is from outside: it stays on its line, and no terminal obeys it. */
+/** What a close frame has room for. */
+const longestReason = 123
+
+/** What is told of a close by the peer. Its reason is from outside: it stays on its line, no terminal obeys it, and of one that is too long the beginning is told. */
 export function closedByPeer(code: number, reason: string): string {
-  const said = reason === '' ? '' : ` and the reason ${JSON.stringify(reason).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}`
+  const told = JSON.stringify(reason.slice(0, longestReason))
+  const said = reason === '' ? '' : ` and the reason ${told.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}`
   return `The peer closed the connection with code ${code}${said}.`
 }
 

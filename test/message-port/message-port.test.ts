@@ -145,6 +145,11 @@ describe('over a MessageChannel', () => {
       [1000, 'bye".\nroot \u001b[31m\u009b31m\u2028\u202e'],
       'The peer closed the connection with code 1000 and the reason "bye\\".\\nroot \\u001b[31m\\u{9b}31m\\u{2028}\\u{202e}".',
     ],
+    [
+      'longer than a reason may be',
+      [4400, '\0'.repeat(1e5)],
+      `The peer closed the connection with code 4400 and the reason "${'\\u0000'.repeat(123)}".`,
+    ],
   ])('a close of the other side that is %s ends it, and is told on one line', async (_name, close, told) => {
     const { port1, port2 } = new MessageChannel()
     const [raw, b] = await Promise.all([RawEnd.greeted(port1), connect(port2)])
