@@ -234,6 +234,7 @@ describe('over a MessageChannel', () => {
     raw.post({ to: 'gone', bytes: garbage })
     raw.post({ from: 'gone', bytes: garbage })
     raw.post({ from: 1, close: [1000, ''] })
+    raw.post({ from: 'x'.repeat(65), to: undefined, hello: pack([hello]) })
     raw.post({ to: 'gone', from: 'other', hello: garbage })
     raw.post({ hello: garbage })
     raw.say(call(1, 'f'))

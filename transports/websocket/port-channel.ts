@@ -37,6 +37,9 @@ interface PortReceiver {
   lost(reason: LinkLostError): void
 }
 
+/** It goes back with each message to that end. */
+const longestId = 64
+
 /** Those that somebody listens to: an end is alone on its side. */
 const taken = new WeakSet<object>()
 
@@ -118,7 +121,7 @@ export class PortChannel implements Channel {
   }
 
   #take({ from, to, hello, bytes, close }: Envelope): void {
-    if (typeof from !== 'string' || from === this.#id || (to !== undefined && to !== this.#id)) return
+    if (typeof from !== 'string' || from.length > longestId || from === this.#id || (to !== undefined && to !== this.#id)) return
     if (hello !== undefined) return this.#takeGreeting(from, to, hello)
     if (from !== this.#peer) return
     if (close === undefined) return this.#receive(bytes)
