@@ -289,7 +289,10 @@ export class Link<M = Uint8Array> {
     const size = codec.size(message)
     const queued = this.#out.put(message, size)
     this.#replay?.keep(message, size)
-    if (this.#waiting(queued) > this.#mostWaiting) defer(() => this.#isTooMuch(this.#out.queued))
+    if (this.#waiting(queued) <= this.#mostWaiting) return
+    defer(() => {
+      if (this.#core.lost === undefined) this.#isTooMuch(queued)
+    })
   }
 
   #waiting(queued: number): number {

@@ -258,6 +258,26 @@ test('a peer that does not read is given up by a cancel, too, when that has ende
   await turn()
 })
 
+test('cancels that pile up unread are counted with what they cost beside their bytes, each alone as well', async () => {
+  const held = new Held()
+  const pair = await joined({ client: { limits: { maxBacklog: 65_536 } }, server: { serve: { held: held.method } } })
+  const contexts = Array.from({ length: 512 }, () => withCancel(background()))
+  const results = contexts.map((one) => rejection(pair.client.link.call(one, 'held', [])))
+  await pair.settle()
+  pair.client.channel.backlog = 65_537
+  for (const ctx of contexts) {
+    ctx.cancel()
+    await turn()
+    if (!pair.client.open) break
+  }
+  expect(pair.client.channel.closes).toEqual([{ code: 1013, reason: 'backlog: the peer does not read' }])
+  expect(pair.client.channel.waiting.length).toBeGreaterThan(200)
+  await Promise.all(results)
+  pair.cut()
+  held.finishAll()
+  await turn()
+})
+
 test('a peer that does not read is given up', async () => {
   const pair = await joined({ server: { serve: { f: () => 1 } } })
   const result = rejection(pair.client.link.call(background(), 'f', []))
