@@ -72,7 +72,7 @@ export class SlotTable {
   readonly #memory: SlotMemory
   readonly #onGrow: SlotTableOptions['onGrow']
   readonly #chunks: OwnedChunk[] = []
-  /** Numbers of slots that were used before, in the order in which they became free; those of the last chunk that never were come first. */
+  /** Number, last generation and last grant of each slot that was used before, in the order in which they became free; those of the last chunk that never were come first. */
   readonly #free = new Fifo<number>()
   #unused = 0
   #end = 0
@@ -116,18 +116,17 @@ export class SlotTable {
     // Two slots looked at for each one opened: so at most every other slot in use is one that could be free.
     // Where none was let go of, there is nothing to find, and each look is a cache line that nothing else needs.
     if (this.#counts.letGo > 0) this.#recycle(2)
-    const number = this.#take()
-    const chunk = number === undefined ? undefined : this.#chunks[chunkOf(number)]
-    if (number === undefined || chunk === undefined) return undefined
-    slot.place(chunk, number, link, deadline)
-    this.#insert(slot)
-    return slot
-  }
-
-  #take(): number | undefined {
     // A full table is not searched as a whole each time: the next calls look at the next ones.
     if (this.#unused === this.#end && this.#free.size === 0 && !this.#grow()) this.#recycle(SEARCH)
-    return this.#unused < this.#end ? this.#unused++ : this.#free.shift()
+    const isNew = this.#unused < this.#end
+    const number = isNew ? this.#unused++ : this.#free.shift()
+    const chunk = number === undefined ? undefined : this.#chunks[chunkOf(number)]
+    if (number === undefined || chunk === undefined) return undefined
+    const generation = isNew ? 0 : (this.#free.shift() ?? 0)
+    const granted = isNew ? 0 : (this.#free.shift() ?? 0)
+    slot.place(chunk, number, link, deadline, generation, granted)
+    this.#insert(slot)
+    return slot
   }
 
   /**
@@ -204,7 +203,7 @@ export class SlotTable {
     // It must not keep those alive that come after it, where the collector has not come to it yet.
     slot.nextInUse = undefined
     this.#inUse--
-    if (slot.free() && slot.generation < this.#generations) this.#free.push(slot.number)
+    if (slot.free() && slot.generation < this.#generations) this.#free.push(slot.number, slot.generation, slot.granted)
     else this.#retired++
   }
 
@@ -222,7 +221,7 @@ export class SlotTable {
     }
     const mem = this.#memory.view(buffer)
     writeHeader(mem, this.id, chunk, slots)
-    this.#chunks.push(new OwnedChunk(buffer, mem, this.#chunks[0]?.mem ?? mem, slots, this.#counts))
+    this.#chunks.push(new OwnedChunk(buffer, mem, this.#chunks[0]?.mem ?? mem, this.#counts))
     this.#slots += slots
     this.#onGrow?.(chunk, buffer)
     this.#unused = chunk * 2 ** INDEX_BITS
@@ -240,8 +239,8 @@ class Fifo<T> {
     return this.#items.length - this.#head
   }
 
-  push(item: T): void {
-    this.#items.push(item)
+  push(...items: readonly T[]): void {
+    this.#items.push(...items)
   }
 
   shift(): T | undefined {

@@ -30,7 +30,6 @@ import {
   EXPIRED,
   FREE,
   GRANTED,
-  indexOf,
   LINK,
   MAX_GRANT,
   OPEN,
@@ -58,24 +57,19 @@ export interface SlotCounts {
   letGo: number
 }
 
-/** A chunk as its owner has it, with what of each slot outlives a generation. */
+/** A chunk as its owner has it. */
 export class OwnedChunk {
   readonly counts: SlotCounts
   readonly buffer: SharedArrayBuffer
   readonly mem: SlotMem
   /** The memory of chunk 0. */
   readonly bells: SlotMem
-  /** By index: how often each slot was opened, and the number of the last grant that was made for it. */
-  readonly generations: Int32Array
-  readonly grants: Int32Array
 
-  constructor(buffer: SharedArrayBuffer, mem: SlotMem, bells: SlotMem, slots: number, counts: SlotCounts) {
+  constructor(buffer: SharedArrayBuffer, mem: SlotMem, bells: SlotMem, counts: SlotCounts) {
     this.counts = counts
     this.buffer = buffer
     this.mem = mem
     this.bells = bells
-    this.generations = new Int32Array(slots)
-    this.grants = new Int32Array(slots)
   }
 }
 
@@ -93,16 +87,15 @@ export class Slot extends Herald {
   #granted = 0
   #state: 'free' | 'unsent' | 'open' | 'let go' = 'free'
 
-  /** @internal For the table: makes it the next generation of a slot that is free. */
-  place(chunk: OwnedChunk, number: number, link: number, deadline: number): void {
-    const { mem, generations, grants } = chunk
-    const index = indexOf(number)
+  /** @internal For the table: makes it the next generation of a slot that is free, whose last one was `generation`, with `granted` as the number of its last grant. */
+  place(chunk: OwnedChunk, number: number, link: number, deadline: number, generation: number, granted: number): void {
+    const { mem } = chunk
     const at = slotAt(number)
     this.#chunk = chunk
     this.number = number
     this.link = link
-    this.generation = generations[index] = (generations[index] ?? 0) + 1
-    this.#granted = grants[index] ?? 0
+    this.generation = generation + 1
+    this.#granted = granted
     this.#state = 'unsent'
     mem.store(at + LINK, link)
     storeDeadline(mem, at, deadline)
@@ -113,12 +106,16 @@ export class Slot extends Herald {
 
   /** @internal For the table: makes it free, whoever holds it. False when its numbers are spent and it must not be opened again. */
   free(): boolean {
-    const { mem, grants, counts } = this.#chunk
+    const { mem, counts } = this.#chunk
     if (this.#state === 'let go') counts.letGo--
     this.#state = 'free'
-    grants[indexOf(this.number)] = this.#granted
     mem.store(slotAt(this.number) + CONTROL, control(this.generation, FREE))
     return this.#granted < MAX_GRANT
+  }
+
+  /** The number of the last grant. */
+  get granted(): number {
+    return this.#granted
   }
 
   /** Whether the owner can still end it. */

@@ -180,8 +180,8 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot.ts',
-    original: '(generations[index] ?? 0) + 1',
-    replacement: '(generations[index] || 1)',
+    original: 'this.generation = generation + 1',
+    replacement: 'this.generation = generation || 1',
     breaks: 'a slot is opened again without a new generation',
     tests: table,
   },

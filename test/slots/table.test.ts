@@ -222,10 +222,9 @@ describe('holds', () => {
     }
     const buffer = sharedMemory.allocate(1e4 + 500)
     const mem = sharedMemory.view(buffer)
-    const chunk = new OwnedChunk(buffer, mem, mem, 64, { letGo: 0 })
-    chunk.grants[0] = MAX_GRANT - 1
+    const chunk = new OwnedChunk(buffer, mem, mem, { letGo: 0 })
     const old = new Slot()
-    old.place(chunk, 0, LINK, Infinity)
+    old.place(chunk, 0, LINK, Infinity, 0, MAX_GRANT - 1)
     expect([old.grant()?.grant, old.grant(), old.end('canceled'), old.free()]).toEqual([2 ** 31 - 1, undefined, true, false])
   })
 })
