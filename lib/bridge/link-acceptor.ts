@@ -126,8 +126,11 @@ export class Acceptor<M> {
     before?.leave()
     this.#current.set(link, connection)
     if (!link.resume(connection.channel, hello)) {
-      if (before !== undefined) this.#current.set(link, before)
-      if (wasThere) before?.carry(link)
+      // It may be over by now.
+      if (before !== undefined && this.#sessions.has(token)) {
+        this.#current.set(link, before)
+        if (wasThere) before.carry(link)
+      }
       return refuse()
     }
     // The token that was used stays good, and the new one is.

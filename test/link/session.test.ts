@@ -44,8 +44,11 @@ class World {
   suspended = 0
   #tokens = 0
 
-  constructor(served: object) {
+  readonly #limits: LinkOptions['limits']
+
+  constructor(served: object, limits?: LinkOptions['limits']) {
     this.served = served
+    this.#limits = limits
     this.acceptor = new Acceptor({
       codec,
       maxMessage: 1_048_576,
@@ -70,6 +73,7 @@ class World {
       report: () => undefined,
       serve: this.served,
       lease: {},
+      limits: this.#limits,
       session,
       onClose,
       onSuspend: () => this.suspended++,
@@ -113,8 +117,8 @@ class World {
   }
 }
 
-async function world(served: object = {}): Promise<World> {
-  const made = new World(served)
+async function world(served: object = {}, limits?: LinkOptions['limits']): Promise<World> {
+  const made = new World(served, limits)
   await made.settle()
   return made
 }
@@ -276,6 +280,29 @@ describe('a session belongs to who opened it', () => {
     w.acceptor.connect(other.channel('server'), 'ann').receive(pack([[1, 1, [1_048_576, 0, 0, 1, 0], '', 'client', session]]))
     expect(other.closed).toMatchObject({ code: closeCode.noSession })
     expect(w.server.stats().state).toBe('open')
+  })
+
+  it('whoever comes back just when the link is given up is refused, and nobody is on it any more', async () => {
+    const other = new Wire()
+    const fails = (): never => {
+      throw new Error('x'.repeat(1_024), { cause: new Error('x'.repeat(1_024), { cause: new Error('x'.repeat(1_024)) }) })
+    }
+    const resumes = (): void => {
+      const greeting = [1, 1, [1_048_576, 0, 0, 1, 0], '', 'client', ['token 1', 0]]
+      w.acceptor.connect(other.channel('server'), 'ann').receive(pack([greeting]))
+    }
+    const w = await world({ fails, resumes }, { maxBacklog: 65_536 })
+    const before = w.connected
+    const results = Array.from({ length: 100 }, () => rejection(w.client.call(w.root, 'fails', [])))
+    results.push(rejection(w.client.call(w.root, 'resumes', [])))
+    await turn()
+    w.toServer()
+    await turn()
+    expect([w.wire.closed?.code, other.closed?.code]).toEqual([closeCode.tooSlow, closeCode.noSession])
+    expect([w.server.stats().state, before.link, w.acceptor.tokens]).toEqual(['closed', undefined, 0])
+    w.break()
+    w.client.close()
+    await Promise.all(results)
   })
 
   it('a token is good once: what was recorded and is played again is refused', async () => {
