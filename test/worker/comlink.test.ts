@@ -2,7 +2,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import { background, cause, type Context, withCancel } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
-import { link } from 'ctxbridge/worker'
+import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
 import { comlinkSuite } from '../conformance/comlink-suite.ts'
 import { compiled } from '../support/compiled.ts'
@@ -65,6 +65,36 @@ test('a context, or a signal, that is a property of an argument is told with a r
     deserialize: (n: number) => ({ n }),
   })
   expect(await remote({ n: 7, signal: new AbortController().signal })).toEqual({ n: 7 })
+  Comlink.transferHandlers.delete('test.options')
+  port1.close()
+})
+
+test('wrap() sends contexts and signals that are properties of an argument also where install() was called, unless a transfer handler takes that', async () => {
+  install(Comlink)
+  const { port1, port2 } = new MessageChannel()
+  const api = {
+    endOf: async ({ ctx }: { ctx: Context }) => (await ctx.done, String(cause(ctx))),
+    names: (given: object) => Object.keys(given),
+    isSignal: ({ signal }: { signal: AbortSignal }) => signal instanceof AbortSignal,
+  }
+  expose(api, port1)
+  const remote = wrap<typeof api>(port2)
+  const [ctx, cancel] = withCancel(background())
+  const { signal } = new AbortController()
+  expect(await remote.isSignal({ signal })).toBe(true)
+  const ended = remote.endOf({ ctx })
+  const other = Comlink.wrap<(given: object) => unknown>(nodeEndpoint(port2))
+  const options = { signal }
+  expect(await remote.isSignal(options)).toBe(true)
+  await expect((async () => other(options))()).rejects.toThrow(/^Comlink cannot send/)
+  cancel('as a property')
+  await expect(ended).rejects.toMatchObject({ name: 'AbortError', cause: 'as a property' })
+  Comlink.transferHandlers.set('test.options', {
+    canHandle: (value: unknown): value is object => typeof value === 'object' && value !== null && 'signal' in value,
+    serialize: () => ['', []],
+    deserialize: () => ({ taken: true }),
+  })
+  expect(await remote.names({ signal })).toEqual(['taken'])
   Comlink.transferHandlers.delete('test.options')
   port1.close()
 })

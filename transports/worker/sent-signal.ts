@@ -7,6 +7,7 @@ import { isContext, scopeOf } from '../../lib/foreign.ts'
 import { withSignal } from '../../lib/signal.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
 import { isHandled } from './comlink.ts'
+import { carried } from './within.ts'
 
 /** An argument that ends: a context, or an AbortSignal as one. */
 export class Tie {
@@ -34,7 +35,7 @@ export class Tie {
   }
 }
 
-/** An argument with some as its properties, as options often are. */
+/** An argument with some as its properties, as options often are. Whoever made it lets go of it when the call was made. */
 export class TiedObject {
   readonly object: object
   readonly members: readonly (readonly [key: string, tie: Tie])[]
@@ -42,6 +43,12 @@ export class TiedObject {
   constructor(object: object, members: readonly (readonly [key: string, tie: Tie])[]) {
     this.object = object
     this.members = members
+    carried.add(object)
+  }
+
+  /** It was sent, or will not be. */
+  letGo(): void {
+    carried.delete(this.object)
   }
 
   /** Undefined where the argument is no plain object, has none, or does not go as it is: `Comlink.proxy` leaves it here. Never throws. */
@@ -54,7 +61,11 @@ export class TiedObject {
         const tie = Tie.to(arg[key])
         if (tie !== undefined) members.push([key, tie])
       }
-      return members.length === 0 || isHandled(arg) ? undefined : new TiedObject(arg, members)
+      if (members.length === 0) return undefined
+      const tied = new TiedObject(arg, members)
+      if (!isHandled(arg)) return tied
+      tied.letGo()
+      return undefined
     } catch {
       // What cannot be read cannot be cloned either, and that is told.
       return undefined

@@ -7,10 +7,14 @@ function isOne(value: unknown): boolean {
   return value instanceof AbortSignal || isContext(value)
 }
 
-/** Whether a plain object has one as a property. Never throws. */
+/** Objects that go through Comlink just now with handles in place of what they have within. */
+export const carried: WeakSet<object> = new WeakSet()
+
+/** Whether a plain object has one as a property that nobody carries. Never throws. */
 export function hasWithin(value: unknown): boolean {
   try {
-    return typeof value === 'object' && value !== null && isPlain(value) && Object.values(value).some(isOne)
+    if (typeof value !== 'object' || value === null || carried.has(value)) return false
+    return isPlain(value) && Object.values(value).some(isOne)
   } catch {
     // What cannot be read cannot be cloned either, and that is told.
     return false

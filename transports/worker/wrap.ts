@@ -93,11 +93,13 @@ export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | Wrap
 /** Never throws. */
 function call(link: WorkerLink, name: string, args: readonly unknown[], grace: number): Promise<unknown> {
   const grants: Grant[] = []
+  const objects: TiedObject[] = []
   try {
     const ties: Tie[] = []
     const places = args.map((arg) => {
       const place = Tie.to(arg) ?? TiedObject.of(arg)
       if (place === undefined) return arg
+      if (place instanceof TiedObject) objects.push(place)
       ties.push(...place.ties)
       return place
     })
@@ -127,6 +129,8 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
   } catch (error) {
     revoke(grants)
     return Promise.reject(error)
+  } finally {
+    for (const object of objects) object.letGo()
   }
 }
 
