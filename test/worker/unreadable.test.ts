@@ -125,3 +125,14 @@ test('a call that a getter of an argument makes, and that cannot be sent, takes 
   expect(await inner).toMatchObject({ code: 'ERR_UNSENDABLE' })
   expect(link(port2).stats()).toMatchObject({ slots: 0, calls: 0 })
 })
+
+test('beside an argument that cannot be cloned nobody goes through bytes in search of a context', async () => {
+  const { port2 } = channel()
+  const remote = wrap<{ load(bytes: Uint8Array, f: unknown): void }>(port2)
+  const bytes = new Uint8Array(8)
+  let looks = 0
+  Object.defineProperty(bytes, 'looked', { enumerable: true, get: () => looks++ })
+  const error = await rejection(remote.load(bytes, () => undefined))
+  expect(error).toMatchObject({ code: 'ERR_UNSENDABLE', message: expect.stringContaining('could not be cloned') as string })
+  expect(looks).toBe(0)
+})

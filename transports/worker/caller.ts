@@ -159,7 +159,8 @@ function holdsContext({ argumentList = [] }: CallMessage): boolean {
     for (let depth = 0; depth < 4; depth++) {
       if (level.some(isContext)) return true
       level = level
-        .filter((value) => typeof value === 'object' && value !== null && !(value instanceof Sent))
+        // Bytes may be many, and each would be an entry.
+        .filter((value) => typeof value === 'object' && value !== null && !(value instanceof Sent) && !ArrayBuffer.isView(value))
         .flatMap((value) => Object.values(value as object).slice(0, 100) as unknown[])
         .slice(0, 1_000)
     }
