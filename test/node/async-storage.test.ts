@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { MessageChannel } from 'node:worker_threads'
 import { afterFunc, background, type Context, createRoot, withCancel, withTimeout } from 'ctxbridge'
+import { run } from 'ctxbridge/piscina'
 import { link } from 'ctxbridge/worker'
 import { expect, onTestFinished, test } from 'vitest'
 import { collected } from '../support/gc.ts'
@@ -78,6 +79,22 @@ test('a deadline that is far keeps no store of its request alive', async () => {
   })()
   expect(await collected(store)).toBe(true)
   expect(ctx?.err()).toBe(undefined)
+})
+
+test('a channel of a link, or of all pools, keeps no store of the request alive that was the first to use it', async () => {
+  const { port1 } = new MessageChannel()
+  onTestFinished(() => port1.close())
+  const mine = link(port1)
+  const pool = { run: (task: unknown) => Promise.resolve((task as { readonly state: unknown }).state) }
+  const ctx = withCancel(background())
+  const uses: (() => unknown)[] = [() => mine.export(ctx), () => run(pool, ctx, 'a task').catch(() => undefined)]
+  const stores = uses.map((use) => {
+    const made = { name: 'ann' }
+    objects.run(made, use)
+    return new WeakRef(made)
+  })
+  for (const store of stores) expect(await collected(store)).toBe(true)
+  expect(mine.stats().exports).toBe(1)
 })
 
 const objects = new AsyncLocalStorage<{ readonly name: string }>()

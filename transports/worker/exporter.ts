@@ -9,7 +9,7 @@ import { CAUSE_BYTES, chunkOf, hearsBells } from '../../lib/bridge/slot-memory.t
 import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
 import type { SlotTable } from '../../lib/bridge/slot-table.ts'
 import { bindingsOf, hasBindings } from '../../lib/boundary.ts'
-import { hostClock } from '../../lib/clock.ts'
+import { forNobody, hostClock } from '../../lib/clock.ts'
 import type { Context } from '../../lib/context.ts'
 import { scopeOf } from '../../lib/foreign.ts'
 import { type ContextError, kindOf } from '../../lib/errors.ts'
@@ -74,10 +74,11 @@ export class Exporter implements Owner {
     this.#reportValue = reportValue
     this.#table = memory && canShare() ? threadTable() : undefined
     this.#pool = pool
-    const { port1, port2 } = pool
-      ? { port1: new BroadcastChannel(channelOf(tableId, this.#link)), port2: undefined }
-      : new MessageChannel()
     const name = channelOf(tableId, this.#link)
+    // It lives for longer than whoever exports first.
+    const { port1, port2 } = forNobody(() =>
+      pool ? { port1: new BroadcastChannel(name), port2: undefined } : new MessageChannel(),
+    )
     const listener: PortListener = {
       message: (message) => this.#receive(message),
       closed: () => {

@@ -63,6 +63,11 @@ export interface Submission<Result> {
 
 let exporter: Exporter | undefined
 
+/** Not within `runIn`, whose first task and context it would keep. */
+function notSent(error: unknown, key: string): void {
+  warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`)
+}
+
 /**
  * Runs a job in a pool.
  *
@@ -87,9 +92,7 @@ export function runIn<Result>(
   }
   const ended = ctx.err()
   if (ended !== undefined) return Promise.reject(ended)
-  exporter ??= Exporter.toAnybody((error, key) =>
-    warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`),
-  )
+  exporter ??= Exporter.toAnybody(notSent)
   const grant = exporter.exportForCall(ctx)
   const { handle } = grant
   const state = new Int32Array(new SharedArrayBuffer(4))
