@@ -36,6 +36,7 @@ export class Grace {
       }),
     )
     const settled = (): void => {
+      this.#runs = false
       this.#forget?.()
       for (const stop of stops) stop()
     }

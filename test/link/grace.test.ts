@@ -1,0 +1,29 @@
+import { background, withCancel } from 'ctxbridge'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { hostClock } from '../../lib/clock.ts'
+import { Grace } from '../../transports/worker/grace.ts'
+import type { WorkerLink } from '../../transports/worker/link.ts'
+import { Tie } from '../../transports/worker/sent-signal.ts'
+import { turn } from '../support/gc.ts'
+
+test('a call that was answered, or lost, while another method kept the thread from it gets no grace any more', async () => {
+  const held: (() => void)[] = []
+  const isHeldUp = (_watcher: unknown, f: () => void): true => {
+    held.push(f)
+    return true
+  }
+  const link = { caller: { isHeldUp }, terminate: () => undefined }
+  const grace = new Grace(link as unknown as WorkerLink, 'ignore', 1)
+  const ctx = withCancel(background())
+  let answer = (): void => undefined
+  grace.over([new Tie(ctx, false)], new Promise<void>((resolve) => (answer = resolve)))
+  grace.begin()
+  ctx.cancel()
+  while (held.length === 0) await turn()
+  answer()
+  await turn()
+  const timers = vi.spyOn(hostClock, 'setTimer')
+  onTestFinished(() => timers.mockRestore())
+  for (const free of held) free()
+  expect(timers).not.toHaveBeenCalled()
+})
