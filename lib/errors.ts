@@ -161,12 +161,17 @@ function tellError(error: Error & { readonly code?: string | number }): object {
   return { name, message, code, cause: cause === undefined ? cause : tellCause(cause) }
 }
 
+/** How many causes are being told. What one has within is told as text, since it may have what was before it, and that several times. */
+let telling = 0
+
 function tellCause(cause: unknown): unknown {
   try {
-    const text = cause instanceof Error ? '' : JSON.stringify(cause)
+    const text = telling++ > 0 || cause instanceof Error ? '' : JSON.stringify(cause)
     if (text.length <= 1_000) return JSON.parse(text) as unknown
   } catch {
     // An error; or what JSON does not take, such as a cycle, a function, a getter that throws.
+  } finally {
+    telling--
   }
   try {
     return String(cause).slice(0, 1_000)

@@ -247,6 +247,17 @@ describe('JSON.stringify(error)', () => {
   ])('never throws and stays short, when the cause is %s', (_name, why, expected) => {
     expect(told(new CanceledError({ cause: why }))).toMatchObject({ cause: expected })
   })
+
+  it('takes no time that doubles with each error that is in the cause of another one twice', () => {
+    let looks = 0
+    let why: unknown = { toJSON: () => looks++ }
+    for (let n = 0; n < 12; n++) {
+      const error = new CanceledError({ cause: why })
+      why = { error, again: error }
+    }
+    expect(told(new CanceledError({ cause: why }))).toMatchObject({ cause: { error: { message: 'context canceled' } } })
+    expect(looks).toBeLessThan(13)
+  })
 })
 
 function revoked(): unknown {
