@@ -67,6 +67,19 @@ test('an end in another thread is told on nobody’s behalf, whoever was the fir
   expect(await ann).toEqual([undefined, undefined, 'ann'])
 })
 
+test('also where another request has found it before it was its turn', async () => {
+  const { port1, port2 } = new MessageChannel()
+  onTestFinished(() => port1.close())
+  const [mine, its] = [link(port1, { sharedMemory: false }), link(port2)]
+  const parent = withCancel(background())
+  const handles = [mine.export(parent), mine.export(withCancel(background()))] as const
+  await new Promise((resolve) => port2.once('message', resolve))
+  const ann = storage.run('ann', () => observe(its.import(handles[0])))
+  parent.cancel()
+  storage.run('bob', () => its.import(handles[1]))
+  expect(await ann).toEqual([undefined, undefined, 'ann'])
+})
+
 test('a deadline that is far keeps no store of its request alive', async () => {
   let ctx: Context | undefined
   const store = (() => {

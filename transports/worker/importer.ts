@@ -302,7 +302,8 @@ export class Importer implements Importing {
         continue
       }
       if (isMessage(message, TOLD)) this.#learnAll(message[1])
-      if (this.#overtaken.push(message) === 1) queueMicrotask(() => this.#catchUp())
+      // For all who listen, and not for who happens to import.
+      if (this.#overtaken.push(message) === 1) forNobody(() => queueMicrotask(() => this.#catchUp()))
     }
   }
 
