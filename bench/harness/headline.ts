@@ -38,6 +38,7 @@ const panels: readonly Panel[] = [
       { name: 'afterFunc(ctx, f)', label: 'ctxbridge, afterFunc' },
       { name: "ctx.signal, 'abort' listener", label: "ctxbridge, 'abort'" },
       { name: 'vscode-jsonrpc, messages', label: 'vscode-jsonrpc' },
+      { name: "vscode-jsonrpc, messages, to an 'abort' listener", label: "vscode-jsonrpc, 'abort'" },
       { name: 'transferableAbortSignal', label: 'transferableAbortSignal' },
       { name: 'Comlink, handler by hand', label: 'Comlink, by hand' },
     ],
