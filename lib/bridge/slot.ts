@@ -1,8 +1,8 @@
 /**
  * One slot as its owner has it: one context on one link.
  *
- * Every word has one writer at a time (see `slot-memory.ts`): the owner all but RETURNED, the link's importer RETURNED. So an end is a
- * plain publication that nothing another thread did can make fail or wait, and there is nothing to retry.
+ * Every word has one writer at a time (see `slot-memory.ts`): the owner all but RETURNED, the link's importer RETURNED, until a message has said that it is through. So an
+ * end is a plain publication that nothing another thread did can make fail or wait, and there is nothing to retry.
  *
  * Holds. The owner's hold is a field of {@link Slot}; it ends with `end` or `withdraw`. The importer's is the difference of
  * two words: grants are numbered, GRANTED is the number of the last one made, RETURNED says "all up to here came to me, and

@@ -126,6 +126,30 @@ test('a call that a getter of an argument makes, and that cannot be sent, takes 
   expect(link(port2).stats()).toMatchObject({ slots: 0, calls: 0 })
 })
 
+test('a call that a transfer handler makes while it sends an argument changes nothing of the one that it is an argument of', async () => {
+  const { port1, port2 } = channel()
+  const api = {
+    live: (options: { readonly ctx: Context }, _arg: unknown): boolean => options.ctx.err() === undefined,
+    add: (a: number, b: number): number => a + b,
+  }
+  expose(api, port1)
+  const remote = wrap<typeof api>(port2)
+  class Busy {}
+  let inner: Promise<number> | undefined
+  Comlink.transferHandlers.set('busy', {
+    canHandle: (value): value is Busy => value instanceof Busy,
+    serialize: () => {
+      inner = remote.add(1, 2)
+      return ['busy', []]
+    },
+    deserialize: () => new Busy(),
+  })
+  onTestFinished(() => void Comlink.transferHandlers.delete('busy'))
+  expect(await remote.live({ ctx: withCancel(background()) }, new Busy())).toBe(true)
+  expect(await inner).toBe(3)
+  expect(link(port2).stats()).toMatchObject({ slots: 0, calls: 0 })
+})
+
 test('beside an argument that cannot be cloned nobody goes through bytes in search of a context', async () => {
   const { port2 } = channel()
   const remote = wrap<{ load(bytes: Uint8Array, f: unknown): void }>(port2)
