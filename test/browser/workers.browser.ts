@@ -1,4 +1,6 @@
 /** The conformance suite in Web Workers of a real browser. Whether its page is cross-origin isolated is up to who serves it. */
+import { type LinkLostError } from 'ctxbridge'
+import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
 import { conformance } from '../conformance/suite.ts'
 
@@ -20,4 +22,27 @@ conformance({
     ;(worker as Worker).addEventListener('message', listener)
     return () => (worker as Worker).removeEventListener('message', listener)
   },
+})
+
+test('who closes its end of a port, before or after it has read anything, and opens it again, is there again for good', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const api = { add: (a: number, b: number): number => a + b }
+  const lost = (call: Promise<number>): Promise<unknown> => call.catch((error: LinkLostError) => error.message)
+  expose(api, port1)
+  expose(api, port2)
+  const remote = wrap<typeof api>(port2)
+  for (let round = 0; round < 5; round++) {
+    // In each second round nothing of this end was read when the other one is closed.
+    if (round % 2 === 1) expect(await remote.add(round, 1)).toBe(round + 1)
+    const pending = lost(remote.add(1, 2))
+    link(port1)[Symbol.dispose]()
+    expect(await pending).toBe('The other thread has closed the link.')
+    expose(api, port1)
+    const back = wrap<typeof api>(port1)
+    // Long enough for whatever is left of the closed end to be told of: that is no end of the new one.
+    for (let call = 0; call < 50; call++) expect(await back.add(call, 1)).toBe(call + 1)
+    expect(await remote.add(2, 3)).toBe(5)
+  }
+  port1.close()
+  port2.close()
 })

@@ -73,6 +73,8 @@ export interface Link extends Disposable {
 const MAX_EARLY = 10_000
 
 const links = new WeakMap<WorkerEndpoint, WorkerLink>()
+/** Those whose link was disposed of here: the other side was told, and takes it for closed until it hears of another one. */
+const closedHere = new WeakSet<WorkerEndpoint>()
 
 /**
  * The link over an endpoint: always the same one until it is disposed of. The first call in each thread listens to the endpoint, so that
@@ -93,8 +95,14 @@ export function linkOf(endpoint: unknown, options: LinkOptions, caller: string):
   const target = endpointOf(endpoint, caller)
   const keys = keysOf(options, caller)
   let found = links.get(target)
-  if (found === undefined)
-    links.set(target, (found = new WorkerLink(target, options.sharedMemory ?? true, () => links.delete(target))))
+  if (found === undefined) {
+    const forget = (): void => {
+      links.delete(target)
+      closedHere.add(target)
+    }
+    links.set(target, (found = new WorkerLink(target, options.sharedMemory ?? true, forget)))
+    if (closedHere.has(target)) found.announce()
+  }
   found.register(keys)
   return found
 }
@@ -152,7 +160,7 @@ export class WorkerLink implements Link {
       this.#stop = listenTo(endpoint as unknown as Emitter, {
         message: (data) => this.#receive(data),
         closed: () => this.#lose(new LinkLostError('The port to the other thread was closed.')),
-        garbled: (error) => this.#lose(garbledMessage(error)),
+        garbled: (error) => this.#close(garbledMessage(error)),
       })
       if (isWebWorker(endpoint)) this.#watchStart(endpoint as unknown as Emitter)
     }
@@ -160,7 +168,7 @@ export class WorkerLink implements Link {
 
   #watchWorker(worker: NodeWorker): () => void {
     const message = (data: unknown): void => this.#receive(data)
-    const garbled = (error: unknown): void => this.#lose(garbledMessage(error))
+    const garbled = (error: unknown): void => this.#close(garbledMessage(error))
     const error = (error: unknown): void => {
       this.#uncaught = { error, heard: worker.listenerCount('error') > 1 }
     }
@@ -212,6 +220,11 @@ export class WorkerLink implements Link {
       },
       this.#shared,
     ))
+  }
+
+  /** Tells the other side that this one is there, before anything is exported. */
+  announce(): void {
+    if (this.lost === undefined) void this.exporter
   }
 
   get caller(): Caller {
@@ -285,9 +298,7 @@ export class WorkerLink implements Link {
 
   static {
     disposable<WorkerLink>(this.prototype, function () {
-      // Nothing else would tell the other side, whose calls would wait for ever.
-      if (this.#exporter !== undefined || this.#importers.length > 0) this.#post(detach, [])
-      this.#lose(new LinkLostError('The link was closed by this thread.'))
+      this.#close(new LinkLostError('The link was closed by this thread.'))
       this.#forget()
     })
   }
@@ -303,6 +314,12 @@ export class WorkerLink implements Link {
 
   static {
     inspectAsText(this.prototype)
+  }
+
+  /** Tells the other side, also where nothing has come from there yet: its calls may be on their way, and nothing else would ever answer them. */
+  #close(error: LinkLostError): void {
+    this.#post(detach, [])
+    this.#lose(error)
   }
 
   /** From here on nothing goes in or out. */
@@ -342,6 +359,8 @@ export class WorkerLink implements Link {
     if (this.#left === undefined) return
     this.#left = undefined
     this.#caller = undefined
+    // Of what was exported before it has heard, or hears later, that it is closed.
+    this.announce()
   }
 
   #receive(data: unknown): void {
@@ -352,7 +371,8 @@ export class WorkerLink implements Link {
       this.#join()
       const importer: Importer = new Importer(data, () => {
         this.#importers = this.#importers.filter((other) => other !== importer)
-        this.#ended()
+        // Where it has opened another one since, it is there.
+        if (this.#importers.length === 0) this.#ended()
       })
       this.#importers = [...this.#importers, importer]
     } else if (isDetach(data)) {

@@ -27,7 +27,10 @@ export interface Attach {
   readonly thread?: number | undefined
 }
 
-/** The last message of a side that closes its end of the link, where the other side may know of it. */
+/**
+ * The last message of a side that closes its end of the link, whether or not it has heard of the other side. Who reads it has lost all that it sent: none of it is answered any
+ * more. A new link on the same end begins with an attach, which ends that. Messages keep their order, so neither needs to say whose it is.
+ */
 export interface Detach {
   readonly ctxbridge: 'detach'
   readonly version: typeof VERSION

@@ -75,7 +75,7 @@ export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | Wrap
   if (grace !== Infinity && !canTerminate(endpoint))
     throw new TypeError("wrap() can only give a 'grace' to a Worker: nothing else can be terminated.")
   // Now and not with the first context: so that the table is there before any handle, whichever way that takes.
-  if (link.lost === undefined) void link.exporter
+  link.announce()
   const methods = new Map<string, (...args: unknown[]) => Promise<unknown>>()
   const own = { [dispose]: () => link[dispose](), [Symbol.toStringTag]: 'Remote' }
   // Node's inspector asks the target, and not the proxy.
