@@ -7,14 +7,13 @@ import { race } from '../wait.ts'
 import type { Link, LinkLease } from './link.ts'
 import { type LinkHost, type LinkSettings, makeLink, maxMessageOf } from './link-host.ts'
 import type { Channel } from './link-types.ts'
+import { greetingTimeout, Opening } from './link-opening.ts'
 
 /** The waits between attempts to connect again, in milliseconds: a random part of the first one, which doubles up to the last one. */
 const firstWait = 100
 const longestWait = 5_000
 /** How long one attempt may take, the greeting included. */
 const attemptTimeout = 5_000
-/** How long a server that has opened the first connection may take to greet, as it waits for us. */
-const greetingTimeout = 10_000
 /** An attempt that is older is given up when the machine wakes: it may wait for a network that is gone. */
 const freshAttempt = 1_000
 
@@ -110,18 +109,16 @@ class Dialer<S, M> {
         throw error
       },
     )
-    let greeted!: () => void
-    let over!: (reason: LinkLostError) => void
-    const opened = new Promise<void>((resolve) => (greeted = resolve))
-    const closed = new Promise<LinkLostError>((resolve) => (over = resolve))
+    const opening = new Opening()
+    const { closed } = opening
     this.#sockets.channel(socket, (channel) => {
       this.#channel = channel
       this.#link = makeLink(this.#host, channel, this.#settings, this.#methods, this.#reconnect ? 'connect' : undefined, {
-        onOpen: greeted,
+        onOpen: opening.greeted,
         onClose: (reason) => {
           this.#giveUp?.()
           this.#wake?.()
-          over(reason)
+          opening.over(reason)
         },
         onSuspend: (reason) => void this.#again(reason),
       })
@@ -130,18 +127,7 @@ class Dialer<S, M> {
     const link = this.#link as unknown as Link<M>
     const stop = this.#sockets.watch?.({ awake: () => this.#awake(link), asleep: () => this.#sleep(link) })
     if (stop !== undefined) void closed.then(stop)
-    let stopWaiting: (() => void) | undefined
-    const late = new Promise<never>((_, reject) => {
-      stopWaiting = after(this.#host.clock, greetingTimeout, true, () => reject(notGreeted()))
-    })
-    try {
-      await race(context, Promise.race([opened, late, closed.then((reason) => Promise.reject(reason))]))
-    } catch (error) {
-      link.close()
-      throw error
-    } finally {
-      stopWaiting?.()
-    }
+    await opening.wait(link, context, this.#host.clock, greetingTimeout, notGreeted)
     return { link, closed }
   }
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import { background, type Context, LinkLostError, withTimeout } from 'ctxbridge'
 import { connect, wrap } from 'ctxbridge/message-port'
 import { describe, expect, test } from 'vitest'
@@ -218,6 +219,42 @@ describe('over a MessageChannel', () => {
     const ctx = withTimeout(background(), 10)
     expect(await rejection(connect(port1, { context: ctx }))).toBe(ctx.err())
     port1.close()
+  })
+
+  test('without a context, the other side is waited for 10 seconds; with one, for as long as that lives', async () => {
+    // A thread of its own, whose time is the test's: clock and timers are taken when the package is imported.
+    const worker = new Worker(
+      `let now = 0
+      const timers = new Map()
+      performance.now = () => now
+      globalThis.setTimeout = (f, ms) => (timers.set(f, ms), f)
+      globalThis.clearTimeout = (f) => void timers.delete(f)
+      const { parentPort } = require('node:worker_threads')
+      const pass = (ms) => {
+        now += ms
+        for (const [f, due] of timers) if (due <= now) timers.delete(f), f()
+      }
+      const states = []
+      Promise.all([import('ctxbridge'), import('ctxbridge/message-port')]).then(async ([{ background }, { connect }]) => {
+        const connecting = ({ port1 }, name, options) => {
+          connect(port1, options).catch((error) => error).then(({ code, message }) => states.push([name, code, message]))
+          return port1
+        }
+        const ports = [connecting(new MessageChannel(), 'bounded'), connecting(new MessageChannel(), 'patient', { context: background() })]
+        for (const ms of [9_999, 1, 3_600_000]) {
+          pass(ms)
+          await new Promise(setImmediate)
+          states.push(now)
+        }
+        parentPort.postMessage([states, timers.size])
+        for (const port of ports) port.close()
+      })`,
+      { eval: true },
+    )
+    const [[states, timers]] = (await once(worker, 'message')) as [[unknown[], number]]
+    const message = expect.stringMatching(/^The other side of the port did not connect within 10000 ms: .+'context'.+$/) as string
+    expect([states, timers]).toEqual([[9_999, ['bounded', 'ERR_LINK_LOST', message], 10_000, 3_610_000], 0])
+    await worker.terminate()
   })
 
   test('what cannot be used is told', () => {

@@ -3,10 +3,9 @@
  * is checked byte by byte as from a socket, so the other side need not be trusted.
  */
 import { background, type Context } from '../../lib/context.ts'
-import type { LinkLostError } from '../../lib/errors.ts'
+import { LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { named } from '../../lib/key.ts'
-import { race } from '../../lib/wait.ts'
 import { platform } from './platform.ts'
 import { PortChannel, type PortEndpoint } from './port-channel.ts'
 import { checkSettings } from '../../lib/bridge/link-check.ts'
@@ -14,6 +13,7 @@ import { checkMethods } from '../../lib/bridge/served.ts'
 import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
 import { type LinkSettings, makeLink, maxMessageOf } from '../../lib/bridge/link-host.ts'
 import { pageLease } from '../../lib/bridge/link-liveness.ts'
+import { greetingTimeout, Opening } from '../../lib/bridge/link-opening.ts'
 
 export type { LinkHandle, LinkLease, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
 export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from '../../lib/bridge/link-connection.ts'
@@ -27,16 +27,16 @@ export interface PostMessageEndpoint {
 export interface PortOptions extends LinkSettings {
   /** What the other side may call here. */
   readonly serve?: object
-  /** Bounds the wait for the other side, which may call `connect` whenever it likes; its later end does nothing. Default: no bound. */
+  /** Bounds the wait for the other side; its later end does nothing. Default: 10 seconds. `background()` waits for however long the other side takes to call `connect`. */
   readonly context?: Context
 }
 
 /**
- * Links this side to the one at the other end of `endpoint`, which calls `connect`, too, sooner or later; resolves when each knows that the other one is there. Each may
+ * Links this side to the one at the other end of `endpoint`, which calls `connect`, too, before or after; resolves when each knows that the other one is there. Each may
  * serve and call. The connection listens to the endpoint until it is closed, and closes no port; one that Node closes, or whose thread has exited there, ends it.
  * In a browser nothing tells of that: there the lease does. When it is over, `connect` may be called again, by both sides.
  *
- * Rejects with a `LinkLostError` when the other side does not speak the protocol or is gone, and with `err()` of the context in the options.
+ * Rejects with a `LinkLostError` when the other side does not speak the protocol, is gone, or has not connected in time, and with `err()` of the context in the options.
  *
  * @throws TypeError at once when `endpoint` speaks no `postMessage`, or has a connection already that is not closed; and when the options are not of the stated form
  */
@@ -52,8 +52,9 @@ export function connect(endpoint: PostMessageEndpoint, options: PortOptions = {}
   // Threads of a page have no word of the other's end, and timers that are late.
   const lease = typeof emitter.on === 'function' ? {} : pageLease
   checkSettings('connect', options, { serve: true, context: true }, lease)
-  const { context = background(), serve: methods } = options
-  if (!isContext(context)) throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
+  const { context, serve: methods } = options
+  if (context !== undefined && !isContext(context))
+    throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
   if (methods !== undefined) checkMethods('connect', methods)
   const settings = { ...options, lease: { ...lease, ...options.lease } }
   return open(endpoint as PortEndpoint, settings, methods, context)
@@ -63,20 +64,19 @@ async function open(
   endpoint: PortEndpoint,
   options: LinkSettings,
   methods: object | undefined,
-  context: Context,
+  context: Context | undefined,
 ): Promise<Connection> {
-  let greeted!: () => void
-  let over!: (reason: LinkLostError) => void
-  const opened = new Promise<void>((resolve) => (greeted = resolve))
-  const closed = new Promise<LinkLostError>((resolve) => (over = resolve))
+  const opening = new Opening()
   const channel = new PortChannel(endpoint, platform.id(), maxMessageOf(options))
-  const link = makeLink(platform, channel, options, methods, 'acknowledge', { onOpen: greeted, onClose: over })
+  const link = makeLink(platform, channel, options, methods, 'acknowledge', { onOpen: opening.greeted, onClose: opening.over })
   channel.listen(link)
-  try {
-    await race(context, Promise.race([opened, closed.then((reason) => Promise.reject(reason))]))
-  } catch (error) {
-    link.close()
-    throw error
-  }
-  return new LinkConnection(link, closed)
+  const limit = context === undefined ? greetingTimeout : Infinity
+  await opening.wait(link, context ?? background(), platform.clock, limit, notConnected)
+  return new LinkConnection(link, opening.closed)
+}
+
+function notConnected(): LinkLostError {
+  return new LinkLostError(
+    `The other side of the port did not connect within ${greetingTimeout} ms: give connect() a 'context' that bounds the wait, where it may take longer.`,
+  )
 }
