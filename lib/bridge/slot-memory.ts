@@ -140,39 +140,34 @@ export interface SlotMemory {
   view(buffer: SharedArrayBuffer): SlotMem
 }
 
-class AtomicMem implements SlotMem {
-  readonly #words: Int32Array<SharedArrayBuffer>
-
-  constructor(buffer: SharedArrayBuffer) {
-    this.#words = new Int32Array(buffer)
-  }
-
+/** It is the array itself, and has none: whoever polls, or is polled, waits for each step from one object to the next. */
+class AtomicMem extends Int32Array<SharedArrayBuffer> implements SlotMem {
   load(at: number): number {
-    return Atomics.load(this.#words, at)
+    return Atomics.load(this, at)
   }
 
   store(at: number, value: number): void {
-    Atomics.store(this.#words, at, value)
+    Atomics.store(this, at, value)
   }
 
   compareExchange(at: number, expected: number, value: number): number {
-    return Atomics.compareExchange(this.#words, at, expected, value)
+    return Atomics.compareExchange(this, at, expected, value)
   }
 
   add(at: number, value: number): void {
-    Atomics.add(this.#words, at, value)
+    Atomics.add(this, at, value)
   }
 
   notify(at: number): void {
-    Atomics.notify(this.#words, at)
+    Atomics.notify(this, at)
   }
 
   wait(at: number, expected: number, ms: number): void {
-    Atomics.wait(this.#words, at, expected, ms)
+    Atomics.wait(this, at, expected, ms)
   }
 
   waitAsync(at: number, expected: number, woken: () => void): boolean {
-    const { value } = waitAsync?.(this.#words, at, expected) ?? {}
+    const { value } = waitAsync?.(this, at, expected) ?? {}
     if (typeof value !== 'object') return false
     void value.then(woken)
     return true

@@ -37,8 +37,8 @@ import {
   slotsOfChunk,
   writeHeader,
 } from './slot-memory.ts'
-import type { SlotMemory } from './slot-memory.ts'
-import { OwnedChunk, ringForAll, Slot, type SlotCounts } from './slot.ts'
+import type { SlotMem, SlotMemory } from './slot-memory.ts'
+import { ringForAll, Slot, type SlotOwner } from './slot.ts'
 
 /** At how many slots in use one `open` looks for one that is free, when there is no other. */
 const SEARCH = 64
@@ -65,13 +65,17 @@ export interface SlotStats {
 }
 
 /** The table of one exporting thread. Belongs to that thread; others get its chunks, and read them with a `SlotReader`. */
-export class SlotTable {
+export class SlotTable implements SlotOwner {
   readonly id: number
+  /** @internal For the slots. */
+  readonly bells: SlotMem
+  /** @internal For the slots. */
+  letGo = 0
   readonly #limit: number
   readonly #generations: number
   readonly #memory: SlotMemory
   readonly #onGrow: SlotTableOptions['onGrow']
-  readonly #chunks: OwnedChunk[] = []
+  readonly #chunks: { readonly buffer: SharedArrayBuffer; readonly mem: SlotMem }[] = []
   /** Number, last generation and last grant of each slot that was used before, in the order in which they became free; those of the last chunk that never were come first. */
   readonly #free = new Fifo<number>()
   #unused = 0
@@ -79,7 +83,6 @@ export class SlotTable {
   /** All slots in use are a ring, which is gone round: this one was looked at last, and the one after it is the longest unseen. */
   #seen: Slot | undefined
   #inUse = 0
-  readonly #counts: SlotCounts = { letGo: 0 }
   #slots = 0
   #retired = 0
 
@@ -90,7 +93,7 @@ export class SlotTable {
     this.#limit = limit
     this.#generations = Math.min(generations, MAX_GENERATION)
     this.#memory = memory
-    this.#grow()
+    this.bells = this.#add(memory.allocate(chunkBytes(0)))
     this.#onGrow = onGrow
   }
 
@@ -115,7 +118,7 @@ export class SlotTable {
     if (Number.isNaN(deadline)) throw new TypeError('A deadline is a number of milliseconds, not NaN.')
     // Two slots looked at for each one opened: so at most every other slot in use is one that could be free.
     // Where none was let go of, there is nothing to find, and each look is a cache line that nothing else needs.
-    if (this.#counts.letGo > 0) this.#recycle(2)
+    if (this.letGo > 0) this.#recycle(2)
     // A full table is not searched as a whole each time: the next calls look at the next ones.
     if (this.#unused === this.#end && this.#free.size === 0 && !this.#grow()) this.#recycle(SEARCH)
     const isNew = this.#unused < this.#end
@@ -124,7 +127,7 @@ export class SlotTable {
     if (number === undefined || chunk === undefined) return undefined
     const generation = isNew ? 0 : (this.#free.shift() ?? 0)
     const granted = isNew ? 0 : (this.#free.shift() ?? 0)
-    slot.place(chunk, number, link, deadline, generation, granted)
+    slot.place(this, chunk.mem, number, link, deadline, generation, granted)
     this.#insert(slot)
     return slot
   }
@@ -155,8 +158,7 @@ export class SlotTable {
       this.#release(slot)
     }
     // A thread that is blocked does not hear that its link was closed.
-    const [first] = this.#chunks
-    if (first !== undefined) ringForAll(first.mem, link)
+    ringForAll(this.bells, link)
     return open
   }
 
@@ -209,24 +211,29 @@ export class SlotTable {
 
   #grow(): boolean {
     const chunk = this.#chunks.length
-    const slots = slotsOfChunk(chunk)
-    if (chunk > 0 && (this.#slots + slots > this.#limit || chunk === MAX_CHUNKS)) return false
+    if (chunk === MAX_CHUNKS || this.#slots + slotsOfChunk(chunk) > this.#limit) return false
     let buffer: SharedArrayBuffer
     try {
       buffer = this.#memory.allocate(chunkBytes(chunk))
-    } catch (error) {
-      // Short of memory: a table that does not grow still works. Without a first chunk there is no table.
-      if (chunk > 0) return false
-      throw error
+    } catch {
+      // Short of memory: a table that does not grow still works.
+      return false
     }
+    this.#add(buffer)
+    return true
+  }
+
+  #add(buffer: SharedArrayBuffer): SlotMem {
+    const chunk = this.#chunks.length
+    const slots = slotsOfChunk(chunk)
     const mem = this.#memory.view(buffer)
     writeHeader(mem, this.id, chunk, slots)
-    this.#chunks.push(new OwnedChunk(buffer, mem, this.#chunks[0]?.mem ?? mem, this.#counts))
+    this.#chunks.push({ buffer, mem })
     this.#slots += slots
     this.#onGrow?.(chunk, buffer)
     this.#unused = chunk * 2 ** INDEX_BITS
     this.#end = this.#unused + slots
-    return true
+    return mem
   }
 }
 

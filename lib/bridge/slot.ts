@@ -51,26 +51,12 @@ export interface SlotHandle {
   readonly grant: number
 }
 
-/** What a table knows of all of its slots without a look at them. */
-export interface SlotCounts {
-  /** How many are in use that their owner has let go of: those that are free as soon as the importer has given them back. */
-  letGo: number
-}
-
-/** A chunk as its owner has it. */
-export class OwnedChunk {
-  readonly counts: SlotCounts
-  readonly buffer: SharedArrayBuffer
-  readonly mem: SlotMem
+/** What all slots of a table have in common. */
+export interface SlotOwner {
   /** The memory of chunk 0. */
   readonly bells: SlotMem
-
-  constructor(buffer: SharedArrayBuffer, mem: SlotMem, bells: SlotMem, counts: SlotCounts) {
-    this.counts = counts
-    this.buffer = buffer
-    this.mem = mem
-    this.bells = bells
-  }
+  /** How many are in use that their owner has let go of: those that are free as soon as the importer has given them back. */
+  letGo: number
 }
 
 /**
@@ -83,15 +69,25 @@ export class Slot extends Herald {
   link = 0
   /** The ring of all slots in use, which is the table's. */
   nextInUse: Slot | undefined = undefined
-  #chunk!: OwnedChunk
+  #owner!: SlotOwner
+  /** Of its chunk. Here, and not a step away: who polls in another thread waits for each. */
+  #mem!: SlotMem
   #granted = 0
   #state: 'free' | 'unsent' | 'open' | 'let go' = 'free'
 
   /** @internal For the table: makes it the next generation of a slot that is free, whose last one was `generation`, with `granted` as the number of its last grant. */
-  place(chunk: OwnedChunk, number: number, link: number, deadline: number, generation: number, granted: number): void {
-    const { mem } = chunk
+  place(
+    owner: SlotOwner,
+    mem: SlotMem,
+    number: number,
+    link: number,
+    deadline: number,
+    generation: number,
+    granted: number,
+  ): void {
     const at = slotAt(number)
-    this.#chunk = chunk
+    this.#owner = owner
+    this.#mem = mem
     this.number = number
     this.link = link
     this.generation = generation + 1
@@ -106,10 +102,9 @@ export class Slot extends Herald {
 
   /** @internal For the table: makes it free, whoever holds it. False when its numbers are spent and it must not be opened again. */
   free(): boolean {
-    const { mem, counts } = this.#chunk
-    if (this.#state === 'let go') counts.letGo--
+    if (this.#state === 'let go') this.#owner.letGo--
     this.#state = 'free'
-    mem.store(slotAt(this.number) + CONTROL, control(this.generation, FREE))
+    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, FREE))
     return this.#granted < MAX_GRANT
   }
 
@@ -130,7 +125,7 @@ export class Slot extends Herald {
 
   /** Whether the importer gave back every grant: nobody but the owner holds it, and no handle is on its way. */
   get returned(): boolean {
-    return this.#state !== 'free' && this.#chunk.mem.load(slotAt(this.number) + RETURNED) === this.#granted
+    return this.#state !== 'free' && this.#mem.load(slotAt(this.number) + RETURNED) === this.#granted
   }
 
   /**
@@ -138,7 +133,7 @@ export class Slot extends Herald {
    * know that by a message, so what the importer wrote was written before.
    */
   takeBack(): void {
-    if (this.#state !== 'free') this.#chunk.mem.store(slotAt(this.number) + RETURNED, this.#granted)
+    if (this.#state !== 'free') this.#mem.store(slotAt(this.number) + RETURNED, this.#granted)
   }
 
   /**
@@ -148,7 +143,7 @@ export class Slot extends Herald {
   grant(): SlotHandle | undefined {
     if (!this.open || this.#granted === MAX_GRANT) return undefined
     this.#state = 'open'
-    this.#chunk.mem.store(slotAt(this.number) + GRANTED, ++this.#granted)
+    this.#mem.store(slotAt(this.number) + GRANTED, ++this.#granted)
     return { slot: this.number, generation: this.generation, grant: this.#granted }
   }
 
@@ -157,7 +152,7 @@ export class Slot extends Herald {
     const { slot, generation, grant } = handle
     if (this.#state === 'free' || slot !== this.number || generation !== this.generation) return false
     if (grant !== this.#granted) return false
-    this.#chunk.mem.store(slotAt(this.number) + GRANTED, --this.#granted)
+    this.#mem.store(slotAt(this.number) + GRANTED, --this.#granted)
     return true
   }
 
@@ -169,34 +164,32 @@ export class Slot extends Herald {
    */
   end(kind: Kind, cause?: Uint8Array, shortened = false): boolean {
     if (!this.open) return false
-    const { mem } = this.#chunk
-    if (cause === undefined) storeNoCause(mem, slotAt(this.number))
-    else storeCause(mem, slotAt(this.number), cause, shortened)
+    if (cause === undefined) storeNoCause(this.#mem, slotAt(this.number))
+    else storeCause(this.#mem, slotAt(this.number), cause, shortened)
     this.#publish(kind)
     return true
   }
 
   /** As `end`, with a text as the cause. False, and no change, also where the text is not ASCII or has more than `CAUSE_BYTES`: then it is to be encoded. */
   endWithText(kind: Kind, text: string): boolean {
-    if (!this.open || !storeText(this.#chunk.mem, slotAt(this.number), text)) return false
+    if (!this.open || !storeText(this.#mem, slotAt(this.number), text)) return false
     this.#publish(kind)
     return true
   }
 
   /** Who polls sees the end from the first of these stores on, so that one comes first; who waits is woken by the bell. */
   #publish(kind: Kind): void {
-    const { mem, bells, counts } = this.#chunk
+    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))
     this.#state = 'let go'
-    counts.letGo++
-    mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))
-    ringBell(bells, this.link, this.number)
+    this.#owner.letGo++
+    ringBell(this.#owner.bells, this.link, this.number)
   }
 
   /** Lets go without an end, because the context lives on and nobody imports it. False, and no change, where somebody holds it. */
   withdraw(): boolean {
     if (!this.open || !this.returned) return false
     this.#state = 'let go'
-    this.#chunk.counts.letGo++
+    this.#owner.letGo++
     return true
   }
 

@@ -6,7 +6,7 @@ import { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { SlotTableOptions } from '../../lib/bridge/slot-table.ts'
-import { OwnedChunk, Slot } from '../../lib/bridge/slot.ts'
+import { Slot } from '../../lib/bridge/slot.ts'
 
 const LINK = 7
 
@@ -222,9 +222,8 @@ describe('holds', () => {
     }
     const buffer = sharedMemory.allocate(1e4 + 500)
     const mem = sharedMemory.view(buffer)
-    const chunk = new OwnedChunk(buffer, mem, mem, { letGo: 0 })
     const old = new Slot()
-    old.place(chunk, 0, LINK, Infinity, 0, MAX_GRANT - 1)
+    old.place({ bells: mem, letGo: 0 }, mem, 0, LINK, Infinity, 0, MAX_GRANT - 1)
     expect([old.grant()?.grant, old.grant(), old.end('canceled'), old.free()]).toEqual([2 ** 31 - 1, undefined, true, false])
   })
 })
