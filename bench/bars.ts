@@ -181,6 +181,10 @@ export const bars: readonly Bar[] = [
   },
 ]
 
+/**
+ * Holds what was measured against the bars. One against the best of several is met only when all of those were measured: whoever is not there might have
+ * been the best. It can be missed without them.
+ */
 export function judge(suites: readonly SuiteResult[], all: readonly Bar[] = bars): BarResult[] {
   const valueOf = ([suite, name]: Place): number | undefined =>
     suites.find(({ id }) => id === suite)?.results.find((result) => result.name === name)?.p50
@@ -199,6 +203,11 @@ export function judge(suites: readonly SuiteResult[], all: readonly Bar[] = bars
     }
     const measured = atMost ? mine / least : least / mine
     const met = atMost ? measured <= wanted : measured >= wanted
+    const unknown = (against ?? []).filter((place) => valueOf(place) === undefined).map(([, name]) => name)
+    if (met && unknown.length > 0) {
+      result.push({ id, text, bar: words, measured, reason: `open, since these were not measured: ${unknown.join('; ')}` })
+      continue
+    }
     result.push({ id, text, bar: words, measured, met, ...(!met && reason !== undefined && { reason }) })
   }
   return result

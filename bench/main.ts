@@ -1,22 +1,34 @@
 /** `npm run bench`: measures, prints, and writes what it was asked to write. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { judge } from './bars.ts'
 import { allCurves, allSuites } from './cases/all.ts'
 import { measuredAlone, type Outcome } from './harness/alone.ts'
 import { compareRuns, machineRatio } from './harness/compare.ts'
 import { load, machine } from './harness/machine.ts'
-import { type ClockResult, type CurveResult, isRun, type Run, type SuiteResult } from './harness/model.ts'
+import { type ClockResult, type CurveResult, failuresOf, type Run, type SuiteResult } from './harness/model.ts'
 import { reportOf } from './harness/report.ts'
-import { barText, clockText, comparisonText, curveText, machineText, print, progress, suiteText } from './harness/terminal.ts'
+import {
+  barText,
+  clockText,
+  comparisonText,
+  curveText,
+  failureText,
+  machineText,
+  print,
+  progress,
+  suiteText,
+} from './harness/terminal.ts'
 import { type Options, parseOptions, usage, UsageError } from './options.ts'
-import { peerSuites } from './peers.ts'
+import { installPeers, peerSuites } from './peers.ts'
+import { mustBeWritable, readRun } from './run-file.ts'
 
 async function main(options: Options): Promise<void> {
   if (options.help) return print(usage.trimEnd())
-  const earlier = options.compare === undefined ? undefined : readRun(options.compare)
+  const earlier = options.compare === undefined ? undefined : readRun(options.compare, '--compare')
+  if (options.json !== undefined) mustBeWritable(options.json, '--json')
+  if (options.report !== undefined) mustBeWritable(options.report, '--report')
   const wanted = ({ id }: { readonly id: string }): boolean => options.only?.test(id) ?? true
-  const extra = options.peers ? peerSuites(print) : []
-  const suites = allSuites(extra).filter(wanted)
+  const suites = allSuites(options.peers ? peerSuites() : []).filter(wanted)
   const curves = allCurves().filter(wanted)
   if (suites.length + curves.length === 0) {
     throw new UsageError(`Nothing that can be measured matches ${String(options.only)}. See --list.`)
@@ -25,6 +37,7 @@ async function main(options: Options): Promise<void> {
     for (const { id, title } of [...suites, ...curves]) print(`${id.padEnd(24)} ${title}`)
     return
   }
+  if (options.peers) installPeers(print)
 
   const started = new Date()
   const before = load()
@@ -42,8 +55,16 @@ async function main(options: Options): Promise<void> {
   }
   const compared: ClockResult[] = []
   const [measured, drawn]: [SuiteResult[], CurveResult[]] = [[], []]
+  const lost: { id: string; reason: string }[] = []
   for (const id of [undefined, ...suites.map((one) => one.id), ...curves.map((one) => one.id)]) {
-    const outcome = await found(id)
+    let outcome: Outcome
+    try {
+      outcome = await found(id)
+    } catch (error) {
+      // The others are measured all the same; that this one is missing is said at the end, and by the exit code.
+      lost.push({ id: id ?? 'clocks', reason: (error as Error).message })
+      continue
+    }
     if ('clocks' in outcome) {
       compared.push(...outcome.clocks)
       continue
@@ -66,28 +87,23 @@ async function main(options: Options): Promise<void> {
     suites: measured,
     curves: drawn,
     bars: judge(measured),
+    ...(lost.length > 0 && { lost }),
   }
+  // First of all: what follows could fail, and this took minutes.
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(run, rounded, 1)}\n`)
+  if (options.report !== undefined) writeFileSync(options.report, reportOf(run))
   if (run.bars.length > 0) print(barText(run.bars))
   print(`\n${machineText(run.machine)}\n${clockText(run.clocks)}\n${run.seconds} s`)
   if (earlier !== undefined) print(comparisonText(compareRuns(earlier, run), machineRatio(earlier, run)))
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(run, rounded, 1)}\n`)
-  if (options.report !== undefined) writeFileSync(options.report, reportOf(run))
+  const failures = failuresOf(run)
+  if (failures.length === 0) return
+  print(failureText(failures))
+  process.exitCode = 1
 }
 
 /** Four figures are more than any of these numbers has. */
 function rounded(_key: string, value: unknown): unknown {
   return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value
-}
-
-function readRun(file: string): Run {
-  let run: unknown
-  try {
-    run = JSON.parse(readFileSync(file, 'utf8'))
-  } catch (error) {
-    throw new UsageError(`--compare cannot read ${file}: ${(error as Error).message}.`)
-  }
-  if (!isRun(run)) throw new UsageError(`--compare needs results that --json wrote, but ${file} holds something else.`)
-  return run
 }
 
 try {

@@ -17,7 +17,7 @@ async function outcome({ id, peers, rounds, seed }: Part): Promise<Outcome> {
     progress: { at: (_id: string, share: number, what: string): void => say({ share, what }) },
   }
   if (id === undefined) return { clocks: await clocks() }
-  const suite = allSuites(peers ? peerSuites(() => {}) : []).find((one) => one.id === id)
+  const suite = allSuites(peers ? peerSuites() : []).find((one) => one.id === id)
   if (suite !== undefined) return { suite: await measure(suite, options) }
   const curve = allCurves().find((one) => one.id === id)
   if (curve === undefined) throw new Error(`Nothing is called ${id}.`)

@@ -2,7 +2,7 @@
  * Other libraries, side by side with ours. They are not dependencies of the project: `--peers` installs them into `bench/peers`, as the lock file
  * there says. What uses them is plain JavaScript in that folder, so that the project compiles without them.
  */
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Extra } from './cases/all.ts'
@@ -11,19 +11,31 @@ import { latency, pause } from './cases/latency.ts'
 import { projectFile } from './cases/paths.ts'
 import { rest } from './cases/websocket-far.ts'
 import { now } from './harness/clock.ts'
-import type { Contender } from './harness/model.ts'
+import { Cannot, type Contender } from './harness/model.ts'
 import { Reports } from './harness/reports.ts'
 import { turn } from './harness/runner.ts'
+import { UsageError } from './options.ts'
 
 const folder = projectFile('bench/peers/')
 
 /** What they are given. */
-const kit = { cost, latency, must, now, pause, Reports, rest, turn, pinUrl: new URL('harness/pin.js', import.meta.url).href }
+const kit = {
+  Cannot,
+  cost,
+  latency,
+  must,
+  now,
+  pause,
+  Reports,
+  rest,
+  turn,
+  pinUrl: new URL('harness/pin.js', import.meta.url).href,
+}
 
 type Maker = (tools: typeof kit) => Promise<readonly Contender[]> | readonly Contender[]
 
 /** Which suite is joined by whose export. */
-const parts: readonly (readonly [suite: string, file: string, name: string])[] = [
+export const parts: readonly (readonly [suite: string, file: string, name: string])[] = [
   ['worker/busy', 'worker.mjs', 'busy'],
   ['worker/idle', 'worker.mjs', 'idle'],
   ['core/cancel', 'worker.mjs', 'create'],
@@ -43,18 +55,34 @@ function installed(): boolean {
   })
 }
 
-/** Installs what is missing, and says so. */
-export function peerSuites(say: (text: string) => void): Extra[] {
-  if (!installed()) {
-    say('Installs the other libraries into bench/peers, once.')
-    // Nothing of theirs is run at installation.
-    execFileSync('npm', ['ci', '--ignore-scripts'], { cwd: fileURLToPath(folder), stdio: ['ignore', 'ignore', 'inherit'] })
-  }
+/**
+ * Installs what is missing, and says so.
+ *
+ * @throws UsageError
+ */
+export function installPeers(say: (text: string) => void): void {
+  if (installed()) return
+  say('Installs the other libraries into bench/peers, once.')
+  // Nothing of theirs is run at installation.
+  const { error, status } = spawnSync('npm', ['ci', '--ignore-scripts'], {
+    cwd: fileURLToPath(folder),
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  if (error === undefined && status === 0) return
+  throw new UsageError(
+    `--peers needs 'npm ci' in bench/peers, which failed: ${error?.message ?? `it ended with code ${status}`}.`,
+  )
+}
+
+/** What takes part once they are installed. */
+export function peerSuites(): Extra[] {
   return parts.map(([suite, file, name]) => ({
     suite,
     async contenders() {
       const makers = (await import(new URL(file, folder).href)) as Record<string, Maker>
-      return (await makers[name]?.(kit)) ?? []
+      const maker = makers[name]
+      if (maker === undefined) throw new Error(`bench/peers/${file} exports no ${name}.`)
+      return maker(kit)
     },
   }))
 }

@@ -7,6 +7,7 @@ import { coreUseSuites } from './core-use.ts'
 import { crossingSuites } from './crossing.ts'
 import { memoryCurves, memorySuites } from './memory.ts'
 import { exportCurves, exportSuites } from './exports.ts'
+import { poolSuites } from './pools.ts'
 import { linkCurves } from './scale-links.ts'
 import { treeCurves } from './scale.ts'
 import { threadSuites } from './thread.ts'
@@ -27,6 +28,7 @@ const own: readonly Suite[] = [
   ...threadSuites,
   ...workerSuites,
   ...workerCallSuites,
+  ...poolSuites,
   ...websocketSuites,
   ...browserSuites,
   ...websocketCallSuites,

@@ -39,15 +39,15 @@ export function go(name: string, what: string, batches = 20): Contender {
       const lines = createInterface(child.stdout)
       const end = exited(child)
       end.catch(() => {})
-      const ask = async (count: number): Promise<number[]> => {
-        child.stdin.write(`${what} ${count}\n`)
+      const ask = async (question: string): Promise<string> => {
+        child.stdin.write(`${question}\n`)
         const [line] = (await Promise.race([once(lines, 'line'), end])) as [string]
-        return line.split(' ').map(Number)
+        return line
       }
       return {
-        prove: async () => `${(await ask(1)).length} batch of Go's; it ends with a panic where the context did not`,
+        prove: () => ask(`prove ${what}`),
         async round(record) {
-          for (const value of await ask(batches)) record(value)
+          for (const value of (await ask(`${what} ${batches}`)).split(' ')) record(Number(value))
         },
         async close() {
           child.stdin.end()

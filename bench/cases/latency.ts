@@ -53,6 +53,12 @@ export function pause(clock: () => number = now): void {
   while (clock() < until);
 }
 
+/** What a proof says of it. */
+export function told({ name, cause }: Seen): string {
+  if (name !== undefined) return `seen as ${name}, cause: ${cause ?? 'none'}`
+  return cause === undefined ? 'seen; it carries no error' : `seen, reason: ${cause}`
+}
+
 export function latency({ name, kind, note, carries = {}, samples = 250, turns = 5, clock = now, start }: Latency): Contender {
   return {
     name,
@@ -79,7 +85,7 @@ export function latency({ name, kind, note, carries = {}, samples = 250, turns =
             if (carries[what] !== undefined && seen[what] !== carries[what])
               throw new Error(`The far side saw the ${what} ${seen[what]} and not ${carries[what]}.`)
           }
-          return seen.name === undefined ? 'seen; it carries no error' : `seen as ${seen.name}, cause: ${seen.cause ?? 'none'}`
+          return told(seen)
         },
         async round(record) {
           for (let i = 0; i < samples / turns; i++) record((await one(''))[0])

@@ -190,9 +190,9 @@ const deadline: Suite = {
       'platform',
       () => ({
         async one() {
-          const ms = Math.ceil(delay())
+          const ms = delay()
           const start = now()
-          const signal = AbortSignal.timeout(ms)
+          const signal = AbortSignal.timeout(Math.ceil(ms))
           await once(signal, 'abort')
           return now() - start - ms * 1e6
         },

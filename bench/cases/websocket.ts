@@ -6,10 +6,12 @@ import { connect, wrap } from 'ctxbridge/websocket'
 import type { Served } from '../far/service-types.ts'
 import { now } from '../harness/clock.ts'
 import type { Started, Suite } from '../harness/model.ts'
-import { latency, type Near, untilCompiled } from './latency.ts'
+import { must } from './cost.ts'
+import { latency, type Near, told, untilCompiled } from './latency.ts'
 import { bareSocket, cancelSize, type Far, far, urlOf } from './websocket-far.ts'
 
-async function ours(hops: 1 | 2, method: 'watch' | 'func' = 'watch'): Promise<Near> {
+/** @param measured the cause of what is measured; its proof has one always */
+async function ours(hops: 1 | 2, method: 'watch' | 'func' = 'watch', measured?: string): Promise<Near> {
   const service = await far()
   const gateway = hops === 2 ? await far(service.ports) : undefined
   const connection = await connect(urlOf((gateway ?? service).ports.link))
@@ -22,7 +24,7 @@ async function ours(hops: 1 | 2, method: 'watch' | 'func' = 'watch'): Promise<Ne
         if (error !== ctx.err()) service.reports.fail(error as Error)
       })
       return (cause) => {
-        ctx.cancel(cause === '' ? undefined : cause)
+        ctx.cancel(cause === '' ? measured : cause)
         return call
       }
     },
@@ -91,7 +93,8 @@ const carries = { name: 'AbortError', cause: 'proof' }
 const cancel: Suite = {
   id: 'websocket/cancel',
   title: 'Cancel to another process',
-  about: "From cancel() until an observer of the handler's context runs in another process; loopback.",
+  about:
+    "From cancel() until an observer of the handler's context runs in another process; loopback. Without a cause, as the bare frame, unless it says so; each proof of ours has one.",
   unit: 'ns',
   sample: 'event',
   warmUp: untilCompiled,
@@ -103,6 +106,13 @@ const cancel: Suite = {
       note: 'an AbortController is made and aborted',
       carries,
       start: () => ours(1),
+    }),
+    latency({
+      name: 'ctxbridge/websocket, afterFunc, with a cause',
+      kind: 'ours',
+      note: 'a text of 12 characters; the others carry none while they are measured, as the bare frame',
+      carries,
+      start: () => ours(1, 'func', 'no more need'),
     }),
     latency({ name: 'bare ws frame of the same size', kind: 'limit', start: () => bareWs(1) }),
     latency({ name: 'bare TCP', kind: 'limit', start: bareTcp }),
@@ -151,9 +161,10 @@ const rate: Suite = {
             const ctx = withTimeout(background(), 60_000)
             void remote.watch(ctx).catch(() => {})
             await it.reports.ready()
-            return () => ctx.cancel()
+            return (cause) => ctx.cancel(cause)
           },
           () => connection.close(),
+          'seen as AbortError, cause: proof',
         )
       },
     },
@@ -172,6 +183,7 @@ const rate: Suite = {
             return () => socket.send(frame)
           },
           () => socket.close(),
+          'seen; it carries no error',
         )
       },
     },
@@ -181,16 +193,23 @@ const rate: Suite = {
 const period = 2_000_000
 const perRound = 100
 
-function scheduled(it: Far, arm: () => Promise<() => void>, close: () => void): Started {
+/** @param proof what its far side must tell of an event */
+export function scheduled(
+  it: Pick<Far, 'reports' | 'close'>,
+  arm: () => Promise<(cause?: string) => void>,
+  close: () => void,
+  proof: string,
+): Started {
   return {
     async prove() {
       const act = await arm()
-      act()
-      await it.reports.seen()
-      return 'seen'
+      act('proof')
+      const found = told(await it.reports.seen())
+      must(found === proof, `the far side told "${proof}", and not "${found}"`)
+      return found
     },
     async round(record) {
-      const acts: (() => void)[] = []
+      const acts: ((cause?: string) => void)[] = []
       for (let i = 0; i < perRound; i++) acts.push(await arm())
       const start = now() + period
       for (const [i, act] of acts.entries()) {

@@ -1,4 +1,4 @@
-/** What a call to a worker costs, and how soon it does the next one after a cancel. */
+/** What a call to a worker costs. */
 import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { background, withCancel, withTimeout } from 'ctxbridge'
@@ -8,7 +8,7 @@ import type { ComlinkJobs, Jobs } from '../far/worker-jobs.ts'
 import { now } from '../harness/clock.ts'
 import type { Contender, Suite } from '../harness/model.ts'
 import { must } from './cost.ts'
-import { pause, untilCompiled } from './latency.ts'
+import { untilCompiled } from './latency.ts'
 import { far } from './worker-far.ts'
 
 /** Round trips, one after the other. */
@@ -91,47 +91,4 @@ const call: Suite = {
   ],
 }
 
-const next: Suite = {
-  id: 'pool/next',
-  title: 'The next job after a cancelled one',
-  about:
-    'A worker is busy; its job is cancelled, and another one given to it at once. From the cancel until that one has answered.',
-  unit: 'ns',
-  sample: 'event',
-  contenders: () => [
-    {
-      name: 'ctxbridge/worker',
-      kind: 'ours',
-      note: 'the same thread goes on, with all that it has loaded',
-      start() {
-        const it = far('ctxbridge')
-        const jobs = wrap<Jobs>(it.worker)
-        const one = async (): Promise<number> => {
-          const ctx = withCancel(background())
-          const busy = jobs.watch(ctx, 'err').catch(() => {})
-          await it.reports.ready()
-          pause()
-          const before = now()
-          ctx.cancel()
-          const result = await jobs.nothing(background())
-          const time = now() - before
-          must(result === 1, 'the next job was done')
-          await it.reports.seen()
-          await busy
-          return time
-        }
-        return {
-          async prove() {
-            await one()
-            return 'the busy job was stopped, and the next one done'
-          },
-          async round(record) {
-            for (let i = 0; i < 100; i++) record(await one())
-          },
-          close: () => it.close(),
-        }
-      },
-    },
-  ],
-}
-export const workerCallSuites: readonly Suite[] = [call, next]
+export const workerCallSuites: readonly Suite[] = [call]

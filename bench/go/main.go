@@ -1,6 +1,7 @@
 // The same operations with Go's own context, for the suites of core costs.
 //
-// It reads lines "CASE BATCHES" and answers each with a line of nanoseconds per operation, one number for each batch.
+// It reads lines "CASE BATCHES" and answers each with a line of nanoseconds per operation, one number for each batch;
+// and "prove CASE", which it answers with what it has seen.
 package main
 
 import (
@@ -110,6 +111,52 @@ func endChildren(children int, look bool) float64 {
 	return float64(time.Since(start).Nanoseconds())
 }
 
+func must(condition bool, what string) {
+	if !condition {
+		fmt.Fprintln(os.Stderr, "It was not so that "+what+".")
+		os.Exit(1)
+	}
+}
+
+// prove shows that what is measured does what it should, and says what was seen.
+func prove(name string) string {
+	parent, _ := under()
+	switch {
+	case name == "cancel" || name == "timeout":
+		ctx, cancel := context.WithCancel(parent)
+		if name == "timeout" {
+			ctx, cancel = context.WithTimeout(parent, time.Minute)
+		}
+		must(ctx.Err() == nil, "the context was live")
+		cancel()
+		must(ctx.Err() == context.Canceled, "the context was cancelled")
+		return "ended as context canceled"
+	case name == "value":
+		must(context.WithValue(parent, key(1), "v").Value(key(1)) == "v", "the value was found")
+		return "the value was found"
+	case strings.HasPrefix(name, "lookup-"):
+		depth, err := strconv.Atoi(strings.TrimPrefix(name, "lookup-"))
+		must(err == nil && deep(depth).Value(key(0)) == "found", "the value was found")
+		return "the value was found"
+	case name == "err" || name == "err-deadline":
+		ctx, cancel := context.WithCancel(parent)
+		if name == "err-deadline" {
+			ctx, cancel = context.WithTimeout(ctx, time.Hour)
+		}
+		turns := 0
+		for ctx.Err() == nil {
+			if turns++; turns == 1000 {
+				cancel()
+			}
+		}
+		must(turns == 1000, "the loop saw the cancel at once")
+		return "the loop saw the cancel at once"
+	default:
+		endChildren(1000, true)
+		return "all 1,000 children had ended when cancel() returned; it panics where one had not"
+	}
+}
+
 func run(name string, loop func(n int), batches int) []float64 {
 	n := 1
 	time1 := func() time.Duration {
@@ -140,6 +187,10 @@ func main() {
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		name, count, _ := strings.Cut(in.Text(), " ")
+		if name == "prove" {
+			fmt.Println(prove(count))
+			continue
+		}
 		batches, err := strconv.Atoi(count)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "expected: CASE BATCHES")

@@ -23,22 +23,41 @@ export type Outcome =
 /** What that process says: how far it is, and at the end what it found. */
 export type Said = { readonly share: number; readonly what: string } | { readonly pinned: string; readonly outcome: Outcome }
 
-/** Measures a part in a process of its own, with the options of this one. Rejects where that process ends without a result; what it wrote about that is on the terminal. */
+/** ms. A process that says nothing for so long hangs: the longest step of any contender takes seconds. */
+const patience = 180_000
+
+/**
+ * Measures a part in a process of its own, with the options of this one. Rejects where that process ends without a result, what it wrote about that is on
+ * the terminal; or says nothing for too long, and then it is ended.
+ */
 export function measuredAlone(
   program: URL,
   part: Part,
   progress: (share: number, what: string) => void,
+  longest = patience,
 ): Promise<{ readonly pinned: string; readonly outcome: Outcome }> {
   const child = fork(program, { serialization: 'advanced' })
   return new Promise((resolve, reject) => {
+    let last = 'its start'
+    const silence = setTimeout(() => {
+      reject(
+        new Error(`The process that measured ${part.id ?? 'the clocks'} said nothing for ${longest / 1_000} s after ${last}.`),
+      )
+      child.kill('SIGKILL')
+    }, longest)
     child.on('message', (said: Said) => {
-      if ('share' in said) return progress(said.share, said.what)
+      silence.refresh()
+      if ('share' in said) {
+        last = `"${said.what}"`
+        return progress(said.share, said.what)
+      }
       resolve(said)
       // It takes that as its leave.
       child.disconnect()
     })
     child.on('error', reject)
     child.on('exit', (code, signal) => {
+      clearTimeout(silence)
       reject(
         new Error(
           `The process that measured ${part.id ?? 'the clocks'} ended with ${signal ?? `code ${code}`}, without a result.`,

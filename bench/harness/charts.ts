@@ -48,7 +48,7 @@ export function dotChart({ title, unit, sample, results }: SuiteResult): string 
 }
 
 function times(ratio: number): string {
-  return `${ratio < 9.95 ? ratio.toFixed(1) : Math.round(ratio).toLocaleString('en')}x`
+  return `${ratio < 9.995 ? ratio.toFixed(2) : Math.round(ratio).toLocaleString('en')}x`
 }
 
 function clip(text: string, most: number): string {

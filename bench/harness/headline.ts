@@ -67,10 +67,21 @@ interface Shown {
   readonly p99?: number
 }
 
-const wide = 840
-const start = 210
-const end = 660
-const rowHeight = 24
+/** Where things are. On a phone a name stands above its line, as the values do. */
+interface Layout {
+  readonly width: number
+  /** Of the axis. */
+  readonly start: number
+  readonly end: number
+  readonly rowHeight: number
+  readonly namesAbove: boolean
+  /** Where the two columns of values end. */
+  readonly p50: number
+  readonly p99: number
+}
+
+const wide: Layout = { width: 840, start: 210, end: 660, rowHeight: 24, namesAbove: false, p50: 736, p99: 832 }
+const narrow: Layout = { width: 400, start: 6, end: 392, rowHeight: 38, namesAbove: true, p50: 316, p99: 392 }
 
 function shown({ rows }: Panel, { results, absent }: SuiteResult): Shown[] {
   return rows.flatMap(({ name, label }): Shown[] => {
@@ -78,12 +89,12 @@ function shown({ rows }: Panel, { results, absent }: SuiteResult): Shown[] {
     if (result !== undefined) return [{ label, kind: result.kind, p50: result.p50, p99: result.p99 ?? result.p90 }]
     const missing = absent.find((one) => one.name === name)
     // One that failed here says nothing of what it can do; one that cannot, does.
-    return missing === undefined || /failed/.test(missing.cannot) ? [] : [{ label, kind: missing.kind }]
+    return missing === undefined || missing.failed ? [] : [{ label, kind: missing.kind }]
   })
 }
 
 /** The parts of the picture and its height; undefined where the run has none of the three ways. */
-function draw(run: Run): { readonly parts: readonly string[]; readonly height: number } | undefined {
+function draw(run: Run, layout: Layout): { readonly parts: readonly string[]; readonly height: number } | undefined {
   const found = panels.flatMap((panel) => {
     const suite = run.suites.find(({ id }) => id === panel.suite)
     const rows = suite === undefined ? [] : shown(panel, suite)
@@ -91,6 +102,7 @@ function draw(run: Run): { readonly parts: readonly string[]; readonly height: n
   })
   if (found.length === 0) return undefined
   const values = found.flatMap(({ rows }) => rows.flatMap(({ p50 = 0, p99 = 0 }) => [p50, p99])).filter((value) => value > 0)
+  const { start, end, rowHeight, namesAbove } = layout
   const axis = logAxis(values, start, end)
   const parts: string[] = []
   let y = 8
@@ -100,19 +112,24 @@ function draw(run: Run): { readonly parts: readonly string[]; readonly height: n
     parts.push(`<text class="title" x="0" y="${y}">${escape(title)}</text>`)
     y += 8
     for (const { label, kind, p50, p99 } of rows) {
-      const middle = y + rowHeight / 2
+      const own = kind === 'ours' ? ' own' : ''
+      const middle = namesAbove ? y + 26 : y + rowHeight / 2
+      const base = namesAbove ? y + 15 : middle + 4
       parts.push(
-        `<text class="label${kind === 'ours' ? ' own' : ''}" x="${start - 14}" y="${middle + 4}" text-anchor="end">${escape(label)}</text>`,
+        `<text class="label${own}" ${namesAbove ? 'x="0"' : `x="${start - 14}" text-anchor="end"`} y="${base}">${escape(label)}</text>`,
       )
       if (p50 === undefined || p99 === undefined) {
-        parts.push(`<text class="label" x="${start}" y="${middle + 4}">never: the loop would have to yield</text>`)
+        const never = namesAbove ? 'never: it would have to yield' : 'never: the loop would have to yield'
+        parts.push(
+          `<text class="label" ${namesAbove ? `x="${layout.p99}" text-anchor="end"` : `x="${start}"`} y="${base}">${never}</text>`,
+        )
       } else {
         parts.push(
           `<line class="tail ${kind}" x1="${axis.at(p50)}" x2="${axis.at(p99)}" y1="${middle}" y2="${middle}"/>`,
           `<line class="tick ${kind}" x1="${axis.at(p99)}" x2="${axis.at(p99)}" y1="${middle - 5}" y2="${middle + 5}"/>`,
           `<circle class="${kind}" cx="${axis.at(p50)}" cy="${middle}" r="${kind === 'ours' ? 6 : 5}"/>`,
-          `<text class="label${kind === 'ours' ? ' own' : ''}" x="${end + 76}" y="${middle + 4}" text-anchor="end">${pretty(p50, 'ns')}</text>`,
-          `<text class="label" x="${wide - 8}" y="${middle + 4}" text-anchor="end">${pretty(p99, 'ns')}</text>`,
+          `<text class="label${own}" x="${layout.p50}" y="${base}" text-anchor="end">${pretty(p50, 'ns')}</text>`,
+          `<text class="label" x="${layout.p99}" y="${base}" text-anchor="end">${pretty(p99, 'ns')}</text>`,
         )
       }
       y += rowHeight
@@ -123,19 +140,26 @@ function draw(run: Run): { readonly parts: readonly string[]; readonly height: n
     const x = axis.at(tick)
     return `<line class="grid" x1="${x}" x2="${x}" y1="${top}" y2="${y}"/><text class="label" x="${x}" y="${y + 16}" text-anchor="middle">${tickText(tick, 'ns')}</text>`
   })
-  const heads = `<text class="label" x="${end + 76}" y="14" text-anchor="end">p50</text><text class="label" x="${wide - 8}" y="14" text-anchor="end">p99</text>`
+  const heads = `<text class="label" x="${layout.p50}" y="14" text-anchor="end">p50</text><text class="label" x="${layout.p99}" y="14" text-anchor="end">p99</text>`
   return { parts: [...grid, heads, ...parts], height: y + 24 }
 }
 
 const description =
   'How long a cancel takes to arrive: median and 99th percentile, of ctxbridge, of the physical limit, and of others'
 
-/** For a page, which has the colours. */
+/** For a page, which has the colours, and shows one of the two. */
 export function headlineChart(run: Run): string {
-  const drawn = draw(run)
-  return drawn === undefined
-    ? ''
-    : `<svg class="cancel" viewBox="0 0 ${wide} ${drawn.height}" role="img" aria-label="${description}">${drawn.parts.join('')}</svg>`
+  const charts = (
+    [
+      ['wide', wide],
+      ['narrow', narrow],
+    ] as const
+  ).flatMap(([name, layout]) => {
+    const drawn = draw(run, layout)
+    if (drawn === undefined) return []
+    return `<svg class="${name}" viewBox="0 0 ${layout.width} ${drawn.height}" role="img" aria-label="${description}">${drawn.parts.join('')}</svg>`
+  })
+  return charts.join('')
 }
 
 const style = `text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:#57606a}.title{fill:#1b1f24;font-weight:600}.own{fill:#0969da;font-weight:600}
@@ -149,7 +173,7 @@ const style = `text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu 
  * @throws TypeError when the run has measured none of the ways that it shows
  */
 export function headlineSvg(run: Run): string {
-  const drawn = draw(run)
+  const drawn = draw(run, wide)
   if (drawn === undefined) throw new TypeError('A headline needs results of worker/busy, worker/idle or websocket/cancel.')
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${wide} ${drawn.height}" width="${wide}" role="img" aria-label="${description}"><style>${style}</style>${drawn.parts.join('')}</svg>\n`
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${wide.width} ${drawn.height}" width="${wide.width}" role="img" aria-label="${description}"><style>${style}</style>${drawn.parts.join('')}</svg>\n`
 }

@@ -98,7 +98,12 @@ export interface Absent {
   readonly name: string
   readonly kind: Kind
   readonly cannot: string
+  /** It should have been measured: its own test failed, or it did while it was measured. */
+  readonly failed?: true
 }
+
+/** Thrown by a proof: what is measured is beyond this contender. It is shown so, with the message, and is no failure of the run. */
+export class Cannot extends Error {}
 
 export interface SuiteResult {
   readonly id: string
@@ -130,8 +135,9 @@ export interface BarResult {
   readonly bar: string
   /** Undefined where what it compares was not measured. */
   readonly measured?: number
+  /** Undefined where what it would be held against was not all measured. */
   readonly met?: boolean
-  /** Why it cannot be met, where that is known. */
+  /** Why it cannot be met, where that is known, or is open. */
   readonly reason?: string
 }
 
@@ -163,10 +169,14 @@ export interface Run {
   readonly suites: readonly SuiteResult[]
   readonly curves: readonly CurveResult[]
   readonly bars: readonly BarResult[]
+  /** Suites and curves that gave no result at all, and why; left out where there are none. */
+  readonly lost?: readonly { readonly id: string; readonly reason: string }[]
 }
 
-/** Whether something read from a file is a run that this version can read. */
-export function isRun(value: unknown): value is Run {
-  const run = value as Partial<Run> | null
-  return typeof run === 'object' && run !== null && run.format === 1 && Array.isArray(run.suites) && Array.isArray(run.bars)
+/** All that went wrong, a sentence each: suites that gave no result, and contenders that failed. What cannot do a thing has not failed. */
+export function failuresOf({ suites, lost = [] }: Run): string[] {
+  const contenders = suites.flatMap(({ id, absent }) =>
+    absent.filter(({ failed }) => failed).map(({ name, cannot }) => `${id}, ${name}: ${cannot}`),
+  )
+  return [...lost.map(({ id, reason }) => `${id}: ${reason}`), ...contenders]
 }

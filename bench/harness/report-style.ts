@@ -51,8 +51,8 @@ svg path{fill:none!important;stroke-width:2}svg circle{stroke:none}
 svg .d1{stroke-dasharray:7 3}svg .d2{stroke-dasharray:2 3}svg .d3{stroke-dasharray:9 3 2 3}svg .d4{stroke-dasharray:14 4}
 svg .line0{stroke:var(--ours);fill:var(--ours)}svg .line1{stroke:var(--platform);fill:var(--platform)}svg .line2{stroke:var(--go);fill:var(--go)}svg .line3{stroke:var(--peer);fill:var(--peer)}
 .line0 i{color:var(--ours)}.line1 i{color:var(--platform)}.line2 i{color:var(--go)}.line3 i{color:var(--peer)}
-.knee{color:var(--bad)}
-.headline{margin:1.4rem 0;overflow-x:auto;padding:1rem;border:1px solid var(--line);border-radius:8px}
-@media (max-width:52rem){.charts{grid-template-columns:1fr}.rare{display:none}ol.bars li{grid-template-columns:4.6rem 1fr;gap:.3rem .8rem}ol.bars li .what{grid-column:2}ol.bars li .gauge{grid-column:1/-1;grid-row:3}ol.bars li .value{grid-column:1/-1;grid-row:2;text-align:left}h2 code{display:none}.headline{padding:.5rem;overflow-x:auto}.headline svg{min-width:42rem}th,td{padding:.35rem .4rem}}
+.knee,.failed{color:var(--bad)}
+.headline{margin:1.4rem 0;padding:1rem;border:1px solid var(--line);border-radius:8px}.headline svg.narrow{display:none}
+@media (max-width:52rem){.charts{grid-template-columns:1fr}.rare{display:none}ol.bars li{grid-template-columns:4.6rem 1fr;gap:.3rem .8rem}ol.bars li .what{grid-column:2}ol.bars li .gauge{grid-column:1/-1;grid-row:3}ol.bars li .value{grid-column:1/-1;grid-row:2;text-align:left}h2 code{display:none}.headline{padding:.5rem}.headline svg.wide{display:none}.headline svg.narrow{display:block}th,td{padding:.35rem .4rem}}
 @media print{nav,h2{position:static}}
 `

@@ -2,7 +2,7 @@
 import { pretty } from './axis.ts'
 import { cdfChart, curveChart, dotChart, limitOf, markOf } from './charts.ts'
 import { headlineChart } from './headline.ts'
-import type { BarResult, CurveResult, Kind, Result, Run, SuiteResult } from './model.ts'
+import { type BarResult, type CurveResult, failuresOf, type Kind, type Result, type Run, type SuiteResult } from './model.ts'
 import { style } from './report-style.ts'
 import { escape, figures } from './text.ts'
 
@@ -32,6 +32,7 @@ export function reportOf(run: Run): string {
   const met = run.bars.filter((bar) => bar.met === true).length
   const parts = chaptersOf(run.suites)
   const headline = headlineChart(run)
+  const failures = failuresOf(run)
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -55,6 +56,7 @@ ${headline === '' ? '' : `<div class="headline">${headline}<p><small>From cancel
 <dt>Load</dt><dd>${machine.load[0]} before, ${machine.load[1]} after${machine.load[0] > 0.5 ? ': something else ran, so trust ratios more than single numbers' : ''}</dd>
 ${run.clocks.map(({ between, offset, error }) => `<dt>Clock</dt><dd>${escape(between)}: ${signed(offset)}, give or take ${pretty(error, 'ns')}</dd>`).join('\n')}
 </dl>
+${failures.length === 0 ? '' : `<p class="failed">This run is not whole. ${failures.map((one) => escape(one)).join('<br>')}</p>`}
 <ul class="legend">${(Object.keys(kinds) as Kind[]).map((kind) => `<li class="${kind}"><i></i>${kinds[kind]}</li>`).join('')}</ul>
 </header>
 <main>

@@ -7,7 +7,18 @@
  * since that takes with it what the runtime has learnt.
  */
 import { PerformanceObserver } from 'node:perf_hooks'
-import type { Contender, CurveResult, CurveSuite, Recorder, Result, Started, Suite, SuiteResult } from './model.ts'
+import {
+  type Absent,
+  Cannot,
+  type Contender,
+  type CurveResult,
+  type CurveSuite,
+  type Recorder,
+  type Result,
+  type Started,
+  type Suite,
+  type SuiteResult,
+} from './model.ts'
 import { growth } from './growth.ts'
 import { shuffled } from './random.ts'
 import { median, Samples } from './samples.ts'
@@ -74,13 +85,25 @@ export async function measure(
   const warmUp = Math.min(suite.warmUp ?? 2, 2 * counted)
   const all = await suite.contenders()
   const running: Running[] = []
-  const absent = all.flatMap(({ name, kind, cannot }) => (cannot === undefined ? [] : [{ name, kind, cannot }]))
+  const absent: Absent[] = all.flatMap(({ name, kind, cannot }) => (cannot === undefined ? [] : [{ name, kind, cannot }]))
+  const fails = ({ name, kind }: Contender, when: string, error: unknown): void => {
+    const { message } = error as Error
+    absent.push(
+      error instanceof Cannot ? { name, kind, cannot: message } : { name, kind, cannot: `${when}: ${message}`, failed: true },
+    )
+  }
   const collector = new Collector()
   try {
     for (const contender of all) {
       if (contender.start === undefined || contender.cannot !== undefined) continue
       progress.at(id, 0, `sets up ${contender.name}`)
-      const started = await contender.start()
+      let started: Started
+      try {
+        started = await contender.start()
+      } catch (error) {
+        fails(contender, 'It could not be set up', error)
+        continue
+      }
       try {
         running.push({
           contender,
@@ -92,7 +115,7 @@ export async function measure(
           gcTime: 0,
         })
       } catch (error) {
-        absent.push({ name: contender.name, kind: contender.kind, cannot: `Its own test failed: ${(error as Error).message}` })
+        fails(contender, 'Its own test failed', error)
         await started.close?.()
       }
     }
@@ -106,8 +129,7 @@ export async function measure(
             await takeTurn(one, collector, round >= 0, round === -warmUp)
             if (round >= 0 && turn === turnsOf(one) - 1) one.samples.endRound()
           } catch (error) {
-            const { name, kind } = one.contender
-            absent.push({ name, kind, cannot: `It failed while it was measured: ${(error as Error).message}` })
+            fails(one.contender, 'It failed while it was measured', error)
             running.splice(running.indexOf(one), 1)
             await one.started.close?.()
           }

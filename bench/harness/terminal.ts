@@ -91,7 +91,12 @@ export function barText(bars: readonly BarResult[]): string {
   return `\nBars\n${table(rows)}`
 }
 
+export function failureText(failures: readonly string[]): string {
+  return ['\nFAILED', ...failures.map((failure) => `  ${failure}`)].join('\n')
+}
+
 export function comparisonText(lines: readonly Line[], machine: number | undefined): string {
+  if (lines.length === 0) return '\nThe earlier run has measured nothing of this.'
   const rows = lines.map(({ suite, name, ratio, p, verdict }) => [
     `  ${suite}  ${name}`,
     `${figures(ratio)}x`,

@@ -96,7 +96,8 @@ export const storm = (kit) =>
               await strike(it, connect, kit, calls)
             } catch (error) {
               const [more, less] = [calls.toLocaleString('en'), lived.toLocaleString('en')]
-              throw new Error(
+              if (lived === 0) throw error
+              throw new kit.Cannot(
                 `${more} cancels at once end the connection, and with it a call that has nothing to do with them (${less} did not): ${error.message}`,
               )
             }

@@ -71,8 +71,17 @@ function jsonrpc(kit, role, name, note) {
   })
 }
 
+/** What pools of other people have for a job that runs. */
+const ends = (kind) => `Its ${kind} ends the thread, or leaves the job alone: no job sees it. See pool/next.`
+const pools = ['piscina', 'tinypool', 'workerpool', 'poolifier'].map((name) => ({
+  name,
+  kind: 'peer',
+  cannot: ends(name === 'workerpool' ? 'cancel()' : 'abort'),
+}))
+
 export const busy = (kit) => [
   jsonrpc(kit, 'jsonrpc-shared', 'vscode-jsonrpc, shared memory', 'a flag that can be polled, a buffer for each request'),
+  ...pools,
 ]
 
 export const idle = (kit) => [
@@ -83,6 +92,7 @@ export const idle = (kit) => [
     "vscode-jsonrpc, messages, to an 'abort' listener",
     'its own event aborts an AbortController, with a reason that is ready made; carries no cause',
   ),
+  ...pools,
 ]
 
 /** A fiber that is forked and interrupted: the nearest to a context that Effect has. */

@@ -22,6 +22,16 @@ test('a suite is measured in a process of its own, which says how far it is, and
   expect(said).toContain('true withValue(p, key, value)')
 })
 
+test('where that process says nothing for too long, it is ended, and it is said what was the last that it did', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ctxbridge-bench-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const program = join(folder, 'hangs.mjs')
+  writeFileSync(program, "process.once('message', () => process.send({ share: 0.5, what: 'a contender'}, () => { for (;;); }))")
+  await expect(measuredAlone(pathToFileURL(program), part, nobody, 1_000)).rejects.toThrow(
+    'The process that measured core/value said nothing for 1 s after "a contender".',
+  )
+})
+
 test('where that process ends without a result, it is said what was to be measured, and how it ended', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'ctxbridge-bench-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))

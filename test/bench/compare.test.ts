@@ -1,9 +1,14 @@
 /** What is said of two runs. */
 import { expect, test } from 'vitest'
-import { type Bar, judge } from '../../bench/bars.ts'
+import { type Bar, bars, judge } from '../../bench/bars.ts'
+import { allSuites } from '../../bench/cases/all.ts'
 import { compare, compareRuns, machineRatio, mannWhitney } from '../../bench/harness/compare.ts'
+import type { Contender } from '../../bench/harness/model.ts'
 import { randomFrom } from '../../bench/harness/random.ts'
+import { parts } from '../../bench/peers.ts'
 import { resultOf, runOf, suiteOf } from './runs.ts'
+
+type Maker = (kit: object) => Promise<readonly Contender[]> | readonly Contender[]
 
 const eight = [100, 101, 102, 103, 104, 105, 106, 107]
 
@@ -99,4 +104,36 @@ test('a bar holds ours against the best of the others', () => {
 test('a bar whose other side was not measured is neither met nor missed, and one of another suite is not spoken of', () => {
   expect(judge(suites, [bar({ atMost: 2 }, [['a', 'absent']])])).toEqual([{ id: 'id', text: 'text', bar: 'at most 2x' }])
   expect(judge([], [bar({ atMost: 2 })])).toEqual([])
+})
+
+test('a bar against the best of several is open while one of them was not measured, unless it is missed already', () => {
+  const both = [
+    ['a', 'slow'],
+    ['a', 'absent'],
+  ] as const
+  expect(judge(suites, [bar({ atMost: 2 }, both)])).toEqual([
+    { id: 'id', text: 'text', bar: 'at most 2x', measured: 0.5, reason: 'open, since these were not measured: absent' },
+  ])
+  expect(judge(suites, [bar({ atMost: 0.4 }, both)])).toMatchObject([{ measured: 0.5, met: false, reason: 'physics' }])
+})
+
+test('each bar names what the suites have, and each library that takes part is exported by its file', async () => {
+  const names = new Map<string, string[]>()
+  for (const suite of allSuites([]))
+    names.set(
+      suite.id,
+      (await suite.contenders()).map(({ name }) => name),
+    )
+  const same = (one: Contender): Contender => one
+  for (const [suite, file, name] of parts) {
+    const makers = (await import(new URL(`../../bench/peers/${file}`, import.meta.url).href)) as Record<string, Maker>
+    expect(makers[name], `${file}: ${name}`).toBeTypeOf('function')
+    // Effect itself is needed for that one: it is not installed everywhere.
+    if (suite === 'core/cancel') continue
+    const contenders = (await makers[name]?.({ latency: same, cost: same })) ?? []
+    names.get(suite)?.push(...contenders.map((one) => one.name))
+  }
+  for (const { id, what, against = [] } of bars) {
+    for (const [suite, name] of [what, ...against]) expect(names.get(suite), `${id}: ${suite}`).toContain(name)
+  }
 })

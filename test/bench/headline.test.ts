@@ -10,7 +10,7 @@ const run = runOf([
     [resultOf('ctx.err()', [2_000, 2_100]), resultOf('bare Atomics flag', [1_000], 'limit'), resultOf('not shown', [5])],
     [
       { name: 'transferableAbortSignal', kind: 'platform', cannot: message },
-      { name: 'Comlink, handler by hand', kind: 'peer', cannot: 'It failed while it was measured: gone' },
+      { name: 'Comlink, handler by hand', kind: 'peer', cannot: 'It failed while it was measured: gone', failed: true },
     ],
   ),
   suiteOf('worker/idle', [resultOf('bare MessagePort, long-lived', [30_000], 'limit')]),

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
-import { isRun, type Run } from '../../bench/harness/model.ts'
+import type { Run } from '../../bench/harness/model.ts'
 import { parseOptions, usage, UsageError } from '../../bench/options.ts'
+import { isRun } from '../../bench/run-file.ts'
 import { compiled } from '../support/compiled.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ctxbridge-bench-test-'))
@@ -118,3 +119,29 @@ test('bytes that cross are counted, in every contender', () => {
   ])
   for (const { results } of suites) for (const { p50, name } of results) expect(p50, name).toBeGreaterThan(10)
 }, 180_000)
+
+test('what could not be written, or is no whole run, is refused before anything is measured', () => {
+  const none = join(folder, 'none', 'run.json')
+  for (const option of ['--json', '--report']) {
+    const { status, stdout, stderr } = bench('--only', '^core/value$', option, none)
+    expect([status, stdout]).toEqual([2, ''])
+    expect(stderr).toContain(`${option} cannot write ${none}: there is no such folder.`)
+  }
+  expect(bench('--json', folder).stderr).toContain(`--json cannot write ${folder}: it is a folder.`)
+  const part = join(folder, 'part.json')
+  writeFileSync(part, '{"format":1,"suites":[{}],"bars":[]}')
+  expect(bench('--compare', part)).toMatchObject({ status: 2, stdout: '' })
+  writeFileSync(part, '{"format":7}')
+  expect(bench('--compare', part).stderr).toContain('holds results of format 7, and not 1.')
+})
+
+test('a page of what is no run is refused in a sentence', () => {
+  const report = (...args: string[]) =>
+    spawnSync(process.execPath, [fileURLToPath(compiled('bench/report-main.ts')), ...args], { encoding: 'utf8' })
+  const none = report()
+  expect(none.status).toBe(2)
+  expect(none.stderr).toMatch(/^It needs the results, and the page to write\.\n/)
+  const { status, stderr } = report(join(folder, 'missing.json'), join(folder, 'page.html'))
+  expect(status).toBe(2)
+  expect(stderr).toMatch(/^bench:report cannot read .*missing\.json: ENOENT/)
+})

@@ -6,8 +6,9 @@ import { pathToFileURL } from 'node:url'
 import { type Browser, chromium } from 'playwright'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { headlineSvg } from '../../bench/harness/headline.ts'
-import { isRun, type Run } from '../../bench/harness/model.ts'
+import type { Run } from '../../bench/harness/model.ts'
 import { reportOf } from '../../bench/harness/report.ts'
+import { isRun } from '../../bench/run-file.ts'
 
 const results = new URL('../../bench/results/', import.meta.url)
 const name = /^\| `(\S+)` \|/m.exec(readFileSync(new URL('README.md', results), 'utf8'))?.[1] ?? ''
@@ -34,6 +35,8 @@ interface Look {
   readonly overflow: number
   readonly outside: readonly string[]
   readonly overlaps: readonly string[]
+  /** Which of its two pictures of latencies is shown. */
+  readonly headline: string
   readonly requests: readonly string[]
   readonly errors: readonly string[]
 }
@@ -49,9 +52,12 @@ async function look(text: string, ending: string, width: number, colorScheme: 'l
   const url = pathToFileURL(file).href
   await page.goto(url)
   const seen = await page.evaluate(() => {
-    const [outside, overlaps]: [string[], string[]] = [[], []]
+    const [outside, overlaps, shown]: [string[], string[], string[]] = [[], [], []]
     for (const chart of document.querySelectorAll('svg[role=img]')) {
       const frame = chart.getBoundingClientRect()
+      // The other one of the two of which a screen shows one.
+      if (frame.width === 0) continue
+      shown.push(chart.getAttribute('class') ?? '')
       const texts = [...chart.querySelectorAll('text')].map((text) => ({
         text: text.textContent,
         box: text.getBoundingClientRect(),
@@ -74,6 +80,7 @@ async function look(text: string, ending: string, width: number, colorScheme: 'l
       overflow: root.scrollWidth - innerWidth,
       outside,
       overlaps,
+      headline: shown.filter((name) => name !== '').join(),
     }
   })
   const picture = await page.screenshot()
@@ -92,7 +99,8 @@ test.for([
 ] as const)(
   'the report of the committed run, %i pixels wide and %s, is whole: nothing overlaps, sticks out, or is loaded',
   async ([width, scheme, back]) => {
-    expect(await look(reportOf(run), '.html', width, scheme)).toEqual({ ...quiet, back, overflow: 0 })
+    const headline = width < 800 ? 'narrow' : 'wide'
+    expect(await look(reportOf(run), '.html', width, scheme)).toEqual({ ...quiet, back, overflow: 0, headline })
   },
 )
 

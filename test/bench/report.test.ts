@@ -47,7 +47,7 @@ test('it shows all that was measured, and what was not with the reason', () => {
     '1.05 µs',
     'by message',
     'A loop never receives it.',
-    ', 2.0x<',
+    ', 1.95x<',
     'How it grows',
     'linear (n^1.00)',
     '1 of 3 met',
@@ -72,10 +72,11 @@ test('it loads nothing, runs nothing, and fits phones and the dark', () => {
 test('there is a picture of the latencies, and a chart for medians, for the cumulative curves, and for growth, with finite coordinates', () => {
   const page = reportOf(run)
   const charts = page.match(/<svg[^>]*role="img"[\s\S]*?<\/svg>/g) ?? []
-  expect(charts).toHaveLength(4)
+  expect(charts).toHaveLength(5)
   for (const chart of charts) expect(chart).not.toMatch(/NaN|Infinity|undefined/)
-  const [headline, dots, cumulative, growth] = charts
-  expect(headline?.match(/<circle/g)).toHaveLength(1)
+  // The picture is there twice: for wide screens, and for phones.
+  const [headline, narrow, dots, cumulative, growth] = charts
+  expect([headline, narrow].map((chart) => chart?.match(/<circle/g)?.length)).toEqual([1, 1])
   expect(dots?.match(/<circle/g)).toHaveLength(2)
   expect(cumulative?.match(/<path/g)).toHaveLength(2)
   expect(growth?.match(/<circle/g)).toHaveLength(3)
@@ -90,6 +91,13 @@ test('names are text, whatever they hold', () => {
   })
   expect(page).not.toContain('<script')
   expect(page).not.toContain('"1"')
+})
+
+test('a run of which something failed or is missing says so, and one that merely cannot do a thing does not', () => {
+  expect(reportOf(run)).not.toContain('not whole')
+  const suites = [suiteOf('a', [], [{ name: 'x', kind: 'peer', cannot: 'It failed: gone', failed: true }])]
+  const page = reportOf({ ...runOf(suites), lost: [{ id: 'worker/idle', reason: 'it ended' }] })
+  for (const text of ['This run is not whole.', 'worker/idle: it ended', 'a, x: It failed: gone']) expect(page).toContain(text)
 })
 
 test('it can be made of nothing', () => {

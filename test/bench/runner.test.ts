@@ -1,7 +1,7 @@
 /** How contenders take turns, and what becomes of those that fail. */
 import { expect, test } from 'vitest'
 import { compareClocks, now } from '../../bench/harness/clock.ts'
-import type { Contender, Started, Suite } from '../../bench/harness/model.ts'
+import { Cannot, type Contender, type Started, type Suite } from '../../bench/harness/model.ts'
 import { randomFrom } from '../../bench/harness/random.ts'
 import { Reports } from '../../bench/harness/reports.ts'
 import { measure, measureCurve } from '../../bench/harness/runner.ts'
@@ -79,7 +79,7 @@ test('one whose own test fails is not measured, but shown with the reason, and c
   })
   const { results, absent } = await measure(suiteOf(contender('a'), lying), { random, progress })
   expect(results.map(({ name }) => name)).toEqual(['a'])
-  expect(absent).toEqual([{ name: 'lying', kind: 'ours', cannot: 'Its own test failed: nothing was seen' }])
+  expect(absent).toEqual([{ name: 'lying', kind: 'ours', cannot: 'Its own test failed: nothing was seen', failed: true }])
   expect(log).toContain('lying closed')
   expect(log).not.toContain('lying')
 })
@@ -93,8 +93,33 @@ test('one that fails while it is measured takes no other with it', async () => {
   })
   const { results, absent } = await measure(suiteOf(failing, contender('a')), { random, progress })
   expect(results.map(({ name, count }) => [name, count])).toEqual([['a', 60]])
-  expect(absent[0]?.cannot).toBe('It failed while it was measured: the far side is gone')
+  expect(absent).toEqual([
+    { name: 'failing', kind: 'ours', cannot: 'It failed while it was measured: the far side is gone', failed: true },
+  ])
   expect(turns).toBe(5)
+})
+
+test('one that cannot be set up takes no other with it', async () => {
+  const broken: Contender = {
+    name: 'broken',
+    kind: 'peer',
+    start() {
+      throw new Error('no such module')
+    },
+  }
+  const { results, absent } = await measure(suiteOf(broken, contender('a')), { random, progress })
+  expect(results.map(({ name }) => name)).toEqual(['a'])
+  expect(absent).toEqual([{ name: 'broken', kind: 'peer', cannot: 'It could not be set up: no such module', failed: true }])
+})
+
+test('one whose proof says that this is beyond it has not failed', async () => {
+  const limited = contender('limited', {
+    prove() {
+      throw new Cannot('2,000 at once are too many')
+    },
+  })
+  const { absent } = await measure(suiteOf(limited), { random, progress })
+  expect(absent).toEqual([{ name: 'limited', kind: 'ours', cannot: '2,000 at once are too many' }])
 })
 
 test('one that cannot is not even started', async () => {

@@ -1,0 +1,98 @@
+/** What a latency is counted from, and what a proof believes. */
+import { expect, test } from 'vitest'
+import { cost } from '../../bench/cases/cost.ts'
+import { latency } from '../../bench/cases/latency.ts'
+import { scheduled } from '../../bench/cases/websocket.ts'
+import { now } from '../../bench/harness/clock.ts'
+import { type Report, Reports } from '../../bench/harness/reports.ts'
+
+const ms = 1e6
+
+/** A far side in this thread, which sees what it is told to. */
+function near(see: (cause: string) => Partial<Extract<Report, { ready: false }>>) {
+  const reports = new Reports()
+  return {
+    reports,
+    arm() {
+      reports.add({ ready: true })
+      return (cause: string) => reports.add({ ready: false, at: now(), ...see(cause) })
+    },
+  }
+}
+
+const carries = { name: 'AbortError', cause: 'proof' }
+const started = (see: Parameters<typeof near>[0]) =>
+  latency({ name: 'x', kind: 'ours', carries, samples: 10, start: () => near(see) }).start?.()
+
+test('a latency counts from the act, and not from the pause before it, to the reading of the far side', async () => {
+  const its = await started((cause) => ({ name: 'AbortError', cause, at: now() + 5 * ms }))
+  expect(await its?.prove()).toBe('seen as AbortError, cause: proof')
+  const values: number[] = []
+  await its?.round((value) => values.push(value))
+  // 10 samples in five turns.
+  expect(values).toHaveLength(2)
+  for (const value of values) expect(value).toBeGreaterThanOrEqual(5 * ms)
+  const sooner = await started((cause) => ({ name: 'AbortError', cause, at: 1 }))
+  await expect(sooner?.prove()).rejects.toThrow('before it happened')
+})
+
+test('a proof takes no other error and no other cause', async () => {
+  await expect((await started(() => ({})))?.prove()).rejects.toThrow('The far side saw the name undefined and not AbortError.')
+  const lost = await started(() => ({ name: 'AbortError', cause: 'connection lost' }))
+  await expect(lost?.prove()).rejects.toThrow('The far side saw the cause connection lost and not proof.')
+})
+
+test('by a schedule each event counts from the instant at which it was due, also when the near side was too late to begin it', async () => {
+  const reports = new Reports()
+  let acts = 0
+  const its = scheduled(
+    { reports, close: async () => {} },
+    async () => (cause) => {
+      // The first one of a round stalls this thread for so long that ten others become due.
+      const stall = now() + 20 * ms
+      if (acts++ === 1) while (now() < stall);
+      reports.add({ ready: false, at: now(), name: 'AbortError', cause: String(cause) })
+    },
+    () => {},
+    'seen as AbortError, cause: proof',
+  )
+  expect(await its.prove()).toBe('seen as AbortError, cause: proof')
+  const values: number[] = []
+  await its.round((value) => values.push(value))
+  expect(values).toHaveLength(100)
+  const [stalled = 0, second = 0, fifth = 0] = [values[0], values[1], values[4]]
+  expect([stalled >= 20 * ms, second >= 18 * ms, fifth >= 12 * ms]).toEqual([true, true, true])
+})
+
+test('by a schedule, too, a proof takes no other error', async () => {
+  const reports = new Reports()
+  const arm = async () => () => reports.add({ ready: false, at: now(), name: 'AbortError', cause: 'connection lost' })
+  const its = scheduled({ reports, close: async () => {} }, arm, () => {}, 'seen as AbortError, cause: proof')
+  await expect(its.prove()).rejects.toThrow('and not "seen as AbortError, cause: connection lost"')
+})
+
+test('a cost is that of one operation: what a batch took, through how many it was of', async () => {
+  const batches: [n: number, took: number][] = []
+  const contender = cost({
+    name: 'x',
+    kind: 'ours',
+    prove: () => 'it does it',
+    per: 2,
+    loop(n) {
+      const before = now()
+      while (now() < before + n * 1_000);
+      batches.push([n, now() - before])
+    },
+  })
+  const its = await contender.start?.()
+  expect(await its?.prove()).toBe('it does it')
+  batches.length = 0
+  const values: number[] = []
+  await its?.round((value) => values.push(value))
+  expect(values).toHaveLength(20)
+  for (const [i, [n, took]] of batches.slice(-20).entries()) {
+    expect(took).toBeGreaterThanOrEqual(500_000)
+    // What is counted holds the reading of the clock around it, too.
+    expect(values[i]).toBeGreaterThanOrEqual(took / n / 2)
+  }
+})
