@@ -283,6 +283,33 @@ test('what a generator gives does not cross, and the caller is told what does', 
   port1.close()
 })
 
+test('a context or a signal that a method returns is refused with a remedy, and not an empty object', async () => {
+  const { remote, port1 } = pair<Record<'ctx' | 'signal' | 'within', () => unknown>>({
+    ctx: () => withCancel(background()),
+    signal: () => new AbortController().signal,
+    within: () => ({ ctx: background() }),
+  })
+  for (const name of ['ctx', 'signal', 'within'] as const) {
+    expect(await rejection(remote[name]())).toMatchObject({
+      code: 'ERR_UNSENDABLE',
+      message: expect.stringMatching(/a context, or an AbortSignal, is no result.+install\(Comlink\)/) as string,
+    })
+  }
+  port1.close()
+})
+
+test('what a method throws may be a proxy that throws at all that is asked of it', async () => {
+  const { proxy, revoke } = Proxy.revocable(new Error('gone'), {})
+  revoke()
+  const { remote, port1 } = pair({
+    fail(): never {
+      throw proxy
+    },
+  })
+  expect(await rejection(remote.fail())).not.toMatchObject({ message: 'Unserializable return value' })
+  port1.close()
+})
+
 test('after a call that could not be sent, the same context is sent and ends as always', async () => {
   const { worker, jobs } = startJobs()
   const ctx = withCancel(background())

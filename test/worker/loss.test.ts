@@ -216,6 +216,19 @@ describe('a process', { timeout: 30_000 }, () => {
     expect({ code, stderr, hung }).toEqual({ code: 0, stderr: '', hung: false })
   })
 
+  test('ends by itself when its worker is unref-ed, though a method has a grace before it', async () => {
+    const { code, stdout, hung } = await run(`${head}
+      const stern = wrap(worker, { grace: 3_600_000 })
+      const ctx = withCancel(background())
+      const call = stern.hang(ctx).catch((error) => console.log(error.name))
+      await stern.add(1, 2)
+      ctx.cancel()
+      await call
+      worker.unref()
+    `)
+    expect({ code, stdout, hung }).toEqual({ code: 0, stdout: 'AbortError\n', hung: false })
+  })
+
   test('ends by itself also where an unref-ed worker has sent it a context', async () => {
     const { code, stdout, hung } = await run(`
       import { once } from 'node:events'

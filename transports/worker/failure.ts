@@ -18,7 +18,8 @@ export class Failure {
 type Refusal = readonly [code: BridgeErrorCode, message: string]
 
 export function failureToWire({ error }: Failure): unknown {
-  const refused: Refusal | undefined = error instanceof BridgeError && own.has(error) ? [error.code, error.message] : undefined
+  // Not by `instanceof`: a proxy may throw at that.
+  const refused: Refusal | undefined = isOwn(error) ? [error.code, error.message] : undefined
   // With its stack: both threads are of one program, and nobody else sees it.
   return refused === undefined ? { threw: describeCause(error, causeLimits, true) } : { refused }
 }
@@ -40,6 +41,10 @@ const codes: readonly unknown[] = [
   'ERR_LIMIT',
 ] satisfies readonly BridgeErrorCode[]
 const own = new WeakSet<BridgeError>()
+
+function isOwn(error: unknown): error is BridgeError {
+  return own.has(error as BridgeError)
+}
 
 /** An error of the bridge about this very call, which arrives as a `BridgeError`. One that a method throws is the method's. */
 export function refusal(

@@ -47,7 +47,8 @@ export class Grace {
     const ended = this.#ended
     // Before it runs it is another method that keeps the worker busy, and whoever called that may well wait for it.
     if (!this.#runs || ended === undefined) return
-    this.#forget ??= after(hostClock, this.#ms, true, () => {
+    // Where nothing else keeps the process alive, the worker ends with that.
+    this.#forget ??= after(hostClock, this.#ms, false, () => {
       this.#forget = undefined
       // And so may one that has begun since: then this one could not run, and has its grace still before it.
       if (this.#link.caller.isHeldUp(this, () => this.#count())) return

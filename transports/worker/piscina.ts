@@ -3,6 +3,7 @@
 import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { runIn, type RunOptions } from './pool.ts'
+import { poolTask } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -29,7 +30,8 @@ export interface PiscinaPool {
  * an error for each job that it has begun to hand out; and with `grace: Infinity` only when its queue is empty (`pool.queueSize`), as piscina's `close()` takes a worker that has just finished one job
  * for one that has finished all.
  *
- * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`).
+ * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`), and keeps it in a queue of its own, so that a `taskQueue` of the
+ * program's is mostly not asked about it: with `grace: Infinity` it is.
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`
  * @throws TypeError when `pool` is no pool, `ctx` no context, `task` has one within, or `grace` is no time
@@ -42,12 +44,17 @@ export function run<Result = unknown>(
 ): Promise<Result> {
   if (typeof (pool as { run?: unknown } | null)?.run !== 'function')
     throw new TypeError(`run() needs a pool of piscina, but got ${named(pool)}.`)
-  const { grace, ...others } = options
-  return runIn<Result>(ctx, task, others.name ?? 'default', options, (envelope) => {
+  const { grace, transferList, ...others } = options
+  const sent = poolTask('Piscina', task, transferList)
+  return runIn<Result>(ctx, sent.task, others.name ?? 'default', options, (envelope) => {
     const controller = grace === Infinity ? undefined : new AbortController()
-    const more = controller === undefined ? others : { ...others, signal: controller.signal }
+    const more = {
+      ...others,
+      ...(sent.transferList && { transferList: sent.transferList }),
+      ...(controller && { signal: controller.signal }),
+    }
     const abort = (): void => controller?.abort()
     // A job that stayed in the queue would be given to a worker at its turn, for nothing: and close() takes a worker between two jobs for finished.
-    return { result: pool.run(envelope, more as never) as PromiseLike<Result>, force: abort, withdraw: abort }
+    return { result: pool.run(sent.label(envelope), more as never) as PromiseLike<Result>, force: abort, withdraw: abort }
   })
 }

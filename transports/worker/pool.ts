@@ -79,7 +79,7 @@ export function runIn<Result>(
   task: unknown,
   name: string,
   { grace = 200 }: RunOptions,
-  submit: (envelope: unknown) => Submission<Result>,
+  submit: (envelope: object) => Submission<Result>,
 ): Promise<Result> {
   if (!isContext(ctx)) throw new TypeError(`run() needs a context, but got ${named(ctx)}.`)
   if (typeof grace !== 'number' || !(grace >= 0)) {

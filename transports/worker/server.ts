@@ -19,6 +19,7 @@ import { giveBack } from './importer.ts'
 import { VERSION } from './messages.ts'
 import { SentSignal } from './sent-signal.ts'
 import { Failure, failureToWire, messageOf, refusal, unreadable } from './failure.ts'
+import { isOrHasWithin } from './within.ts'
 
 export class Server {
   readonly #api: object
@@ -42,11 +43,14 @@ export class Server {
         const { value } = message
         const fail = (failure: Failure): void => post(packAnswer({ ...message, value: failureToWire(failure) }, true), [])
         if (value instanceof Failure) return fail(value)
+        const refuse = (why: string): void =>
+          fail(new Failure(refusal('ERR_UNSENDABLE', `The result cannot be sent to the other thread: ${why}`)))
         try {
+          // Node would make an empty object of it.
+          if (value instanceof AbortSignal) return refuse(noContexts)
           post(packAnswer(message, false), transfer)
         } catch (error) {
-          const why = isStream(value) ? noStreams : messageOf(error)
-          fail(new Failure(refusal('ERR_UNSENDABLE', `The result cannot be sent to the other thread: ${why}`)))
+          refuse(remedyFor(value) ?? messageOf(error))
         }
       },
       receive: () => undefined,
@@ -134,6 +138,20 @@ export function unread([, version, id]: PackedCall, why: BridgeError): PackedAns
 
 const noStreams =
   'what a generator gives does not cross here. Take a callback as an argument, by Comlink.proxy(), or serve over a port with ctxbridge/message-port, which has streams.'
+
+const noContexts =
+  'a context, or an AbortSignal, is no result. Return what link().export(ctx) gives, and import() that on the other side; or call install(Comlink) of ctxbridge/comlink on both sides.'
+
+/** For what is known not to cross. */
+function remedyFor(value: unknown): string | undefined {
+  try {
+    if (isStream(value)) return noStreams
+    return isOrHasWithin(value) ? noContexts : undefined
+  } catch {
+    // A proxy of somebody else's threw.
+    return undefined
+  }
+}
 
 function isStream(value: unknown): boolean {
   return (

@@ -3,6 +3,7 @@
 import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { runIn, type RunOptions } from './pool.ts'
+import { poolTask } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -39,12 +40,17 @@ export function run<Result = unknown>(
 ): Promise<Result> {
   if (typeof (pool as { run?: unknown } | null)?.run !== 'function')
     throw new TypeError(`run() needs a pool of tinypool, but got ${named(pool)}.`)
-  const { grace, ...others } = options
+  const { grace, transferList, ...others } = options
   if (((others as { readonly runtime?: unknown }).runtime ?? pool.options?.runtime) === 'child_process')
     throw new TypeError("run() needs a pool of threads: make it with the option runtime: 'worker_threads'.")
-  return runIn<Result>(ctx, task, others.name ?? 'default', options, (envelope) => {
+  const sent = poolTask('Tinypool', task, transferList)
+  return runIn<Result>(ctx, sent.task, others.name ?? 'default', options, (envelope) => {
     const controller = grace === Infinity ? undefined : new AbortController()
-    const more = controller === undefined ? others : { ...others, signal: controller.signal }
-    return { result: pool.run(envelope, more as never) as PromiseLike<Result>, force: () => controller?.abort() }
+    const more = {
+      ...others,
+      ...(sent.transferList && { transferList: sent.transferList }),
+      ...(controller && { signal: controller.signal }),
+    }
+    return { result: pool.run(sent.label(envelope), more as never) as PromiseLike<Result>, force: () => controller?.abort() }
   })
 }
