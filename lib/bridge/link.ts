@@ -69,7 +69,9 @@ export class Link<M = Uint8Array> {
     this.#imports = new Imports(this.#core)
     this.#handlers = new Handlers(this.#core, this.#imports, (isAnswered) => this.#farewell.finished(isAnswered))
     this.#intake = new Intake(this.#core, this.#calls, this.#imports, this.#handlers)
-    this.#farewell = new Farewell(this.#core, this.#calls, this.#handlers, () => this.#core.isWaiting || this.#out.queued > 0)
+    // What was said on a connection that broke waits for the next one, as far as the lease goes.
+    const isOnItsWay = (): boolean => this.#state === 'suspended' || this.#core.isWaiting || this.#out.queued > 0
+    this.#farewell = new Farewell(this.#core, this.#calls, this.#handlers, isOnItsWay)
     if (options.session !== undefined) this.#replay = new Replay()
     if (options.lease !== undefined) {
       this.#liveness = new Liveness(

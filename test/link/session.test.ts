@@ -45,10 +45,12 @@ class World {
   #tokens = 0
 
   readonly #limits: LinkOptions['limits']
+  readonly #lease: LinkOptions['lease']
 
-  constructor(served: object, limits?: LinkOptions['limits']) {
+  constructor(served: object, limits?: LinkOptions['limits'], lease: LinkOptions['lease'] = {}) {
     this.served = served
     this.#limits = limits
+    this.#lease = lease
     this.acceptor = new Acceptor({
       codec,
       maxMessage: 1_048_576,
@@ -72,7 +74,7 @@ class World {
       defer: queueMicrotask,
       report: () => undefined,
       serve: this.served,
-      lease: {},
+      lease: this.#lease,
       limits: this.#limits,
       session,
       onClose,
@@ -117,8 +119,8 @@ class World {
   }
 }
 
-async function world(served: object = {}, limits?: LinkOptions['limits']): Promise<World> {
-  const made = new World(served, limits)
+async function world(served: object = {}, limits?: LinkOptions['limits'], lease?: LinkOptions['lease']): Promise<World> {
+  const made = new World(served, limits, lease)
   await made.settle()
   return made
 }
@@ -185,6 +187,32 @@ describe('a connection that breaks', () => {
     held.finishAll()
     await turn()
     expect(w.clock.timers).toBe(0)
+  })
+
+  it('while the other side goes away in peace loses no answer, however long the next one takes within the lease', async () => {
+    for (const comesBack of [true, false]) {
+      const w = await world({ f: () => 'the answer' }, undefined, { resume: 5_000 })
+      const call = w.client.call(w.root, 'f', [])
+      const answer = comesBack ? call : rejection(call)
+      await turn()
+      w.toServer()
+      await turn()
+      let isOver = false
+      const over = w.server.shutdown(60_000).then(() => (isOver = true))
+      await turn()
+      w.break()
+      w.clock.advanceSync(4_999)
+      await turn()
+      expect([isOver, w.server.stats().state]).toEqual([false, 'suspended'])
+      if (comesBack) w.reconnect()
+      else w.clock.advanceSync(2)
+      await w.settle()
+      await over
+      expect(await Promise.race([answer, turn()])).toBe(comesBack ? 'the answer' : undefined)
+      w.clock.advanceSync(30_000)
+      await answer
+      expect(w.clock.timers).toBe(0)
+    }
   })
 
   it('before the greeting, or of a link without a session, is a loss at once', () => {
