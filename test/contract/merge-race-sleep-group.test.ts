@@ -24,6 +24,24 @@ import { collected, heapInUse, turn } from '../support/gc.ts'
 
 const key = createKey<string>('key')
 
+/** How many elements of arrays are moved or gone through from now on, by those methods that may move or go through all. */
+function countMoves(): { moves: () => number; stop: () => void } {
+  let moves = 0
+  const names = ['shift', 'unshift', 'splice', 'slice', 'reverse', 'toReversed', 'concat', 'filter', 'indexOf']
+  const methods = Array.prototype as unknown as Record<string, (this: unknown[], ...args: unknown[]) => unknown>
+  const originals = new Map(names.map((name) => [name, methods[name] as (typeof methods)[string]]))
+  for (const [name, original] of originals) {
+    methods[name] = function (...args) {
+      moves += this.length
+      return original.apply(this, args)
+    }
+  }
+  const stop = (): void => {
+    for (const [name, original] of originals) methods[name] = original
+  }
+  return { moves: () => moves, stop }
+}
+
 /** A promise to settle by hand. */
 function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
   let resolve!: (value: T) => void
@@ -514,6 +532,34 @@ describe('group', () => {
     expect(running).toBe(3)
     expect(await tasks.wait()).toEqual([...Array(20).keys()])
     expect(most).toBe(3)
+  })
+
+  it('C61: a queue of any length gives each its turn in a few moves, in the order of go()', async () => {
+    const counts: number[] = []
+    for (const n of [1_000, 4_000]) {
+      const tasks = group<number>(background(), { limit: 2 })
+      const order: number[] = []
+      for (let i = 0; i < n; i++) tasks.go(() => Promise.resolve(order.push(i)))
+      const done = tasks.wait()
+      const { moves, stop } = countMoves()
+      await done.finally(stop)
+      expect(order).toEqual([...Array(n).keys()])
+      counts.push(moves())
+      // What comes while others wait has its turn behind them, and moves nobody either.
+      const chained = group<number>(background(), { limit: 1 })
+      let left = n
+      const next = (): number => {
+        if (left-- > 0) chained.go(next)
+        return left
+      }
+      for (let i = 0; i < n; i++) chained.go(next)
+      const counted = countMoves()
+      await chained.wait().finally(counted.stop)
+      counts.push(counted.moves())
+    }
+    const [few, fewChained, many, manyChained] = counts as [number, number, number, number]
+    expect(few).toBeGreaterThan(0)
+    expect([many < 5 * few, manyChained < 5 * fewChained], String(counts)).toEqual([true, true])
   })
 
   it('C61: go() after the end starts nothing, nor does what was queued; wait() rejects, since work is missing', async () => {

@@ -1,10 +1,51 @@
 /** What a call that is over leaves of its contexts, whatever became of it. No other thread is needed. */
 import { MessageChannel } from 'node:worker_threads'
-import { background, type Context, withCancel } from 'ctxbridge'
+import { background, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
 import { empty, rejection } from './workers.ts'
+
+test.each([true, false])(
+  'a codec that closes the link while a context is sent leaves nothing; shared memory: %s',
+  async (sharedMemory) => {
+    const ports: { close(): void }[] = []
+    const closing = createKey<() => void>('closing', {
+      portable: {
+        encode: (close) => {
+          close()
+          return null
+        },
+        decode: () => () => undefined,
+      },
+    })
+    const begin = () => {
+      const { port1, port2 } = new MessageChannel()
+      ports.push(port1)
+      expose({ size: (...contexts: Context[]) => contexts.length }, port2)
+      const remote = wrap<{ size(...contexts: Context[]): number }>(port1, { sharedMemory })
+      const mine = link(port1)
+      return { remote, mine, ctx: withValue(withCancel(background()), closing, () => mine[Symbol.dispose]()) }
+    }
+    const lost = 'The link was closed by this thread.'
+    {
+      const { mine, ctx } = begin()
+      const handle = mine.export(ctx)
+      expect(mine.stats()).toMatchObject(empty)
+      expect(() => mine.export(ctx)).toThrow(lost)
+      expect(mine.import(handle).err()).toMatchObject({ cause: { message: lost } })
+    }
+    // The contexts behind the one whose codec did it are sent over a link that is closed, or are not, and those before it were.
+    for (const place of [0, 1, 2]) {
+      const { remote, mine, ctx } = begin()
+      const contexts = [withCancel(background()), withTimeout(background(), 60_000), withCancel(background())]
+      expect(await rejection(remote.size(...contexts.with(place, ctx as never)))).toMatchObject({ message: lost })
+      expect(mine.stats()).toMatchObject(empty)
+      for (const other of contexts) expect(other.err()).toBe(undefined)
+    }
+    for (const port of ports) port.close()
+  },
+)
 
 test.each([true, false])('a call that was answered unread holds nothing any more; shared memory: %s', async (sharedMemory) => {
   for (const how of [{ refused: ['ERR_PROTOCOL', 'The versions differ.'] }, 'garbage']) {
