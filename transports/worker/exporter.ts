@@ -66,6 +66,8 @@ export class Exporter implements Owner {
   readonly #told = new Map<number, Export>()
   readonly #ended = new Batch<number>((slots) => this.#post([ENDED, slots]))
   readonly #ends = new Batch<Told>((ends) => this.#post([TOLD, ends]))
+  /** How many messages have gone out on its channel. */
+  posted = 0
   #ids = 0
   #exported = 0
   #closed = false
@@ -299,7 +301,9 @@ export class Exporter implements Owner {
   }
 
   #post(message: ChannelMessage): void {
-    if (!this.#closed) this.#port.post(message)
+    if (this.#closed) return
+    this.posted++
+    this.#port.post(message)
   }
 
   /** Takes back all slots. Imports on the other side, if it lives, end with a `LinkLostError`. */

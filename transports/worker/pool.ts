@@ -10,14 +10,14 @@ import { dispose } from '../../lib/dispose.ts'
 import { listen } from '../../lib/boundary.ts'
 import { after, hostClock } from '../../lib/clock.ts'
 import type { CancelableContext, Context } from '../../lib/context.ts'
-import { BridgeError, withoutStack } from '../../lib/errors.ts'
+import { BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { Exporter } from './exporter.ts'
 import { Failure, failureFromWire, failureToWire } from './failure.ts'
 import { isHandle, parseHandle } from './handle.ts'
-import { warn } from './host.ts'
+import { canShare, warn } from './host.ts'
 import { baseOf, Importer, importEnded, refused } from './importer.ts'
 import { channelOf, VERSION } from './messages.ts'
 import { isOrHasWithin } from './within.ts'
@@ -61,7 +61,33 @@ export interface Submission<Result> {
   withdraw?(): void
 }
 
-let exporter: Exporter | undefined
+/**
+ * What goes out on a channel lies at each thread that listens until its event loop turns; and that of a worker of piscina or tinypool does not while it has nothing to do. So after as many
+ * messages the next jobs get another channel, and a worker that gets one of them leaves those that it has no job of.
+ */
+const MAX_POSTED = 256
+
+/** A channel, and how many jobs have it. */
+interface Channel {
+  readonly exporter: Exporter
+  jobs: number
+}
+
+let channel: Channel | undefined
+
+/** To be given to `leave` when the job is over. */
+function join(): Channel {
+  if (channel === undefined || channel.exporter.posted >= MAX_POSTED) {
+    if (channel?.jobs === 0) channel.exporter.close()
+    channel = { exporter: Exporter.toAnybody(notSent), jobs: 0 }
+  }
+  channel.jobs++
+  return channel
+}
+
+function leave(joined: Channel): void {
+  if (--joined.jobs === 0 && joined !== channel) joined.exporter.close()
+}
 
 /** Not within `runIn`, whose first task and context it would keep. */
 function notSent(error: unknown, key: string): void {
@@ -85,6 +111,10 @@ export function runIn<Result>(
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`run() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
   }
+  if (!canShare()) {
+    const what = 'run() needs shared memory, which this page cannot share, as it is not cross-origin isolated'
+    throw new TypeError(`${what}: wrap() of 'ctxbridge/worker' goes by messages.`)
+  }
   if (isOrHasWithin(task)) {
     const why =
       'run() cannot send a context, or an AbortSignal, within a task: a job has one context, which is the one that run() is given'
@@ -92,7 +122,8 @@ export function runIn<Result>(
   }
   const ended = ctx.err()
   if (ended !== undefined) return Promise.reject(ended)
-  exporter ??= Exporter.toAnybody(notSent)
+  const joined = join()
+  const { exporter } = joined
   const grant = exporter.exportForCall(ctx)
   const { handle } = grant
   const state = new Int32Array(new SharedArrayBuffer(4))
@@ -113,6 +144,7 @@ export function runIn<Result>(
     } satisfies Envelope)
   } catch (error) {
     grant.revoke()
+    leave(joined)
     return Promise.reject(error)
   }
   return new Promise((resolve, reject) => {
@@ -134,6 +166,7 @@ export function runIn<Result>(
       forget?.()
       stop()
       grant.release()
+      leave(joined)
       // Also where only the other thread has seen yet that the deadline has passed.
       return ignored ?? ctx.err()
     }
@@ -160,7 +193,17 @@ function notAJob(name: string): TypeError {
   return new TypeError(`${what}: write it as job((ctx, task) => ...).`)
 }
 
+/** By the names of their channels. */
 const importers = new Map<string, Importer>()
+
+/** Leaves the channels of that table that this worker has no job of any more. */
+function leaveOthers(table: number): void {
+  for (const [name, importer] of importers) {
+    if (importer.table !== table || importer.size > 0) continue
+    importers.delete(name)
+    importer.close(new LinkLostError('The pool has another channel by now.'))
+  }
+}
 
 export interface JobOptions {
   /** The portable keys whose values are taken over from the caller's context. Values of other keys are dropped. */
@@ -226,6 +269,7 @@ function importFrom({ handle, chunks }: Envelope, keys: readonly Key<unknown>[])
   const name = channelOf(table, link)
   let importer = importers.get(name)
   if (importer === undefined) {
+    leaveOthers(table)
     importer = new Importer({ table, link, chunks: [], port: new BroadcastChannel(name) }, () => undefined)
     importers.set(name, importer)
   }
