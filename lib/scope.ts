@@ -121,10 +121,14 @@ const none: readonly Scope[] = []
  * object. All scopes are of one class, so that whoever polls any of them meets one shape of object, which is what makes that fast.
  */
 export abstract class Rule {
-  /** What else the scope hangs under. */
-  others: readonly Scope[] = none
-  /** The context of somebody else's that it stands for: the scope's `done` and `signal` are that one's. */
-  readonly original: Context | undefined = undefined
+  /** What else the scope hangs under: mostly nothing, and then a rule has no field for it. */
+  declare others: readonly Scope[]
+  /** The context of somebody else's that it stands for, if it does: the scope's `done` and `signal` are that one's. */
+  declare readonly original: Context | undefined
+
+  static {
+    Object.assign(this.prototype, { others: none, original: undefined })
+  }
 
   /** The scope's own part of the path. */
   abstract label(scope: Scope, brief: boolean): string

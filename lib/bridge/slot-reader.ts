@@ -31,7 +31,7 @@ import {
   stateOf,
 } from './slot-memory.ts'
 import type { SlotMem, SlotMemory } from './slot-memory.ts'
-import { SlotView } from './slot-view.ts'
+import { type ReadChunk, SlotView } from './slot-view.ts'
 
 /**
  * Why a handle, a chunk or a read was refused:
@@ -55,11 +55,30 @@ export interface SlotReaderOptions {
   readonly memory?: SlotMemory
 }
 
-interface Chunk {
+class Chunk implements ReadChunk {
   readonly buffer: SharedArrayBuffer
   readonly mem: SlotMem
   /** By their index in the chunk. */
-  readonly views: (SlotView | undefined)[]
+  readonly views: (SlotView | undefined)[] = []
+  size = 0
+
+  constructor(buffer: SharedArrayBuffer, mem: SlotMem) {
+    this.buffer = buffer
+    this.mem = mem
+  }
+
+  /** In place of that of an older generation, if there is one. */
+  keep(index: number, view: SlotView): void {
+    if (this.views[index] === undefined) this.size++
+    this.views[index] = view
+  }
+
+  forget(view: SlotView): void {
+    const index = indexOf(view.slot)
+    if (this.views[index] !== view) return
+    this.views[index] = undefined
+    this.size--
+  }
 }
 
 /** What one importing thread knows of one table, over one link. */
@@ -69,7 +88,6 @@ export class SlotReader {
   readonly #returns: boolean
   readonly #memory: SlotMemory
   readonly #chunks: Chunk[] = []
-  #views = 0
 
   constructor(options: SlotReaderOptions) {
     const { table = 0, link, returns = true, memory = sharedMemory } = options
@@ -88,7 +106,7 @@ export class SlotReader {
     if (buffer.byteLength % Int32Array.BYTES_PER_ELEMENT !== 0 || buffer.byteLength === 0) return 'malformed'
     const mem = this.#memory.view(buffer)
     if (!checkHeader(mem, buffer.byteLength, this.#table, chunk)) return 'foreign'
-    this.#chunks[chunk] = { buffer, mem, views: [] }
+    this.#chunks[chunk] = new Chunk(buffer, mem)
     return undefined
   }
 
@@ -96,8 +114,10 @@ export class SlotReader {
    * Imports a handle: gives the view of its slot, open or ended already. The caller owns one `release()` of it.
    *
    * A handle that is imported twice while the first import lives gives the same view twice, and two releases.
+   *
+   * @param blank what is to be the view, where the slot has none, and that was never accepted before; left out, it is made
    */
-  accept(handle: unknown): SlotView | SlotRefusal {
+  accept(handle: unknown, blank?: SlotView): SlotView | SlotRefusal {
     if (typeof handle !== 'object' || handle === null) return 'malformed'
     const { slot, generation, grant } = handle as { slot?: unknown; generation?: unknown; grant?: unknown }
     if (!isIndex(slot, 2 ** 31) || !isIndex(generation, MAX_GENERATION + 1) || !isIndex(grant, 2 ** 31)) return 'malformed'
@@ -107,7 +127,7 @@ export class SlotReader {
     const chunk = this.#chunks[number]
     if (chunk === undefined) return 'unknown'
 
-    const { mem, views } = chunk
+    const { mem } = chunk
     const at = slotAt(slot)
     if (!isLive(mem.load(at + CONTROL), generation)) return 'stale'
     const link = mem.load(at + LINK)
@@ -120,25 +140,14 @@ export class SlotReader {
     if (grant > granted) return 'spent'
     if (Number.isNaN(deadline) || returned < 0 || returned > granted) return 'corrupt'
 
-    const old = views[index]
-    let view = old
-    if (view === undefined || view.generation !== generation) {
-      // Where nothing is given back, any grant may come first, and none is waited for.
-      view = new SlotView(mem, slot, generation, deadline, this.#returns ? returned : granted, this)
-    }
+    const old = chunk.views[index]
+    if (old !== undefined && old.generation === generation) return old.take(grant, this.#returns) ? old : 'spent'
+    const view = blank ?? new SlotView()
+    // Where nothing is given back, any grant may come first, and none is waited for.
+    view.place(chunk, slot, generation, deadline, this.#returns ? returned : granted)
     if (!view.take(grant, this.#returns)) return 'spent'
-    if (old === undefined) this.#views++
-    views[index] = view
+    chunk.keep(index, view)
     return view
-  }
-
-  /** @internal For the views. */
-  forget(view: SlotView): void {
-    const { slot } = view
-    const views = this.#chunks[chunkOf(slot)]?.views
-    if (views?.[indexOf(slot)] !== view) return
-    views[indexOf(slot)] = undefined
-    this.#views--
   }
 
   /** The link's doorbell as it stands; undefined while chunk 0 is unknown. Load it before looking at slots, then wait with what was loaded. */
@@ -194,7 +203,13 @@ export class SlotReader {
 
   /** Slots that this side still remembers: 0 after quiescence. */
   stats(): { readonly chunks: number; readonly views: number } {
-    return { chunks: this.#chunks.reduce((count) => count + 1, 0), views: this.#views }
+    let [chunks, views] = [0, 0]
+    // There are gaps where a chunk has not come.
+    this.#chunks.forEach(({ size }) => {
+      chunks++
+      views += size
+    })
+    return { chunks, views }
   }
 }
 

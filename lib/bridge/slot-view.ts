@@ -1,6 +1,8 @@
 /** One slot as its importer has it. */
 
+import type { End } from '../end.ts'
 import type { Kind } from '../errors.ts'
+import { Source } from '../source.ts'
 import { CANCELED, CONTROL, control, FREE, generationOf, loadCause, OPEN, RETURNED, slotAt, stateOf } from './slot-memory.ts'
 import type { SlotCause, SlotMem } from './slot-memory.ts'
 
@@ -13,45 +15,49 @@ export interface SlotEnd {
 // Once so many handles have overtaken one, that one is taken for lost: a handle that nobody imports must not cost more and more.
 const MAX_AHEAD = 1024
 
-/** What a view tells of the last release. */
-interface Keeper {
+/** The chunk that a slot lies in, as its importer has it. */
+export interface ReadChunk {
+  readonly mem: SlotMem
+  /** Told of the last release. */
   forget(view: SlotView): void
 }
 
 /**
  * One imported slot, in one generation. All imports of it share this object; each is released once.
  *
+ * It is one object with what ends the context that is made of the first import: who keeps more with it extends it. {@link SlotReader.accept} gives it a slot, once.
+ *
  * Keep it and ask `isOpen()` in a loop: that is one `Atomics.load` and one compare of integers.
  */
-export class SlotView {
-  readonly slot: number
-  readonly generation: number
+export class SlotView extends Source {
+  slot = -1
   /** Undefined for none: so most hold no number of their own. */
-  readonly #deadline: number | undefined
-  readonly #mem: SlotMem
-  readonly #at: number
-  readonly #open: number
-  readonly #keeper: Keeper
+  #deadline: number | undefined = undefined
+  #chunk!: ReadChunk
+  #at = 0
+  #open = 0
   /** Whatever the importer keeps with it. */
-  tag: unknown
-  #end: SlotEnd | undefined
+  tag: unknown = undefined
+  #end: SlotEnd | undefined = undefined
   #imports = 0
   /** What RETURNED holds, as far as we know: we alone write it in this generation. */
-  #returned: number
+  #returned = 0
   /** All grants up to here have come; and so have those in `#ahead`, which are beyond the next. Mostly there are none. */
-  #received: number
-  #ahead: Set<number> | undefined
+  #received = 0
+  #ahead: Set<number> | undefined = undefined
 
-  /** @internal Made by {@link SlotReader.accept}. */
-  constructor(mem: SlotMem, slot: number, generation: number, deadline: number, returned: number, keeper: Keeper) {
-    this.#mem = mem
+  /** @internal For the reader. */
+  place(chunk: ReadChunk, slot: number, generation: number, deadline: number, returned: number): void {
+    this.#chunk = chunk
+    this.slot = slot
     this.#at = slotAt(slot)
     this.#open = control(generation, OPEN)
-    this.#keeper = keeper
     this.#returned = this.#received = returned
-    this.slot = slot
-    this.generation = generation
-    this.#deadline = deadline === Number.POSITIVE_INFINITY ? undefined : deadline
+    if (deadline !== Number.POSITIVE_INFINITY) this.#deadline = deadline
+  }
+
+  get generation(): number {
+    return generationOf(this.#open)
   }
 
   /** ms, on the clock that all threads of the process share; Infinity where there is none. Never changes. */
@@ -64,7 +70,7 @@ export class SlotView {
    * the memory each time, so keep a false.
    */
   isOpen(): boolean {
-    return this.#mem.load(this.#at + CONTROL) === this.#open
+    return this.#chunk.mem.load(this.#at + CONTROL) === this.#open
   }
 
   /**
@@ -73,13 +79,14 @@ export class SlotView {
    */
   read(): SlotEnd | 'open' | 'stale' | 'corrupt' {
     if (this.#end !== undefined) return this.#end
-    const word = this.#mem.load(this.#at + CONTROL)
+    const { mem } = this.#chunk
+    const word = mem.load(this.#at + CONTROL)
     if (word === this.#open) return 'open'
     const state = stateOf(word)
     if (word < 0 || generationOf(word) !== this.generation || state === FREE) return 'stale'
-    const cause = loadCause(this.#mem, this.#at)
+    const cause = loadCause(mem, this.#at)
     // The owner writes a cause only after it moved the word on: the same word before and after, and all of it is of this end.
-    if (this.#mem.load(this.#at + CONTROL) !== word) return 'stale'
+    if (mem.load(this.#at + CONTROL) !== word) return 'stale'
     if (cause === undefined) return 'corrupt'
     return (this.#end = { kind: state === CANCELED ? 'canceled' : 'deadline', cause })
   }
@@ -94,11 +101,11 @@ export class SlotView {
     if (this.#received > this.#returned) {
       // Includes the generation, as grants are numbered through all of them. It fails only if the link was swept, and then
       // there is nothing to give back, or if somebody else wrote here, and then the owner holds the slot until the sweep.
-      this.#mem.compareExchange(this.#at + RETURNED, this.#returned, this.#received)
+      this.#chunk.mem.compareExchange(this.#at + RETURNED, this.#returned, this.#received)
       this.#returned = this.#received
     }
     // Grants that came ahead of others are known nowhere else: remembered until the gap is filled or the slot is reused.
-    if (this.#ahead === undefined) this.#keeper.forget(this)
+    if (this.#ahead === undefined) this.#chunk.forget(this)
     return true
   }
 
@@ -124,5 +131,14 @@ export class SlotView {
     ahead.add(grant)
     while (ahead.delete(this.#received + 1)) this.#received++
     if (ahead.size === 0) this.#ahead = undefined
+  }
+
+  /** How the context stands: for whoever extends it. */
+  override poll(): End | undefined {
+    return undefined
+  }
+
+  override label(): string {
+    return 'Import'
   }
 }

@@ -280,7 +280,7 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot-view.ts',
-    original: "    if (this.#mem.load(this.#at + CONTROL) !== word) return 'stale'\n",
+    original: "    if (mem.load(this.#at + CONTROL) !== word) return 'stale'\n",
     replacement: '',
     breaks: 'the control word is not looked at again after a cause',
     tests: interleavings,
@@ -294,8 +294,8 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot-view.ts',
-    original: 'this.#mem.compareExchange(this.#at + RETURNED, this.#returned, this.#received)',
-    replacement: 'this.#mem.store(this.#at + RETURNED, this.#received)',
+    original: 'this.#chunk.mem.compareExchange(this.#at + RETURNED, this.#returned, this.#received)',
+    replacement: 'this.#chunk.mem.store(this.#at + RETURNED, this.#received)',
     breaks: 'RETURNED is stored without a compare',
     tests: interleavings,
   },

@@ -202,7 +202,7 @@ export class Importer implements Importing {
   }
 
   #sourceOf({ slot, at }: ParsedHandle): RemoteSource | SlotRefusal {
-    if (slot === undefined) return this.#loosely(new RemoteSource(this, undefined))
+    if (slot === undefined) return this.#loosely(new RemoteSource(this))
     const id = toldId(slot.slot)
     if (id !== undefined) {
       const { grant } = slot
@@ -210,17 +210,20 @@ export class Importer implements Importing {
       if (view.take(grant)) this.#held.add(id, grant)
       // Of an end that was told before the handle came: it is in this port's queue.
       this.drain()
-      return new RemoteSource(this, view, undefined, grant)
+      const source = new RemoteSource(this, slot)
+      source.give(view)
+      return source
     }
-    let view = this.reader.accept(slot)
+    const source = new RemoteSource(this)
+    let view = this.reader.accept(slot, source)
     if (view === 'unknown') {
       // The handle came by another way, and faster than the chunk, which is in this port's queue.
       this.drain()
-      view = this.reader.accept(slot)
+      view = this.reader.accept(slot, source)
     }
-    if (view === 'unknown' && !Port.takes) return this.#loosely(new RemoteSource(this, undefined, slot))
+    if (view === 'unknown' && !Port.takes) return this.#loosely(new RemoteSource(this, slot))
     if (typeof view === 'string') return view
-    const source = new RemoteSource(this, view)
+    source.give(view)
     this.#listen()
     // Of an end that came before that, no bell tells any more.
     if (!view.isOpen()) void yielded.then(() => source.look())
@@ -247,8 +250,9 @@ export class Importer implements Importing {
   /** A chunk has come: whose slot is in it? */
   #settle(): void {
     for (const source of this.#loose) {
-      if (source.early === undefined) continue
-      const view = this.reader.accept(source.early)
+      const { early } = source
+      if (early === undefined) continue
+      const view = this.reader.accept(early, source)
       if (view === 'unknown') continue
       this.#loose.delete(source)
       if (typeof view === 'string') source.refuse(unusable(reasons[view]))

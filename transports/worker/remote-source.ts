@@ -4,7 +4,6 @@ import type { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import type { SlotCause } from '../../lib/bridge/slot-memory.ts'
 import { SlotView } from '../../lib/bridge/slot-view.ts'
 import { type BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
-import { Source } from '../../lib/source.ts'
 import { End, prepareError } from '../../lib/end.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
@@ -24,59 +23,74 @@ export interface Importing {
 /** When it happened is not known here. */
 const unknown = Number.NaN
 
-export class RemoteSource extends Source {
-  /** Of a slot whose chunk has not come yet. */
-  readonly early: ParsedHandle['slot']
-  readonly #importer: Importing
-  readonly #grant: number
-  /** What is asked, until it has answered. */
-  #view: SlotView | ToldView | undefined
-  /** What has answered with an end of its own, and is about to tell of it to whoever listens there. */
-  #spent: SlotView | ToldView | undefined
-  #end: End | undefined
-  givenBack = false
-  /** The imports of one view are a list, which hangs on the view. */
-  #previous: RemoteSource | undefined
-  #next: RemoteSource | undefined
+/** The imports of a view that was imported more than once. */
+class Several {
+  readonly all = new Set<RemoteSource>()
 
-  /**
-   * @param grant what it was imported by; where it has a slot, that knows itself which are given back
-   */
-  constructor(importer: Importing, view: SlotView | ToldView | undefined, early?: ParsedHandle['slot'], grant = 0) {
+  look(): void {
+    // Each may go while it is told.
+    for (const source of [...this.all]) source.look()
+  }
+}
+
+/** What hangs on a view: mostly it was imported once, and then it is mostly its own. */
+type Imports = RemoteSource | Several | undefined
+
+/** One import. It is also the view of its slot, if it was the first of those. */
+export class RemoteSource extends SlotView {
+  readonly #importer: Importing
+  /** What it was imported by, unless the slot knows: where its chunk has not come yet, and where it goes by messages. */
+  readonly #handle: ParsedHandle['slot']
+  /** What is asked, until it is given back. */
+  #view: SlotView | ToldView | undefined = undefined
+  #end: End | undefined = undefined
+  /** `spent`: the view has answered with an end of its own, and is about to tell of it to whoever listens there. */
+  #state: 'held' | 'spent' | 'given back' = 'held'
+
+  constructor(importer: Importing, handle?: ParsedHandle['slot']) {
     super()
     this.#importer = importer
-    this.#grant = grant
-    this.early = early
-    if (view !== undefined) this.give(view)
+    this.#handle = handle
   }
 
   /** The imports of a view, as a list of its own, as each may go while it is told. */
   static of(view: SlotView | ToldView): RemoteSource[] {
-    const sources: RemoteSource[] = []
-    for (let source = view.tag as RemoteSource | undefined; source !== undefined; source = source.#next) sources.push(source)
-    return sources
+    const imports = view.tag as Imports
+    if (imports === undefined) return []
+    return imports instanceof Several ? [...imports.all] : [imports]
   }
 
   /** A view may have ended: see `look`. */
   static lookAll(view: SlotView | ToldView): void {
-    const first = view.tag as RemoteSource | undefined
     // Mostly there is one, and who waits for it waits for what is done here.
-    if (first === undefined || first.#next === undefined) first?.look()
-    else for (const source of RemoteSource.of(view)) source.look()
+    ;(view.tag as Imports)?.look()
   }
 
   /** Whether its context never ends, so that only the loss of the link concerns it. */
   get endless(): boolean {
-    return this.#view === undefined && this.early === undefined
+    return this.#view === undefined && this.#handle === undefined
+  }
+
+  /** The handle of a slot whose chunk has not come yet. */
+  get early(): ParsedHandle['slot'] {
+    return this.#view === undefined ? this.#handle : undefined
+  }
+
+  get givenBack(): boolean {
+    return this.#state === 'given back'
   }
 
   give(view: SlotView | ToldView): void {
     prepareError()
-    const first = view.tag as RemoteSource | undefined
     this.#view = view
-    this.#next = first
-    if (first !== undefined) first.#previous = this
-    view.tag = this
+    const imports = view.tag as Imports
+    if (imports === undefined) view.tag = this
+    else if (imports instanceof Several) imports.all.add(this)
+    else {
+      const several = new Several()
+      several.all.add(imports).add(this)
+      view.tag = several
+    }
   }
 
   /** What a thread that blocks may wait at for its end; undefined where there is nothing of the kind. */
@@ -89,18 +103,18 @@ export class RemoteSource extends Source {
   }
 
   /** This is what a polling loop runs. */
-  poll(): End | undefined {
+  override poll(): End | undefined {
     const view = this.#view
     return view === undefined || view.isOpen() ? this.#end : this.#conclude(view)
   }
 
   #conclude(view: SlotView | ToldView): End | undefined {
+    if (this.#end !== undefined) return this.#end
     const end = view.read()
     if (end === 'open') return undefined
-    // One that is lost is still `#view`: there may be no bell for it any more, and so `close` gives it back.
-    if (typeof end === 'string') return (this.#end ??= lost(end))
-    this.#view = undefined
-    this.#spent = view
+    // One that is lost is not spent: there may be no bell for it any more, and so its end gives it back.
+    if (typeof end === 'string') return (this.#end = lost(end))
+    this.#state = 'spent'
     return (this.#end = new End(end.kind, this.#revive(view, end.cause), unknown))
   }
 
@@ -125,34 +139,31 @@ export class RemoteSource extends Source {
    * a loop that polls does not wait for it.
    */
   override ended(): void {
-    if (this.#spent === undefined) this.giveBack()
+    if (this.#state !== 'spent') this.giveBack()
   }
 
   /** Gives the slot back, unless that was done: its end is known, or nobody asks any more. */
   giveBack(): void {
-    if (this.givenBack) return
-    this.givenBack = true
-    const view = this.#view ?? this.#spent
+    if (this.#state === 'given back') return
+    this.#state = 'given back'
+    const view = this.#view
     if (view !== undefined) {
       this.#unlink(view)
-      this.#view = this.#spent = undefined
-      view.release(this.#grant)
+      this.#view = undefined
+      view.release(this.#handle?.grant ?? 0)
     }
     this.#importer.forget(this)
   }
 
   /** As `giveBack`, where it has ended over there and nobody has heard the bell yet. */
   giveBackSpent(): void {
-    if (this.#spent !== undefined) this.giveBack()
+    if (this.#state === 'spent') this.giveBack()
   }
 
   #unlink(view: SlotView | ToldView): void {
-    const previous = this.#previous
-    const next = this.#next
-    if (previous === undefined) view.tag = next
-    else previous.#next = next
-    if (next !== undefined) next.#previous = previous
-    this.#previous = this.#next = undefined
+    const imports = view.tag as Imports
+    if (imports === this) view.tag = undefined
+    else if (imports instanceof Several && imports.all.delete(this) && imports.all.size === 0) view.tag = undefined
   }
 
   /** Something may have ended: who waits is told, and what has ended is given back. */
