@@ -143,6 +143,11 @@ export abstract class Rule {
     return false
   }
 
+  /** For those that end without telling: the scope's own end from elsewhere. Cheap. */
+  news(_scope: Scope): End | undefined {
+    return undefined
+  }
+
   /** For those with several parents: whether the scope was entered before in this pass. */
   entered(_pass: object): boolean {
     return false

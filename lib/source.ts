@@ -51,12 +51,12 @@ export abstract class Source extends Rule {
 
   /** Whoever is outside judges better than our clock, which may only be looked at long after: so the deadline comes last. */
   override judge(scope: Scope, above: End | undefined, now: number): End | undefined {
-    const end = above ?? this.#ask(scope)
+    const end = above ?? this.news(scope)
     const due = end === undefined ? this.deadlineOf(scope) : undefined
     return due === undefined || !(due.at <= now) ? end : due.end()
   }
 
-  #ask({ below, time, due }: Scope): End | undefined {
+  override news({ below, time, due }: Scope): End | undefined {
     const end = this.poll()
     if (end === undefined || below < 2 || !Number.isNaN(end.at)) return end
     // Who keeps the time is told at once. So what is found here, before that, has happened just now, or when it was due.

@@ -50,25 +50,31 @@ export function endOf(scope: Scope): End | undefined {
 function ask(scope: Scope): End | undefined {
   const { due, live } = scope.bounds
   if (scope.state === epoch) {
-    // A loop that waits for another thread goes round here.
-    if ((due === undefined || !due.passed()) && (live === undefined || !stirred(scope))) return undefined
+    if (due === undefined || !due.passed()) {
+      if (live === undefined) return undefined
+      if (live === scope && isAlone(scope)) return askAlone(scope)
+      if (!stirred(scope)) return undefined
+    }
   } else if (scope.state instanceof End) return takenEnd(scope)
   else if (due === undefined && live === undefined) return inherited(scope)
-  return scope.up === undefined && scope.watch === undefined ? lookAlone(scope) : look(scope)
+  return look(scope)
+}
+
+/** Whether nobody else has a say in its end, and nobody is to be told: it hangs under nothing, and nobody observes it. */
+function isAlone({ up, watch, rule }: Scope): boolean {
+  return up === undefined && watch === undefined && rule.others.length === 0
 }
 
 /**
- * As `look`, for what hangs under nothing, and nobody observes: so nobody else has a say, and nobody is to be told. An import is like this as long as it is only polled. To the loop that
- * waits in it for another thread all from here on is cold, however often it has run: so it is little, and the clock is read last.
+ * As `look`, for an import as long as it is only polled. A loop that waits for another thread goes round here, and leaves here: to that loop all beyond is cold,
+ * however often it has run, so it is little.
  */
-function lookAlone(scope: Scope): End | undefined {
-  const { time, due } = scope.bounds
-  const { rule } = scope
-  if (time.size > 0 || rule.others.length > 0) return look(scope)
-  const end =
-    rule.judge(scope, undefined, Number.NaN) ?? (due === undefined ? undefined : rule.judge(scope, undefined, time.clock.now()))
-  if (end === undefined) isLive(scope)
-  else markAlone(scope, end)
+function askAlone(scope: Scope): End | undefined {
+  const end = scope.rule.news(scope)
+  if (end === undefined) return undefined
+  // What was due before, elsewhere, ends first.
+  if (scope.bounds.time.size > 0) return look(scope)
+  markAlone(scope, end)
   return end
 }
 

@@ -53,6 +53,24 @@ function ours(how: How, name: string, { timeout = false, sharedMemory = true, no
   })
 }
 
+/** The limit, in the same surroundings as ours: the worker polls it in a job that was called as ours are, with a context that nobody ends meanwhile. */
+function flagInJob(): Near {
+  const it = far('ctxbridge')
+  const jobs = wrap<Jobs>(it.worker)
+  return {
+    reports: it.reports,
+    arm() {
+      const ctx = withCancel(background())
+      const call = jobs.watch(ctx, 'flag').then(ctx.cancel, (error: Error) => it.reports.fail(error))
+      return () => {
+        Atomics.store(it.words, 0, 1)
+        return call
+      }
+    },
+    close: () => it.close(),
+  }
+}
+
 const store = ({ worker, words }: Far): Act => {
   worker.postMessage({})
   return () => Atomics.store(words, 0, 1)
@@ -81,6 +99,12 @@ const busy: Suite = {
     ours('err', 'ctx.err(), with a deadline', { timeout: true }),
     ours('aborted', 'ctx.signal.aborted'),
     latency({ name: 'bare Atomics flag', kind: 'limit', start: bare('atomics-flag', store) }),
+    latency({
+      name: 'bare Atomics flag, in the same job',
+      kind: 'limit',
+      note: 'polled in a call to the worker like those of the lines above, and not after a bare message: nothing of the cancel is ours, but what ran before it is',
+      start: flagInJob,
+    }),
     { name: 'transferableAbortSignal', kind: 'platform', cannot: message },
     { name: 'Comlink, handler by hand', kind: 'peer', cannot: message },
   ],

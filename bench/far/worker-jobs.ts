@@ -26,7 +26,7 @@ export interface FarData {
 }
 
 /** How a job of ours waits for its context to end. */
-export type How = 'err' | 'aborted' | 'signal' | 'afterFunc' | 'done' | 'sleepSync'
+export type How = 'err' | 'aborted' | 'signal' | 'afterFunc' | 'done' | 'sleepSync' | 'flag'
 
 /** A message to those that are not ours. */
 export interface Order {

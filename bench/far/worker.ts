@@ -31,6 +31,13 @@ function watch(ctx: Context, how: How): void {
       ready()
       while (ctx.err() === undefined);
       return ended(ctx)
+    case 'flag':
+      // Nothing of ours: the same job, in which the limit is polled.
+      ready()
+      while (Atomics.load(words, 0) === 0);
+      seen()
+      Atomics.store(words, 0, 0)
+      return
     case 'aborted': {
       const { signal } = ctx
       ready()

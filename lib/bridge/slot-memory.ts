@@ -140,34 +140,39 @@ export interface SlotMemory {
   view(buffer: SharedArrayBuffer): SlotMem
 }
 
-/** It is the array itself, and has none: whoever polls, or is polled, waits for each step from one object to the next. */
-class AtomicMem extends Int32Array<SharedArrayBuffer> implements SlotMem {
+class AtomicMem implements SlotMem {
+  readonly #words: Int32Array<SharedArrayBuffer>
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.#words = new Int32Array(buffer)
+  }
+
   load(at: number): number {
-    return Atomics.load(this, at)
+    return Atomics.load(this.#words, at)
   }
 
   store(at: number, value: number): void {
-    Atomics.store(this, at, value)
+    Atomics.store(this.#words, at, value)
   }
 
   compareExchange(at: number, expected: number, value: number): number {
-    return Atomics.compareExchange(this, at, expected, value)
+    return Atomics.compareExchange(this.#words, at, expected, value)
   }
 
   add(at: number, value: number): void {
-    Atomics.add(this, at, value)
+    Atomics.add(this.#words, at, value)
   }
 
   notify(at: number): void {
-    Atomics.notify(this, at)
+    Atomics.notify(this.#words, at)
   }
 
   wait(at: number, expected: number, ms: number): void {
-    Atomics.wait(this, at, expected, ms)
+    Atomics.wait(this.#words, at, expected, ms)
   }
 
   waitAsync(at: number, expected: number, woken: () => void): boolean {
-    const { value } = waitAsync?.(this, at, expected) ?? {}
+    const { value } = waitAsync?.(this.#words, at, expected) ?? {}
     if (typeof value !== 'object') return false
     void value.then(woken)
     return true
