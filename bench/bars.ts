@@ -76,12 +76,16 @@ export const bars: readonly Bar[] = [
   },
   {
     id: 'pool-piscina',
-    text: "next job on the same worker after a cancel, against the fastest pool's own abort",
-    what: ['pool/next', 'ctxbridge/worker'],
-    against: [
-      ['pool/next', 'piscina, its own abort'],
-      ['pool/next', 'tinypool, its own abort'],
-    ],
+    text: "next job of a pool of piscina after a cancel by ctxbridge/piscina, against piscina's own abort",
+    what: ['pool/next', 'piscina, by ctxbridge/piscina'],
+    against: [['pool/next', 'piscina, its own abort']],
+    bar: { times: 50 },
+  },
+  {
+    id: 'pool-tinypool',
+    text: "the same with tinypool and ctxbridge/tinypool, against tinypool's own abort",
+    what: ['pool/next', 'tinypool, by ctxbridge/tinypool'],
+    against: [['pool/next', 'tinypool, its own abort']],
     bar: { times: 50 },
   },
   {

@@ -106,6 +106,8 @@ function rounded(_key: string, value: unknown): unknown {
   return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value
 }
 
+// Whoever read it has gone, as with `| head`.
+process.stdout.on('error', () => process.exit(1))
 try {
   await main(parseOptions(process.argv.slice(2)))
 } catch (error) {

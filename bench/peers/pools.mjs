@@ -74,7 +74,7 @@ export const next = (kit) => [
   pool(
     kit,
     'workerpool, cancel()',
-    `workerpool ${versionOf('workerpool')}: ${killed}`,
+    `workerpool ${versionOf('workerpool')}: ${killed}; it waits before that, by default a second (\`workerTerminateTimeout\`)`,
     async () => {
       const workerpool = (await import('workerpool')).default
       const it = workerpool.pool(fileURLToPath(new URL('workerpool-jobs.mjs', import.meta.url)), {

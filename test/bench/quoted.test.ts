@@ -1,0 +1,105 @@
+/** What README and docs/performance.md quote is what the committed run found. A new run asks for new figures there, and this says which. */
+import { existsSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { failuresOf } from '../../bench/harness/model.ts'
+import { readRun } from '../../bench/run-file.ts'
+
+const root = new URL('../../', import.meta.url)
+const text = (path: string): string => readFileSync(new URL(path, root), 'utf8')
+const name = /^\| `(\S+)` \|/m.exec(text('bench/results/README.md'))?.[1] ?? ''
+const run = readRun(new URL(`bench/results/${name}.json`, root).pathname, 'this test')
+const readme = text('README.md').replace(/\s+/g, ' ')
+const performance = text('docs/performance.md')
+
+function p50(suite: string, contender: string): number {
+  const found = run.suites.find(({ id }) => id === suite)?.results.find((result) => result.name === contender)
+  if (found === undefined) throw new Error(`The run has no ${contender} in ${suite}.`)
+  return found.p50
+}
+
+function bar(id: string): number {
+  const found = run.bars.find((one) => one.id === id)?.measured
+  if (found === undefined) throw new Error(`The run has no bar ${id}.`)
+  return found
+}
+
+/** A number that a text has in its place, and what it must be: this value, to as many places. */
+function quoted(where: string, pattern: RegExp, value: number): [found: string | undefined, wanted: string] {
+  const found = pattern.exec(where)?.[1]?.replaceAll(',', '')
+  return [found, value.toFixed(found?.split('.')[1]?.length ?? 0)]
+}
+
+test('the run that is quoted is whole: with all others beside ours, and nothing that failed', () => {
+  expect(failuresOf(run)).toEqual([])
+  expect(run.bars.filter(({ met }) => met === undefined)).toEqual([])
+})
+
+test('the README shows and links that run', () => {
+  for (const ending of ['json', 'svg']) {
+    expect(existsSync(new URL(`bench/results/${name}.${ending}`, root))).toBe(true)
+    expect(readme).toContain(`(bench/results/${name}.${ending})`)
+  }
+})
+
+test.for([
+  [/in another process after ([\d.]+) times what a bare `ws` frame takes/, () => bar('websocket-cancel')],
+  [/calls under one context end ([\d.]+) times faster/, () => bar('websocket-parent')],
+  [/A call to a worker with a context takes ([\d.]+) times/, () => bar('worker-call')],
+  [/To make and end a context takes ([\d.]+) ns/, () => p50('core/cancel', 'withCancel(p), disposed in finally')],
+  [/where Go's took ([\d.]+) ns/, () => p50('core/cancel', "Go's WithCancel")],
+  [/a loop here sees a cancel after ([\d.]+) us/, () => p50('worker/busy', 'ctx.err()') / 1_000],
+  [/a bare flag takes ([\d.]+) us/, () => p50('worker/busy', 'bare Atomics flag') / 1_000],
+  [/listener in an idle worker runs after ([\d.]+) us/, () => p50('worker/idle', "ctx.signal, 'abort' listener") / 1_000],
+  [/which has no reason, takes ([\d.]+) us/, () => p50('worker/idle', 'transferableAbortSignal') / 1_000],
+  [
+    /that ends in such a listener ([\d.]+) us/,
+    () => p50('worker/idle', "bare Atomics.waitAsync, to an 'abort' listener") / 1_000,
+  ],
+  [/has set itself (\d+) bars/, () => run.bars.length],
+  [/of which this run meets (\d+)/, () => run.bars.filter(({ met }) => met).length],
+] as const)('the README quotes %s', ([pattern, value]) => {
+  const [found, wanted] = quoted(readme, pattern, value())
+  expect(found).toBe(wanted)
+})
+
+test('"sooner than with any other library" is what the run found', () => {
+  expect(readme).toContain('sooner than with any other library measured')
+  expect(bar('websocket-others')).toBeLessThan(1)
+})
+
+/** A number with its unit; times in ns. */
+function numberIn(cell: string): [value: number, places: number, scale: number] {
+  const [, digits = '', unit] = /([\d.,]+)( us)?/.exec(cell) ?? []
+  const scale = unit === undefined ? 1 : 1_000
+  return [Number(digits.replaceAll(',', '')), digits.split('.')[1]?.length ?? 0, scale]
+}
+
+test('docs/performance.md lists each bar with what was asked for and measured, those that are met and those that are missed', () => {
+  const [, stands = ''] = performance.split('## Where it stands\n')
+  const [met = '', missed = ''] = stands.split("\nIn that run Go's")[0]?.split(/^and misses (?=\d)/m) ?? []
+  for (const [section, wanted] of [
+    [met, true],
+    [missed, false],
+  ] as const) {
+    const rows = section
+      .split('\n')
+      .flatMap((line) => (/^\| (?!bar)\S/.test(line) ? [line.split('|').map((cell) => cell.trim())] : []))
+    const bars = run.bars.filter((one) => one.met === wanted)
+    expect(rows).toHaveLength(bars.length)
+    for (const [i, { id, bar: words, measured = Number.NaN }] of bars.entries()) {
+      const [, , asked = '', found = ''] = rows[i] ?? []
+      const [least, , unit] = numberIn(asked)
+      expect(least * unit, id).toBe(numberIn(words)[0])
+      const [value, places, scale] = numberIn(found)
+      expect(value.toFixed(places), id).toBe((measured / scale).toFixed(places))
+    }
+  }
+  for (const [pattern, value] of [
+    [/Of the (\d+) the \[committed run\]/, run.bars.length],
+    [/\(\.\.\/bench\/results\/README\.md\) meets (\d+)/, run.bars.filter(({ met }) => met).length],
+    [/^and misses (\d+)/m, run.bars.filter(({ met }) => met === false).length],
+  ] as const) {
+    const [found, wanted] = quoted(performance, pattern, value)
+    expect(found, String(pattern)).toBe(wanted)
+  }
+})
