@@ -15,7 +15,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 function bench(...args: string[]): { status: number | null; stdout: string; stderr: string } {
   const flags = ['--expose-gc', '--no-flush-bytecode', fileURLToPath(compiled('bench/main.ts'))]
-  return spawnSync(process.execPath, [...flags, ...args], { encoding: 'utf8', timeout: 60_000 })
+  return spawnSync(process.execPath, [...flags, ...args], { encoding: 'utf8', timeout: 150_000 })
 }
 
 test('options are read', () => {
@@ -92,7 +92,7 @@ test('a small run is measured, proven, written, and compared with itself', () =>
   expect(readFileSync(page, 'utf8')).toContain('ctx.err()')
   const second = bench('--only', '^worker/busy$', '--rounds', '4', '--compare', json)
   expect(second.stdout).toMatch(/worker\/busy {2}ctx\.err\(\) .*p=.*(same|slower|faster)/)
-}, 180_000)
+}, 320_000)
 
 test('a cancel in a page reaches the worker of the service behind it, with its cause, on clocks that were compared', () => {
   const json = join(folder, 'browser.json')
