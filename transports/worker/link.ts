@@ -2,11 +2,9 @@
 
 import { inspectAsText, show } from '../../lib/bridge/link-show.ts'
 import { disposable } from '../../lib/dispose.ts'
-import type { Worker as NodeWorker } from 'node:worker_threads'
 import { hostClock } from '../../lib/clock.ts'
 import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
 import { End } from '../../lib/end.ts'
-import { report } from '../../lib/spread.ts'
 import { type BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
@@ -17,11 +15,12 @@ import { canTerminate, endpointAndOptions, endpointOf, isWebWorker, type WorkerE
 import { tableStats } from './export.ts'
 import { Exporter } from './exporter.ts'
 import { refusal } from './failure.ts'
-import { type Emitter, listenTo, threads, warn } from './host.ts'
+import { threads, warn } from './host.ts'
 import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent } from './handle.ts'
 import { ended, Importer, importEnded, refused } from './importer.ts'
 import { detach, isAttach, isDetach } from './messages.ts'
 import { Server, unread } from './server.ts'
+import { hasExited, watchEndpoint } from './watch-endpoint.ts'
 
 export interface LinkOptions {
   /** The portable keys whose values are taken over from contexts that come in. Values of other keys are dropped. */
@@ -140,10 +139,7 @@ export class WorkerLink implements Link {
   #lost: LinkLostError | undefined
   /** Why nothing goes out: the other side has closed its end. It may open it again, by an attach. */
   #left: LinkLostError | undefined
-  #uncaught: { readonly error: unknown; readonly heard: boolean } | undefined
-  #stop: () => void
-  /** Called at the first message that came. */
-  #started: (() => void) | undefined
+  readonly #stop: () => void
   /** Why the worker is being terminated, if it is by us. */
   #terminated: LinkLostError | undefined
   /** Callers that still wait. */
@@ -153,49 +149,13 @@ export class WorkerLink implements Link {
     this.#endpoint = endpoint
     this.#shared = shared
     this.#forget = forget
-    if (threads !== undefined && endpoint instanceof threads.Worker) {
-      this.#stop = this.#watchWorker(endpoint)
-      if (endpoint.threadId === -1) this.#lose(new LinkLostError('The worker has exited.'))
-    } else {
-      this.#stop = listenTo(endpoint as unknown as Emitter, {
-        message: (data) => this.#receive(data),
-        closed: () => this.#lose(new LinkLostError('The port to the other thread was closed.')),
-        garbled: (error) => this.#close(garbledMessage(error)),
-      })
-      if (isWebWorker(endpoint)) this.#watchStart(endpoint as unknown as Emitter)
-    }
-  }
-
-  #watchWorker(worker: NodeWorker): () => void {
-    const message = (data: unknown): void => this.#receive(data)
-    const garbled = (error: unknown): void => this.#close(garbledMessage(error))
-    const error = (error: unknown): void => {
-      this.#uncaught = { error, heard: worker.listenerCount('error') > 1 }
-    }
-    // It comes after 'error', and always; an answer that came just before has reached its caller by now.
-    const exit = (code: number): void => {
-      // By listening we have kept it from being thrown. Where nobody else heard of it, and no caller will, it is.
-      if (this.#uncaught?.heard === false && this.waiting === 0) report(this.#uncaught.error)
-      const options = this.#uncaught === undefined ? undefined : { cause: this.#uncaught.error }
-      this.#lose(this.#terminated ?? new LinkLostError(`The worker exited with code ${code}.`, options))
-    }
-    worker.on('message', message).on('messageerror', garbled).on('error', error).on('exit', exit)
-    return () => void worker.off('message', message).off('messageerror', garbled).off('error', error).off('exit', exit)
-  }
-
-  /** A browser tells of a script that cannot be loaded, or fails at once, and of nothing after it: a worker survives its exceptions. */
-  #watchStart(worker: Emitter): void {
-    const failed = (event: { readonly message?: string }): void => {
-      this.#lose(new LinkLostError(`The worker could not be started${event.message === undefined ? '' : `: ${event.message}`}.`))
-    }
-    const stop = this.#stop
-    const settled = (): void => worker.removeEventListener('error', failed as never)
-    worker.addEventListener('error', failed as never)
-    this.#started = settled
-    this.#stop = () => {
-      settled()
-      stop()
-    }
+    this.#stop = watchEndpoint(endpoint, {
+      message: (data) => this.#receive(data),
+      garbled: (error) => this.#close(new LinkLostError('A message of the other thread could not be read.', { cause: error })),
+      lost: (why) => this.#lose(this.#terminated ?? why),
+      isAwaited: () => this.waiting > 0,
+    })
+    if (hasExited(endpoint)) this.#lose(new LinkLostError('The worker has exited.'))
   }
 
   register(keys: readonly Key<unknown>[]): void {
@@ -364,8 +324,6 @@ export class WorkerLink implements Link {
   }
 
   #receive(data: unknown): void {
-    this.#started?.()
-    this.#started = undefined
     if (isAttach(data)) {
       if (this.#importerOf(data) !== undefined) return
       this.#join()
@@ -407,8 +365,4 @@ function tooEarly(): BridgeError {
     'ERR_LIMIT',
     `The other thread serves nothing yet, and ${MAX_EARLY} calls wait for that: let it call expose() when it starts.`,
   )
-}
-
-function garbledMessage(error: unknown): LinkLostError {
-  return new LinkLostError('A message of the other thread could not be read.', { cause: error })
 }

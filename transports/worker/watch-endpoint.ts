@@ -1,0 +1,81 @@
+/** What an endpoint tells of the other thread, whichever kind it is: its messages, and its end. */
+
+import type { Worker as NodeWorker } from 'node:worker_threads'
+import { LinkLostError } from '../../lib/errors.ts'
+import { report } from '../../lib/spread.ts'
+import { isWebWorker, type WorkerEndpoint } from './endpoint.ts'
+import { type Emitter, listenTo, threads } from './host.ts'
+
+export interface EndpointWatcher {
+  message(data: unknown): void
+  /** A message could not be read. */
+  garbled(error: unknown): void
+  /** Nothing comes any more. May be called again. */
+  lost(why: LinkLostError): void
+  /** Whether somebody will be told of a loss. */
+  isAwaited(): boolean
+}
+
+/** Listens to an endpoint, until the function returned is called. */
+export function watchEndpoint(endpoint: WorkerEndpoint, watcher: EndpointWatcher): () => void {
+  if (isNodeWorker(endpoint)) return watchWorker(endpoint, watcher)
+  const port = endpoint as unknown as Emitter
+  return isWebWorker(endpoint) ? watchWebWorker(port, watcher) : listen(port, watcher)
+}
+
+/** Whether it is a worker of which nothing comes any more, its end neither. */
+export function hasExited(endpoint: WorkerEndpoint): boolean {
+  return isNodeWorker(endpoint) && endpoint.threadId === -1
+}
+
+function isNodeWorker(endpoint: unknown): endpoint is NodeWorker {
+  return threads !== undefined && endpoint instanceof threads.Worker
+}
+
+function listen(port: Emitter, watcher: EndpointWatcher): () => void {
+  return listenTo(port, {
+    message: (data) => watcher.message(data),
+    closed: () => watcher.lost(new LinkLostError('The port to the other thread was closed.')),
+    garbled: (error) => watcher.garbled(error),
+  })
+}
+
+function watchWorker(worker: NodeWorker, watcher: EndpointWatcher): () => void {
+  let uncaught: { readonly error: unknown; readonly heard: boolean } | undefined
+  const message = (data: unknown): void => watcher.message(data)
+  const garbled = (error: unknown): void => watcher.garbled(error)
+  const error = (error: unknown): void => {
+    uncaught = { error, heard: worker.listenerCount('error') > 1 }
+  }
+  // It comes after 'error', and always; an answer that came just before has reached its caller by now.
+  const exit = (code: number): void => {
+    // By listening we have kept it from being thrown. Where nobody else heard of it, and no caller will, it is.
+    if (uncaught?.heard === false && !watcher.isAwaited()) report(uncaught.error)
+    const options = uncaught === undefined ? undefined : { cause: uncaught.error }
+    watcher.lost(new LinkLostError(`The worker exited with code ${code}.`, options))
+  }
+  worker.on('message', message).on('messageerror', garbled).on('error', error).on('exit', exit)
+  return () => void worker.off('message', message).off('messageerror', garbled).off('error', error).off('exit', exit)
+}
+
+/** A browser tells of a script that cannot be loaded, or fails at once, and of nothing after it: a worker survives its exceptions. */
+function watchWebWorker(worker: Emitter, watcher: EndpointWatcher): () => void {
+  let starting = true
+  const failed = (event: { readonly message?: string }): void => {
+    watcher.lost(new LinkLostError(`The worker could not be started${event.message === undefined ? '' : `: ${event.message}`}.`))
+  }
+  const started = (): void => {
+    if (starting) worker.removeEventListener('error', failed as never)
+    starting = false
+  }
+  const message = (data: unknown): void => {
+    started()
+    watcher.message(data)
+  }
+  worker.addEventListener('error', failed as never)
+  const stop = listen(worker, { ...watcher, message })
+  return () => {
+    started()
+    stop()
+  }
+}
