@@ -156,8 +156,8 @@ const tree: readonly Mutant[] = [
   },
   {
     file: 'lib/source.ts',
-    original: 'const end = above ?? this.#ask(scope)',
-    replacement: 'const end = this.#ask(scope) ?? above',
+    original: 'const end = above ?? this.news(scope)',
+    replacement: 'const end = this.news(scope) ?? above',
     breaks: "an outside end that was later than the parent's counts",
     tests: ['test/contract/abort-signal.test.ts', ...contract('foreign')],
   },
