@@ -245,8 +245,8 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-dial.ts',
-    original: '          this.#giveUp?.()\n          this.#wake?.()\n          over(',
-    replacement: '          this.#wake?.()\n          over(',
+    original: '          this.#giveUp?.()\n          this.#wake?.()\n          opening.over(',
+    replacement: '          this.#wake?.()\n          opening.over(',
     breaks: 'a link that is closed goes on to connect',
     tests: ['test/link/dial.test.ts'],
   },

@@ -187,17 +187,18 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot.ts',
-    original: '    else storeCause(mem, slotAt(this.number), cause, shortened)\n    this.#publish(kind)\n',
-    replacement: '    this.#publish(kind)\n    if (cause !== undefined) storeCause(mem, slotAt(this.number), cause, shortened)\n',
+    original: '    else storeCause(this.#mem, slotAt(this.number), cause, shortened)\n    this.#publish(kind)\n',
+    replacement:
+      '    this.#publish(kind)\n    if (cause !== undefined) storeCause(this.#mem, slotAt(this.number), cause, shortened)\n',
     breaks: 'the end is published before its cause',
     tests: interleavings,
   },
   {
     file: 'lib/bridge/slot.ts',
     original:
-      "    mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n    ringBell(bells, this.link, this.number)\n",
+      "    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n    this.#state = 'let go'\n    this.#owner.letGo++\n    ringBell(this.#owner.bells, this.link, this.number)\n",
     replacement:
-      "    ringBell(bells, this.link, this.number)\n    mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n",
+      "    ringBell(this.#owner.bells, this.link, this.number)\n    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n    this.#state = 'let go'\n    this.#owner.letGo++\n",
     breaks: 'the bell is rung before the end is published',
     tests: interleavings,
   },
