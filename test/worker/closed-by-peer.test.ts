@@ -1,6 +1,6 @@
 /** A thread closes its end of a link in peace, and lives on: nothing that the other side has waits for it. */
 import { once } from 'node:events'
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { background, cause, type Context, LinkLostError, withCancel } from 'ctxbridge'
 import { expose, isLinkMessage, link, wrap } from 'ctxbridge/worker'
 import { expect, onTestFinished, test } from 'vitest'
@@ -144,6 +144,14 @@ test('a message that cannot be read closes this end: the other one is told, and 
   expect(await pending).toMatchObject({ message: 'The other thread has closed the link.' })
 })
 
+/** The next attach that comes over a port. */
+async function attached(port: MessagePort): Promise<void> {
+  for (;;) {
+    const [message] = (await once(port, 'message')) as [{ readonly ctxbridge?: unknown }]
+    if (message.ctxbridge === 'attach') return
+  }
+}
+
 test('who served closes its end, and serves again: it need not call for that to be heard', async () => {
   const { port1, port2, remote } = sides()
   for (let round = 0; round < 3; round++) {
@@ -151,7 +159,7 @@ test('who served closes its end, and serves again: it need not call for that to 
     link(port1)[Symbol.dispose]()
     expect(await rejection(remote.add(1, 2))).toBeInstanceOf(LinkLostError)
     // Each says that it is there: what the caller's side had said of itself was for the end that was closed.
-    const announced = [port1, port2].map((port) => once(port, 'message'))
+    const announced = [port1, port2].map(attached)
     expose(api, port1)
     await Promise.all(announced)
   }
