@@ -5,7 +5,15 @@ import { expect, test } from 'vitest'
 import { checkHostFree, checkLeaf, checkLib, checkPublicNames, checkTransport, importsOf, type Source } from './support/layout.ts'
 
 /** Tests that look inside: parts of lib that have no public name are tested by these alone. Files, or folders with `/`. */
-const whiteBox = ['test/fixtures/slot-threads.ts', 'test/fuzz/', 'test/link/', 'test/simulation/', 'test/slots/', 'test/wire/']
+const whiteBox = [
+  'test/fixtures/slot-threads.ts',
+  'test/fuzz/',
+  'test/link/',
+  'test/simulation/',
+  'test/slots/',
+  'test/threads/',
+  'test/wire/',
+]
 
 const root = new URL('..', import.meta.url)
 

@@ -9,7 +9,15 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const all = ['20', '22', '24', '26']
 const wanted = process.argv.slice(2)
-const folders = ['test/worker', 'test/pools', 'test/slots', 'test/message-port', 'test/websocket', 'test/contract']
+const folders = [
+  'test/worker',
+  'test/pools',
+  'test/slots',
+  'test/threads',
+  'test/message-port',
+  'test/websocket',
+  'test/contract',
+]
 
 const unknown = wanted.filter((version) => !/^\d+(\.\d+){0,2}$/.test(version))
 if (unknown.length > 0) {

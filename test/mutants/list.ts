@@ -2,6 +2,7 @@
 
 import { isolation } from './isolation.ts'
 import { link } from './link.ts'
+import { threads } from './threads.ts'
 
 export interface Mutant {
   readonly file: string
@@ -317,4 +318,4 @@ const slots: readonly Mutant[] = [
 ]
 
 /** By part of the library; and those that let one link feel another. */
-export const mutants: Readonly<Record<string, readonly Mutant[]>> = { tree, slots, link, isolation }
+export const mutants: Readonly<Record<string, readonly Mutant[]>> = { tree, slots, threads, link, isolation }

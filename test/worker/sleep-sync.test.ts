@@ -64,6 +64,17 @@ describe('a worker that blocks in sleepSync', () => {
     expect(await jobs.last()).toMatchObject({ name: 'TimeoutError', cause: 'the budget', turned: false })
   })
 
+  test('is woken by the deadline of its context also while the thread that it is of is blocked', async () => {
+    const { jobs } = startJobs()
+    await jobs.add(1, 1)
+    const at = flag()
+    const call = rejection(jobs.block(at, Infinity, 'itself', withTimeout(background(), 1_000)))
+    await reached(at)
+    Atomics.wait(at, 0, 1, 20_000)
+    expect(Atomics.load(at, 0)).toBe(2)
+    await call
+  })
+
   test('sleeps to the end when nothing happens, and not at all when its context is done or there is nothing to sleep', async () => {
     const { jobs } = startJobs()
     const ctx = withTimeout(background(), 60_000)

@@ -1,0 +1,35 @@
+/** What becomes of the watch over a call. Nobody is called: what is watched over is a promise of this test. */
+import { setTimeout } from 'node:timers/promises'
+import { expect, test, vi } from 'vitest'
+import { background, withCancel } from '../../lib/context.ts'
+import { assertNoLeaks } from '../../transports/testing/leaks.ts'
+import { Grace } from '../../transports/worker/grace.ts'
+import type { WorkerLink } from '../../transports/worker/link.ts'
+import { Tie } from '../../transports/worker/sent-signal.ts'
+
+test('a call that was answered is watched no more: no timer ends its worker, and its contexts are not listened to', async () => {
+  const terminate = vi.fn()
+  const watch = new Grace({ terminate, caller: { isHeldUp: () => false } } as unknown as WorkerLink, 'heeds', 1)
+  const [ended, live] = [withCancel(background()), withCancel(background())]
+  watch.begin()
+  watch.over(
+    [ended, live].map((ctx) => new Tie(ctx, false)),
+    Promise.reject(new Error('heeded')),
+  )
+  ended.cancel()
+  // A timer of the host that was set before this one has fired when this one has.
+  await setTimeout(3)
+  expect(terminate).not.toHaveBeenCalled()
+  assertNoLeaks(live)
+})
+
+test('a call that is not answered costs its worker', async () => {
+  const terminate = vi.fn()
+  const watch = new Grace({ terminate, caller: { isHeldUp: () => false } } as unknown as WorkerLink, 'deaf', 1)
+  const ctx = withCancel(background())
+  watch.begin()
+  watch.over([new Tie(ctx, false)], new Promise(() => undefined))
+  ctx.cancel()
+  while (terminate.mock.calls.length === 0) await setTimeout(1)
+  expect(String(terminate.mock.calls[0])).toContain("the method 'deaf' went on for 1 ms")
+})

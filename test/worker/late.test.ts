@@ -1,0 +1,123 @@
+/** What comes late, or is over by then, between two ends of a channel. Both are in this thread, so that what comes first is certain. */
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import * as Comlink from 'comlink'
+import { once } from 'node:events'
+import { background, type CancelableContext, cause, LinkLostError, withCancel } from 'ctxbridge'
+import { install } from 'ctxbridge/comlink'
+import { assertNoLeaks } from 'ctxbridge/testing'
+import { type Link, link } from 'ctxbridge/worker'
+import { expect, onTestFinished, test } from 'vitest'
+import { arrived, turn } from '../support/gc.ts'
+
+/** The attach has come to the far side. */
+async function ends(sharedMemory = true): Promise<{ readonly near: Link; readonly far: Link }> {
+  const { port1, port2 } = new MessageChannel()
+  onTestFinished(() => port1.close())
+  const [near, far] = [link(port1, { sharedMemory }), link(port2)]
+  near.export(background())
+  await arrived()
+  return { near, far }
+}
+
+const long = (n: number): string => `${n} ${'x'.repeat(200)}`
+
+test.each([true, false])(
+  'a context that ended, and of which that has been told, is done when it is imported later; shared memory: %s',
+  async (shared) => {
+    const { near, far } = await ends(shared)
+    const ctx = withCancel(background())
+    const handle = near.export(ctx)
+    ctx.cancel('early')
+    await arrived()
+    const late = far.import(handle)
+    await late.done
+    expect(cause(late)).toBe('early')
+    late.cancel()
+    while (near.stats().slots > 0) await turn()
+  },
+)
+
+test('by messages alone, a handle that is imported when all of its context was given back gives one that is done', async () => {
+  const { near, far } = await ends(false)
+  const handle = near.export(withCancel(background()))
+  far.import(handle).cancel()
+  while (near.stats().slots > 0) await turn()
+  const late = far.import(handle)
+  await late.done
+  expect(cause(late)).toBeInstanceOf(LinkLostError)
+})
+
+test.each([true, false])(
+  'a link that is closed observes none of the contexts that it has exported; shared memory: %s',
+  async (shared) => {
+    const { near, far } = await ends(shared)
+    const [held, sent] = [withCancel(background()), withCancel(background())]
+    const theirs = far.import(near.export(held))
+    near.export(sent)
+    await arrived()
+    near[Symbol.dispose]()
+    assertNoLeaks(held, sent)
+    await theirs.done
+    expect(held.err()).toBe(undefined)
+  },
+)
+
+test('who goes on exporting finds what has come back, without being asked', async () => {
+  const { near, far } = await ends()
+  const back = Array.from({ length: 32 }, () => withCancel(background()))
+  for (const ctx of back) far.import(near.export(ctx)).cancel()
+  for (let i = 0; i < 64; i++) near.export(background())
+  expect(() => assertNoLeaks(...back)).not.toThrow()
+})
+
+test('of the long causes that nobody has asked for yet, the last 256 are whole, and no more are kept', async () => {
+  const { near, far } = await ends()
+  const contexts = Array.from({ length: 300 }, () => withCancel(background()))
+  const handles = contexts.map((ctx) => near.export(ctx))
+  for (const [i, ctx] of contexts.entries()) ctx.cancel(long(i))
+  await arrived()
+  const causes = handles.map((handle) => cause(far.import(handle)))
+  const whole = causes.map((why, i) => why === long(i))
+  expect(whole.filter(Boolean)).toHaveLength(256)
+  expect(whole.indexOf(true)).toBe(44)
+  expect(String(causes[0])).toMatch(/^0 x+/)
+})
+
+test('when a link is lost, all that came over it has ended before anybody hears of it', async () => {
+  const { near, far } = await ends()
+  const contexts = Array.from({ length: 3 }, () => far.import(near.export(withCancel(background()))))
+  const seen: unknown[] = []
+  for (const ctx of contexts)
+    ctx.signal.addEventListener('abort', () => seen.push(contexts.every((other) => cause(other) instanceof LinkLostError)))
+  far[Symbol.dispose]()
+  expect(seen).toEqual([true, true, true])
+})
+
+test.each([true, false])('what had ended when its link was lost keeps its own cause; shared memory: %s', async (shared) => {
+  const { near, far } = await ends(shared)
+  const ctx = withCancel(background())
+  const theirs = far.import(near.export(ctx))
+  ctx.cancel('for real')
+  if (!shared) await arrived()
+  far[Symbol.dispose]()
+  expect(cause(theirs)).toBe('for real')
+})
+
+test('the channel of a context that came by plain Comlink is closed when that is given back, or has ended', async () => {
+  install(Comlink)
+  const { serialize, deserialize } = Comlink.transferHandlers.get('ctxbridge.context') as Comlink.TransferHandler<
+    CancelableContext,
+    { readonly attach: { readonly port: MessagePort } }
+  >
+  for (const end of ['there', 'here'] as const) {
+    const ctx = withCancel(background())
+    const [sent, transfer] = serialize(ctx)
+    const came = structuredClone(sent, { transfer: transfer as MessagePort[] })
+    const closed = once(came.attach.port, 'close')
+    const theirs = deserialize(came)
+    if (end === 'there') ctx.cancel()
+    else theirs.cancel()
+    await closed
+    expect(theirs.err()?.name).toBe('AbortError')
+  }
+})
