@@ -231,7 +231,8 @@ export class SlotTable implements SlotOwner {
     this.#chunks.push({ buffer, mem })
     this.#slots += slots
     this.#onGrow?.(chunk, buffer)
-    this.#unused = chunk * 2 ** INDEX_BITS
+    // By a shift: a power makes a float of it, and then each slot, handle and view has an object for its number.
+    this.#unused = chunk << INDEX_BITS
     this.#end = this.#unused + slots
     return mem
   }

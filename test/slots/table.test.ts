@@ -1,3 +1,4 @@
+import { serialize } from 'node:v8'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CAUSE_BYTES, MAX_GRANT, RETURNED, SLOT_BYTES, sharedMemory, slotAt } from '../../lib/bridge/slot-memory.ts'
@@ -252,6 +253,14 @@ describe('slots', () => {
     expect(table.stats()).toMatchObject({ chunks: 10, slots: 64 + 128 + 256 + 512 + 1024 + 2048 + 4 * 4096, inUse: 20_000 })
     expect(announced).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9])
     expect(table.chunks()[0]).toBe(first)
+  })
+
+  test('have numbers that are small integers to the engine: others are objects of their own in each slot, handle and view', () => {
+    const table = new SlotTable()
+    for (let i = 0; i < 200; i++) {
+      const slot = opened(table.open(LINK))
+      expect(serialize(slot.grant()?.slot).length).toBeLessThan(serialize(0.5).length)
+    }
   })
 
   test('have a limit; beyond it, or without memory, nothing opens until something is given back', () => {
