@@ -98,7 +98,7 @@ export function withRemote(parent: Context, source: Source, at: number, why: unk
 }
 
 function deriveSource(parent: Context, { scope, bindings }: ContextNode, source: Source, deadline?: Deadline): CancelableContext {
-  const child = sourced(parent, orNone(scope), bindings, scope.bounds, deadline ?? scope.due, source)
+  const child = sourced(parent, orNone(scope), bindings, scope.time, deadline ?? scope.due, source)
   if (deadline !== undefined) keepTime(scope)
   // What is above may end, too, while nobody looks: then it matters which was first.
   if (endOf(child) === undefined && child.up !== undefined) keepTime(child)

@@ -11,7 +11,7 @@ import { isContext, nodeOf, scopeOf } from './foreign.ts'
 import { showDuration } from './inspect.ts'
 import { isKey, type Key, named } from './key.ts'
 import { Follower, type Watch } from './observers.ts'
-import { Binding, CancelScope, ContextNode, EndlessScope, orNone, Rule, type Scope } from './scope.ts'
+import { Binding, boundsBelow, CancelScope, ContextNode, EndlessScope, orNone, Rule, type Scope } from './scope.ts'
 import { begin, keepTime, register, timeOf } from './tree.ts'
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ const byCancel = new ByCancel()
  */
 export function withCancel(parent: Context): CancelableContext {
   const { scope, bindings } = nodeOf(parent, 'withCancel')
-  return begin(new CancelScope(parent, orNone(scope), bindings, scope.bounds, byCancel))
+  return begin(new CancelScope(parent, orNone(scope), bindings, boundsBelow(scope), byCancel))
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -158,11 +158,11 @@ export function deriveDeadline(
   date?: number,
 ): CancelableContext {
   const { scope, bindings } = node
-  const { time, due, live } = scope.bounds
+  const { time, due, live } = boundsBelow(scope)
   const same = due?.is(at, date) === true
   // The parent's is strictly before, or there is none to speak of: as withCancel (C26).
   if (at === Infinity || (due !== undefined && due.at < at && !same)) {
-    return begin(new CancelScope(parent, orNone(scope), bindings, scope.bounds, byCancel))
+    return begin(new CancelScope(parent, orNone(scope), bindings, boundsBelow(scope), byCancel))
   }
   keepTime(scope)
   const own = same ? due : new Deadline(at, cause, time, date)

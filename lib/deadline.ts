@@ -10,10 +10,10 @@ export class Bounds {
   readonly time: Time
   /** The nearest deadline. */
   readonly due: Deadline | undefined
-  /** The nearest scope, itself included, that may end without telling: it is asked at every look. */
-  readonly live: Scope | undefined
+  /** The nearest scope, itself included, that may end without telling: it is asked at every look. `true`: the very scope that has these, and so many may share them, until something is derived from one. */
+  readonly live: Scope | true | undefined
 
-  constructor(time: Time, due?: Deadline, live?: Scope) {
+  constructor(time: Time, due?: Deadline, live?: Scope | true) {
     this.time = time
     this.due = due
     this.live = live

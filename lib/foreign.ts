@@ -3,7 +3,7 @@ import { hostClock } from './clock.ts'
 import type { Context } from './context.ts'
 import { type ContextError, kindOf } from './errors.ts'
 import { named } from './key.ts'
-import { Bounds, Deadline } from './deadline.ts'
+import { Deadline } from './deadline.ts'
 import { End } from './end.ts'
 import { passesOn } from './question.ts'
 import { Binding, ContextNode, nodeKey, type Scope } from './scope.ts'
@@ -94,8 +94,6 @@ class ForeignSource extends Source {
   }
 }
 
-const hostBounds = new Bounds(timeOf(hostClock))
-
 const foreignNodes = new WeakMap<Context, Scope>()
 
 /** The node that stands for a context of somebody else's; one for each, however often it is derived from. A value context of that has its very `done` and `signal` (C46). */
@@ -103,8 +101,7 @@ function foreignNode(ctx: Context): Scope {
   let node = foreignNodes.get(ctx)
   if (node !== undefined) return node
   const native = nativeOf(ctx)
-  const bounds = native?.scope.bounds ?? hostBounds
-  const { time } = bounds
+  const time = native?.scope.time ?? timeOf(hostClock)
   const date = ctx.deadline
   let due = native?.scope.due
   if (date?.getTime() !== due?.date.getTime()) {
@@ -112,7 +109,7 @@ function foreignNode(ctx: Context): Scope {
     due = left === Infinity ? undefined : new Deadline(time.clock.now() + left, undefined, time, date?.getTime())
   }
   const bindings = new Binding(undefined, undefined, undefined, ctx)
-  node = sourced(ctx, undefined, bindings, bounds, due, new ForeignSource(ctx, native?.scope))
+  node = sourced(ctx, undefined, bindings, time, due, new ForeignSource(ctx, native?.scope))
   foreignNodes.set(ctx, node)
   return node
 }

@@ -2,7 +2,7 @@
 import type { CancelableContext, Context } from './context.ts'
 import { Bounds } from './deadline.ts'
 import { nodeOf, scopeOf } from './foreign.ts'
-import { CancelScope, ContextNode, isAbove, orNone, Rule, type Scope } from './scope.ts'
+import { boundsBelow, CancelScope, ContextNode, isAbove, orNone, Rule, type Scope } from './scope.ts'
 import { isCurrent } from './spread.ts'
 import { endOf, keepTime } from './tree.ts'
 
@@ -48,7 +48,7 @@ export function merge(first: Context, ...others: readonly Context[]): Cancelable
   if (scopes.some((other) => other.time !== scope.time)) throw new TypeError('merge() needs contexts that share a clock.')
   let due = scope.due
   for (const other of scopes) if (other.due !== undefined && (due === undefined || other.due.at < due.at)) due = other.due
-  const merged = new CancelScope(first, orNone(scope), bindings, scope.bounds, new ByFirst(scopes, others))
+  const merged = new CancelScope(first, orNone(scope), bindings, boundsBelow(scope), new ByFirst(scopes, others))
   const silent = scopes.some((other) => other.live !== undefined)
   if (silent || due !== scope.due) merged.bounds = new Bounds(scope.time, due, silent ? merged : scope.live)
   for (const s of [scope, ...scopes]) {

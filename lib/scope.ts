@@ -2,7 +2,7 @@
 import { disposable } from './dispose.ts'
 import type { CancelableContext, CancelFunc, Context } from './context.ts'
 import { controllerFor } from './context-signal.ts'
-import type { Bounds, Deadline, Time } from './deadline.ts'
+import { Bounds, type Deadline, type Time } from './deadline.ts'
 import { End } from './end.ts'
 import type { ContextError } from './errors.ts'
 import { showState } from './inspect.ts'
@@ -114,8 +114,6 @@ function showForeign(ctx: Context): string {
     : String(ctx)
 }
 
-const none: readonly Scope[] = []
-
 /**
  * What makes one kind of scope different from another: its name, and what ends it beside its own cancel and its `up`. A kind without a state of its own is one
  * object. All scopes are of one class, so that whoever polls any of them meets one shape of object, which is what makes that fast.
@@ -127,7 +125,7 @@ export abstract class Rule {
   declare readonly original: Context | undefined
 
   static {
-    Object.assign(this.prototype, { others: none, original: undefined })
+    this.prototype.others = []
   }
 
   /** The scope's own part of the path. */
@@ -212,7 +210,8 @@ export abstract class Scope extends ContextNode {
   }
 
   get live(): Scope | undefined {
-    return this.bounds.live
+    const { live } = this.bounds
+    return live === true ? this : live
   }
 
   /** Whether it never ends: then nothing is ever registered with it. */
@@ -253,6 +252,12 @@ export abstract class Scope extends ContextNode {
 /** Notes that another scope hangs under this one, and so must hear of its end when it looks. */
 export function isAbove(scope: Scope): void {
   if (scope.below === 0) scope.below = 1
+}
+
+/** What bounds those that are derived from a scope: its own bounds. Where those are of many scopes, which one it is that may end has to be said first. */
+export function boundsBelow(scope: Scope): Bounds {
+  const { time, due, live } = scope.bounds
+  return live === true ? (scope.bounds = new Bounds(time, due, scope)) : scope.bounds
 }
 
 /** What hangs under a scope that never ends hangs under nothing (C17). */

@@ -1,24 +1,32 @@
 /** Ends that come from outside of the tree: from a signal, from a context of somebody else's, from another thread. */
+import { hostClock } from './clock.ts'
 import type { Context } from './context.ts'
-import { Bounds, type Deadline } from './deadline.ts'
+import { Bounds, type Deadline, type Time } from './deadline.ts'
 import type { End } from './end.ts'
 import type { Watch } from './observers.ts'
 import { type Binding, CancelScope, isAbove, Rule, type Scope } from './scope.ts'
-import { endOf, finish, keepTime } from './tree.ts'
+import { endOf, finish, keepTime, timeOf } from './tree.ts'
 
 /** A scope that a source may end, and so must be asked at every look. */
 export function sourced(
   parent: Context,
   up: Scope | undefined,
   bindings: Binding | undefined,
-  bounds: Bounds,
+  time: Time,
   due: Deadline | undefined,
   source: Source,
 ): CancelScope {
-  const scope = new CancelScope(parent, up, bindings, bounds, source)
-  scope.bounds = new Bounds(bounds.time, due, scope)
-  return scope
+  return new CancelScope(
+    parent,
+    up,
+    bindings,
+    due === undefined && time === ofHost.time ? ofHost : new Bounds(time, due, true),
+    source,
+  )
 }
+
+/** What bounds all scopes of the host's clock that have a source and no deadline. */
+const ofHost = new Bounds(timeOf(hostClock), undefined, true)
 
 /**
  * Something outside of the tree that ends one scope, whose rule it is: it can be asked at any time, and it can be told to wake. It does not hold a scope that

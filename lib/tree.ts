@@ -52,7 +52,7 @@ function ask(scope: Scope): End | undefined {
   if (scope.state === epoch) {
     if (due === undefined || !due.passed()) {
       if (live === undefined) return undefined
-      if (live === scope && isAlone(scope)) return askAlone(scope)
+      if ((live === true || live === scope) && isAlone(scope)) return askAlone(scope)
       if (!stirred(scope)) return undefined
     }
   } else if (scope.state instanceof End) return takenEnd(scope)

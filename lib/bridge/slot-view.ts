@@ -119,18 +119,18 @@ export class SlotView extends Source {
     } else if (grant === this.#received + 1 && this.#ahead === undefined) {
       this.#received = grant
     } else {
-      this.#overtake(grant)
+      SlotView.#overtake(this, grant)
     }
     this.#imports++
     return true
   }
 
-  #overtake(grant: number): void {
-    const ahead = (this.#ahead ??= new Set())
-    if (ahead.size === MAX_AHEAD) this.#received = Math.min(...ahead) - 1
+  static #overtake(view: SlotView, grant: number): void {
+    const ahead = (view.#ahead ??= new Set())
+    if (ahead.size === MAX_AHEAD) view.#received = Math.min(...ahead) - 1
     ahead.add(grant)
-    while (ahead.delete(this.#received + 1)) this.#received++
-    if (ahead.size === 0) this.#ahead = undefined
+    while (ahead.delete(view.#received + 1)) view.#received++
+    if (ahead.size === 0) view.#ahead = undefined
   }
 
   /** How the context stands: for whoever extends it. */

@@ -149,6 +149,13 @@ const tree: readonly Mutant[] = [
     tests: contract('nothing-left-behind', 'deadlines'),
   },
   {
+    file: 'lib/scope.ts',
+    original: '  return live === true ? (scope.bounds = new Bounds(time, due, scope)) : scope.bounds\n',
+    replacement: '  return scope.bounds\n',
+    breaks: 'what is derived from a joined signal asks itself in place of that',
+    tests: ['test/contract/abort-signal.test.ts', ...contract('foreign')],
+  },
+  {
     file: 'lib/source.ts',
     original: '    this.#observed = undefined\n    this.unwatch()\n',
     replacement: '    this.#observed = undefined\n',
@@ -303,7 +310,7 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot-view.ts',
-    original: '      this.#overtake(grant)\n',
+    original: '      SlotView.#overtake(this, grant)\n',
     replacement: '      this.#received = grant\n',
     breaks: 'a handle that came counts for all before it',
     tests: reader,

@@ -63,7 +63,6 @@ export function collect(from: SlotTable, limit: number): void {
 
 /** One context on one link, for as long as it lives and somebody needs it there: what observes the context and its slot, in one. */
 export class Export extends Slot {
-  readonly scope: Scope
   readonly #owner: Owner
   /** Calls under way that it was sent with. */
   calls = 0
@@ -72,9 +71,8 @@ export class Export extends Slot {
   /** What it has in place of a slot, where it goes by messages alone. */
   told: ToldSlot | undefined = undefined
 
-  constructor(scope: Scope, owner: Owner) {
+  constructor(owner: Owner) {
     super()
-    this.scope = scope
     this.#owner = owner
   }
 
@@ -90,7 +88,7 @@ export class Export extends Slot {
   }
 
   override run(): void {
-    this.#owner.ended(this, this.scope.end as End)
+    this.#owner.ended(this, this.of?.scope.end as End)
   }
 
   /** Stops observing. */

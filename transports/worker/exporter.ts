@@ -245,7 +245,7 @@ export class Exporter implements Owner {
   }
 
   #open(scope: Scope, at: number | undefined): Export {
-    const held = new Export(scope, this)
+    const held = new Export(this)
     // Where the table is full, or there is none, it goes by messages.
     if (this.#table?.open(this.#link, at, held) === undefined) {
       held.told = new ToldSlot(++this.#ids, (told) => this.#ends.add(told))

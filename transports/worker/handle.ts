@@ -35,8 +35,8 @@ export interface ParsedHandle {
   readonly table: number
   readonly link: number
   readonly slot: SlotHandle | undefined
-  /** `Infinity` for none. */
-  readonly at: number
+  /** Undefined for none: then nothing is made to hold it. */
+  readonly at: number | undefined
   readonly end: WireCause | undefined
   readonly why: WireCause | undefined
   readonly values: readonly WirePair[]
@@ -53,9 +53,9 @@ const none: readonly WirePair[] = []
 /** The fields of a handle, or undefined where one is not of its form. Never throws. */
 export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   try {
-    const { ctxbridge, table, link, slot, generation, grant, at = Number.POSITIVE_INFINITY, end, why, values = none } = handle
+    const { ctxbridge, table, link, slot, generation, grant, at, end, why, values = none } = handle
     if (ctxbridge !== VERSION || !Number.isInteger(table) || !Number.isInteger(link)) return undefined
-    if (typeof at !== 'number' || Number.isNaN(at)) return undefined
+    if (!isInstant(at)) return undefined
     if (!Array.isArray(values)) return undefined
     // Not by `every`, which goes on where there is nothing.
     for (const pair of values as readonly unknown[]) if (!isPair(pair)) return undefined
@@ -70,6 +70,10 @@ export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   } catch {
     return undefined
   }
+}
+
+function isInstant(at: unknown): at is number | undefined {
+  return at === undefined || (typeof at === 'number' && !Number.isNaN(at))
 }
 
 /** Whether these may be a slot, its generation, and the number of a handle. */
@@ -91,8 +95,8 @@ export function flatten(handle: ContextHandle): ContextHandle | FlatHandle {
 export function parseSent(sent: unknown, caller: string): ParsedHandle | undefined {
   if (isHandle(sent)) return parseHandle(sent)
   if (!Array.isArray(sent)) throw new TypeError(`${caller}() needs a handle that export() made, but got ${named(sent)}.`)
-  const [table, link, slot, generation, grant, at = Number.POSITIVE_INFINITY] = sent as unknown as FlatHandle
-  if (!Number.isInteger(table) || !Number.isInteger(link) || typeof at !== 'number' || Number.isNaN(at)) return undefined
+  const [table, link, slot, generation, grant, at] = sent as unknown as FlatHandle
+  if (!Number.isInteger(table) || !Number.isInteger(link) || !isInstant(at)) return undefined
   if (!areNumbers(slot, generation, grant)) return undefined
   return { table, link, slot: { slot, generation, grant }, at, end: undefined, why: undefined, values: none }
 }

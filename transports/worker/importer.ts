@@ -196,17 +196,23 @@ export class Importer implements Importing {
     }
     this.#size++
     // The slot's own deadline is the handle's.
-    const ctx = withRemote(base, source, fromShared(handle.at), source.endless ? undefined : why, true)
+    const ctx = withRemote(
+      base,
+      source,
+      handle.at === undefined ? Infinity : fromShared(handle.at),
+      source.endless ? undefined : why,
+      true,
+    )
     if (mayBeDropped) registerSoon(ctx)
     return ctx
   }
 
-  #sourceOf({ slot, at }: ParsedHandle): RemoteSource | SlotRefusal {
+  #sourceOf({ slot }: ParsedHandle): RemoteSource | SlotRefusal {
     if (slot === undefined) return this.#loosely(new RemoteSource(this))
     const id = toldId(slot.slot)
     if (id !== undefined) {
       const { grant } = slot
-      const view = this.#viewOf(id, at)
+      const view = this.#viewOf(id)
       if (view.take(grant)) this.#held.add(id, grant)
       // Of an end that was told before the handle came: it is in this port's queue.
       this.drain()
@@ -235,10 +241,10 @@ export class Importer implements Importing {
     return source
   }
 
-  #viewOf(id: number, at: number): ToldView {
+  #viewOf(id: number): ToldView {
     let view = this.#told.get(id)
     if (view === undefined) {
-      view = new ToldView(id, at, (grant, isLast) => {
+      view = new ToldView(id, (grant, isLast) => {
         if (isLast) this.#told.delete(id)
         this.#held.add(id, -grant)
       })

@@ -105,29 +105,19 @@ export class RemoteSource extends SlotView {
   /** This is what a polling loop runs. */
   override poll(): End | undefined {
     const view = this.#view
-    return view === undefined || view.isOpen() ? this.#end : this.#conclude(view)
+    return view === undefined || view.isOpen() ? this.#end : RemoteSource.#conclude(this, view)
   }
 
-  #conclude(view: SlotView | ToldView): End | undefined {
-    if (this.#end !== undefined) return this.#end
+  // Static ones: an object with a private method has a word that says so.
+
+  static #conclude(source: RemoteSource, view: SlotView | ToldView): End | undefined {
+    if (source.#end !== undefined) return source.#end
     const end = view.read()
     if (end === 'open') return undefined
     // One that is lost is not spent: there may be no bell for it any more, and so its end gives it back.
-    if (typeof end === 'string') return (this.#end = lost(end))
-    this.#state = 'spent'
-    return (this.#end = new End(end.kind, this.#revive(view, end.cause), unknown))
-  }
-
-  /** A cause as it came; undefined where there is none, or none that can be read. */
-  #revive(view: SlotView | ToldView, cause: SlotCause | WireCause | undefined): unknown {
-    if (cause === undefined) return undefined
-    if (!('bytes' in cause)) return reviveCause(cause)
-    const { text, bytes, shortened } = cause
-    if (text !== undefined || bytes.length === 0) return text
-    const whole = shortened ? this.#importer.wholeCause(view) : undefined
-    if (whole !== undefined) return reviveCause(whole)
-    const decoded = decodeCauseBytes(bytes)
-    return decoded.ok ? reviveCause(decoded.value) : undefined
+    if (typeof end === 'string') return (source.#end = lost(end))
+    source.#state = 'spent'
+    return (source.#end = new End(end.kind, revive(source.#importer, view, end.cause), unknown))
   }
 
   override watch(): void {
@@ -148,7 +138,7 @@ export class RemoteSource extends SlotView {
     this.#state = 'given back'
     const view = this.#view
     if (view !== undefined) {
-      this.#unlink(view)
+      RemoteSource.#unlink(this, view)
       this.#view = undefined
       view.release(this.#handle?.grant ?? 0)
     }
@@ -160,10 +150,10 @@ export class RemoteSource extends SlotView {
     if (this.#state === 'spent') this.giveBack()
   }
 
-  #unlink(view: SlotView | ToldView): void {
+  static #unlink(source: RemoteSource, view: SlotView | ToldView): void {
     const imports = view.tag as Imports
-    if (imports === this) view.tag = undefined
-    else if (imports instanceof Several && imports.all.delete(this) && imports.all.size === 0) view.tag = undefined
+    if (imports === source) view.tag = undefined
+    else if (imports instanceof Several && imports.all.delete(source) && imports.all.size === 0) view.tag = undefined
   }
 
   /** Something may have ended: who waits is told, and what has ended is given back. */
@@ -188,4 +178,16 @@ function lost(how: 'stale' | 'corrupt'): End {
   const message = how === 'stale' ? 'The other thread has closed the link.' : 'The shared memory of the link is damaged.'
   const error = withoutStack(() => new LinkLostError(message))
   return new End('canceled', error, unknown)
+}
+
+/** A cause as it came; undefined where there is none, or none that can be read. */
+function revive(importer: Importing, view: SlotView | ToldView, cause: SlotCause | WireCause | undefined): unknown {
+  if (cause === undefined) return undefined
+  if (!('bytes' in cause)) return reviveCause(cause)
+  const { text, bytes, shortened } = cause
+  if (text !== undefined || bytes.length === 0) return text
+  const whole = shortened ? importer.wholeCause(view) : undefined
+  if (whole !== undefined) return reviveCause(whole)
+  const decoded = decodeCauseBytes(bytes)
+  return decoded.ok ? reviveCause(decoded.value) : undefined
 }

@@ -92,8 +92,6 @@ export class ToldSlot {
 export class ToldView {
   readonly slot: number
   readonly generation = 0
-  /** In ms, on the clock that all threads share. */
-  readonly deadline: number
   /** Whatever the importer keeps with it. */
   tag: unknown
   readonly #giveBack: (grant: number, isLast: boolean) => void
@@ -101,9 +99,8 @@ export class ToldView {
   /** Grants, and how often each is imported: mostly once. */
   readonly #imports = new Map<number, number>()
 
-  constructor(id: number, deadline: number, giveBack: (grant: number, isLast: boolean) => void) {
+  constructor(id: number, giveBack: (grant: number, isLast: boolean) => void) {
     this.slot = slotOf(id)
-    this.deadline = deadline
     this.#giveBack = giveBack
   }
 
