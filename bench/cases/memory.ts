@@ -68,7 +68,7 @@ const call: Suite = {
   id: 'websocket/memory',
   title: 'Memory of an open call, and of an open connection',
   about:
-    'Bytes of both sides together, which are in one fresh process. Of a call the promise of the caller, that of the handler, and the afterFunc of the handler are in it; of a connection its two sockets.',
+    'Bytes of both sides together, which are in one fresh process. All calls are under one context of the caller. Of a call the promise of the caller, that of the handler, and the afterFunc of the handler are in it; of a connection its two sockets.',
   contenders: () => [
     memory('an open call, both sides', 'ours', 'call', 10_000),
     memory('an open connection, both sides', 'ours', 'connection', 200),

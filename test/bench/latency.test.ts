@@ -25,13 +25,21 @@ const started = (see: Parameters<typeof near>[0]) =>
   latency({ name: 'x', kind: 'ours', carries, samples: 10, start: () => near(see) }).start?.()
 
 test('a latency counts from the act, and not from the pause before it, to the reading of the far side', async () => {
-  const its = await started((cause) => ({ name: 'AbortError', cause, at: now() + 5 * ms }))
+  let time = 0
+  const clock = (): number => (time += 1_000)
+  const its = await latency({
+    name: 'x',
+    kind: 'ours',
+    carries,
+    samples: 10,
+    clock,
+    start: () => near((cause) => ({ name: 'AbortError', cause, at: time + 5 * ms })),
+  }).start?.()
   expect(await its?.prove()).toBe('seen as AbortError, cause: proof')
   const values: number[] = []
   await its?.round((value) => values.push(value))
   // 10 samples in five turns.
-  expect(values).toHaveLength(2)
-  for (const value of values) expect(value).toBeGreaterThanOrEqual(5 * ms)
+  expect(values).toEqual([5 * ms, 5 * ms])
   const sooner = await started((cause) => ({ name: 'AbortError', cause, at: 1 }))
   await expect(sooner?.prove()).rejects.toThrow('before it happened')
 })
@@ -90,9 +98,12 @@ test('a cost is that of one operation: what a batch took, through how many it wa
   const values: number[] = []
   await its?.round((value) => values.push(value))
   expect(values).toHaveLength(20)
-  for (const [i, [n, took]] of batches.slice(-20).entries()) {
-    expect(took).toBeGreaterThanOrEqual(500_000)
-    // What is counted holds the reading of the clock around it, too.
-    expect(values[i]).toBeGreaterThanOrEqual(took / n / 2)
-  }
+  const counted = batches.slice(-20)
+  for (const [, took] of counted) expect(took).toBeGreaterThanOrEqual(500_000)
+  // Half of what a turn of the loop took, and the reading of the clock around it; but for one that the system stopped in between.
+  const right = counted.filter(([n, took], i) => {
+    const value = values[i] ?? 0
+    return value >= took / n / 2 && value < took / n
+  })
+  expect(right.length).toBeGreaterThan(10)
 })

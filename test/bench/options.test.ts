@@ -13,9 +13,19 @@ import { compiled } from '../support/compiled.ts'
 const folder = mkdtempSync(join(tmpdir(), 'ctxbridge-bench-test-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-function bench(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+function bench(...args: string[]): Ended {
+  return benchWith({}, ...args)
+}
+
+interface Ended {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function benchWith(env: Readonly<Record<string, string>>, ...args: string[]): Ended {
   const flags = ['--expose-gc', '--no-flush-bytecode', fileURLToPath(compiled('bench/main.ts'))]
-  return spawnSync(process.execPath, [...flags, ...args], { encoding: 'utf8', timeout: 150_000 })
+  return spawnSync(process.execPath, [...flags, ...args], { encoding: 'utf8', timeout: 150_000, env: { ...process.env, ...env } })
 }
 
 test('options are read', () => {
@@ -86,6 +96,7 @@ test('a small run is measured, proven, written, and compared with itself', () =>
     ['ctx.err(), with a deadline', 'seen as AbortError, cause: proof', 4],
     ['ctx.signal.aborted', 'seen as AbortError, cause: proof', 4],
     ['bare Atomics flag', 'seen; it carries no error', 4],
+    ['bare Atomics flag, in the same job', 'seen; it carries no error', 4],
   ])
   expect(suite?.absent.map(({ name }) => name)).toContain('transferableAbortSignal')
   expect((run as Run).clocks.map(({ offset, error }) => Math.abs(offset) <= error + 1)).toEqual([true, true])
@@ -106,6 +117,15 @@ test('a cancel in a page reaches the worker of the service behind it, with its c
     100,
   ])
   expect(proofs).toEqual([ours, bare, ours, bare])
+}, 180_000)
+
+test('where contenders fail, the run says so at its end, in its results, and by its exit code', () => {
+  const json = join(folder, 'failed.json')
+  const { status, stdout } = benchWith({ CHROMIUM: '/bin/false' }, '--only', '^browser/', '--rounds', '1', '--json', json)
+  expect(status).toBe(1)
+  expect(stdout).toMatch(/\nFAILED\n {2}browser\/cancel, ctx\.err\(\) in a busy worker: It could not be set up: /)
+  const [suite] = (JSON.parse(readFileSync(json, 'utf8')) as Run).suites
+  expect([suite?.results, suite?.absent.map(({ failed }) => failed)]).toEqual([[], [true, true, true, true]])
 }, 180_000)
 
 test('bytes that cross are counted, in every contender', () => {
