@@ -36,13 +36,40 @@ test('who closes its end of a port, before or after it has read anything, and op
     if (round % 2 === 1) expect(await remote.add(round, 1)).toBe(round + 1)
     const pending = lost(remote.add(1, 2))
     link(port1)[Symbol.dispose]()
-    expect(await pending).toBe('The other thread has closed the link.')
+    // At once, so that the new end reads what was sent to the closed one.
     expose(api, port1)
     const back = wrap<typeof api>(port1)
+    expect(await pending).toBe('The other thread has closed the link.')
     // Long enough for whatever is left of the closed end to be told of: that is no end of the new one.
     for (let call = 0; call < 50; call++) expect(await back.add(call, 1)).toBe(call + 1)
     expect(await remote.add(2, 3)).toBe(5)
   }
+  port1.close()
+  port2.close()
+})
+
+test('what is left of an end that was closed is no end of the one that has come after it, whenever that is told', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const api = { add: (a: number, b: number): number => a + b }
+  // Threads of a page tell of their end by locks: `held` has those of this port's channels.
+  const names = async (): Promise<string[]> => {
+    const { held = [], pending = [] } = await navigator.locks.query()
+    return [...held, ...pending].map(({ name = '' }) => name).filter((name) => name.startsWith('ctxbridge.'))
+  }
+  const before = new Set(await names())
+  const ours = async (): Promise<string[]> => (await names()).filter((name) => !before.has(name))
+  expose(api, port2)
+  const remote = wrap<typeof api>(port2)
+  while ((await ours()).length === 0) await new Promise((resolve) => setTimeout(resolve))
+  const [first] = await ours()
+  // The channel that was announced is read by the new end alone, and closed by who announced it.
+  link(port1)[Symbol.dispose]()
+  expose(api, port1)
+  const back = wrap<typeof api>(port1)
+  while ((await ours()).includes(first as string)) await new Promise((resolve) => setTimeout(resolve))
+  expect(await back.add(1, 2)).toBe(3)
+  expect(await remote.add(2, 3)).toBe(5)
+  expect([String(link(port1)), String(link(port2))].filter((text) => text.includes('closed'))).toEqual([])
   port1.close()
   port2.close()
 })
