@@ -152,8 +152,8 @@ const tree: readonly Mutant[] = [
     file: 'lib/scope.ts',
     original: '  return live === true ? (scope.bounds = new Bounds(time, due, scope)) : scope.bounds\n',
     replacement: '  return scope.bounds\n',
-    breaks: 'what is derived from a joined signal asks itself in place of that',
-    tests: ['test/contract/abort-signal.test.ts', ...contract('foreign')],
+    breaks: 'a look goes through all that lies between it and what may end without telling',
+    tests: ['test/slots/bounds.test.ts'],
   },
   {
     file: 'lib/source.ts',
