@@ -186,6 +186,21 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
   })
 
+  test('that has ended within its grace is not taken for one that ignores its context, though its caller was busy and has not read that yet', async () => {
+    const pool = start()
+    const before = (await pool.run(background(), { do: 'look' })) as { threadId: number }
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = rejection(pool.run(ctx, { do: 'spin', flag: at }, { grace: 20 }))
+    await reached(at)
+    cancel()
+    // The job has seen the end when the flag is 2; its result comes, and the grace is over, while this thread blocks.
+    while (Atomics.load(at, 0) !== 2);
+    Atomics.wait(at, 0, 2, 200)
+    expect(await call).toBe(ctx.err())
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ threadId: before.threadId })
+  })
+
   test('may have a grace that is longer than a timer of the host takes', async () => {
     const pool = start()
     const [ctx, cancel] = withCancel(background())

@@ -117,6 +117,22 @@ test('a method that heeds its context keeps its worker', async () => {
   expect(link(worker).stats()).toMatchObject(empty)
 })
 
+test('a method that has answered in time keeps its worker, though this thread was busy and has not read that yet', async () => {
+  const worker = start()
+  const jobs = wrap<Jobs>(worker, { grace: 20 })
+  const { threadId } = worker
+  const ctx = withCancel(background())
+  const at = flag()
+  const call = rejection(jobs.spin(ctx, at))
+  await reached(at)
+  ctx.cancel()
+  // The loop has seen the end when the flag is 2; its answer comes, and the grace is over, while this thread blocks.
+  while (Atomics.load(at, 0) !== 2);
+  Atomics.wait(at, 0, 2, 200)
+  expect(await call).toBe(ctx.err())
+  expect(await jobs.warm()).toEqual({ threadId, served: 1 })
+})
+
 test('what a grace must be', () => {
   const worker = start()
   for (const grace of [-1, Number.NaN, '1', null])

@@ -1,8 +1,8 @@
 /** A worker whose method does not heed its context is ended, some time later, with its method. */
 
 import { listen } from '../../lib/boundary.ts'
-import { after, hostClock } from '../../lib/clock.ts'
 import { LinkLostError } from '../../lib/errors.ts'
+import { afterGrace } from './after-grace.ts'
 import type { WorkerLink } from './link.ts'
 import type { Tie } from './sent-signal.ts'
 
@@ -48,7 +48,7 @@ export class Grace {
     // Before it runs it is another method that keeps the worker busy, and whoever called that may well wait for it.
     if (!this.#runs || ended === undefined) return
     // Where nothing else keeps the process alive, the worker ends with that.
-    this.#forget ??= after(hostClock, this.#ms, false, () => {
+    this.#forget ??= afterGrace(this.#ms, false, () => {
       this.#forget = undefined
       // And so may one that has begun since: then this one could not run, and has its grace still before it.
       if (this.#link.caller.isHeldUp(this, () => this.#count())) return

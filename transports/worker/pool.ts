@@ -8,12 +8,12 @@
 
 import { dispose } from '../../lib/dispose.ts'
 import { listen } from '../../lib/boundary.ts'
-import { after, hostClock } from '../../lib/clock.ts'
 import type { CancelableContext, Context } from '../../lib/context.ts'
 import { BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
+import { afterGrace } from './after-grace.ts'
 import { Exporter } from './exporter.ts'
 import { Failure, failureFromWire, failureToWire } from './failure.ts'
 import { isHandle, parseHandle } from './handle.ts'
@@ -156,7 +156,7 @@ export function runIn<Result>(
         return given ? undefined : submitted.withdraw?.()
       }
       if (grace === Infinity) return
-      forget = after(hostClock, grace, true, () => {
+      forget = afterGrace(grace, true, () => {
         const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its worker was terminated.`
         ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: ctx.err() }))
         submitted.force()
