@@ -167,7 +167,7 @@ export const bars: readonly Bar[] = [
     against: [['core/signal', 'AbortSignal.any([p, AbortSignal.timeout(ms)])']],
     bar: { times: 3 },
     reason:
-      'an AbortController with one listener, made and aborted, takes more than a third by itself: see the limit in that suite',
+      'an AbortController with one listener, made and aborted, takes about a third by itself: see the limit in that suite',
   },
   {
     id: 'bytes',
