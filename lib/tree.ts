@@ -71,7 +71,9 @@ function isAlone({ up, watch, rule }: Scope): boolean {
  */
 function askAlone(scope: Scope): End | undefined {
   const end = scope.rule.news(scope)
-  if (end === undefined) return undefined
+  if (end === undefined && scope.state === epoch) return undefined
+  // Whoever was asked may have ended it, or looked here, meanwhile, and what was found then counts.
+  if (end === undefined || scope.end !== undefined) return takenEnd(scope)
   // What was due before, elsewhere, ends first.
   if (scope.bounds.time.size > 0) return look(scope)
   markAlone(scope, end)
@@ -198,7 +200,8 @@ function settle(scope: Scope, now: number, wave: Watch[]): void {
   }
   const end = rule.judge(scope, above, now)
   if (end === undefined) isLive(scope)
-  else mark(scope, end, wave, end !== up)
+  // As in `askAlone`.
+  else if (scope.end === undefined) mark(scope, end, wave, end !== up)
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import {
   sleep,
   withCancel,
   withoutCancel,
+  withSignal,
   withTimeout,
   withValue,
 } from 'ctxbridge'
@@ -170,6 +171,49 @@ describe('an object with the members of a Context', () => {
       expect(seen).toBe(first)
     },
   )
+
+  it.each([1, 2, 3].flatMap((turn) => [false, true].map((looked) => [turn, looked] as const)))(
+    'C6: one that looks at its own value context when it is asked for the %s. time, and then says something else, does not change the end there (looked at before: %s)',
+    (turn, looked) => {
+      const first = new CanceledError({ cause: 'first' })
+      let asked = 0
+      let seen: ContextError | undefined
+      const parent = new (class extends Independent {
+        override err(): ContextError | undefined {
+          if (super.err() === undefined || ++asked > turn) return super.err() && first
+          if (asked === turn) seen = below.err()
+          return super.err()
+        }
+      })()
+      const below = withValue(parent, createKey('test'), 1)
+      if (looked) expect(below.err()).toBe(undefined)
+      parent.end('second')
+      const found = below.err()
+      expect(below.err()).toBe(found)
+      if (turn === 1) expect(seen).toBe(first)
+      if (seen !== undefined) expect(found).toBe(seen)
+    },
+  )
+
+  it('C6: a signal that ends what asks it has ended that, whatever it says then', () => {
+    for (const answer of [true, false]) {
+      const { signal } = new AbortController()
+      const [outcomes, asks] = [[] as unknown[], { left: -1 }]
+      Object.defineProperty(signal, 'aborted', {
+        get() {
+          if (asks.left-- !== 1) return false
+          ctx.cancel('first')
+          outcomes.push(ctx.err())
+          return answer
+        },
+      })
+      const ctx = withSignal(background(), signal)
+      asks.left = 1
+      outcomes.push(ctx.err(), ctx.err())
+      expect(outcomes.map((error) => (error as ContextError | undefined)?.cause)).toEqual(['first', 'first', 'first'])
+      expect(new Set(outcomes).size).toBe(1)
+    }
+  })
 
   const kinds: [string, () => { ctx: Context; end: (cause: unknown) => void }][] = [
     [

@@ -86,6 +86,20 @@ const tree: readonly Mutant[] = [
     tests: contract('foreign'),
   },
   {
+    file: 'lib/tree.ts',
+    original: '  else if (scope.end === undefined) mark(scope, end, wave, end !== up)\n',
+    replacement: '  else mark(scope, end, wave, end !== up)\n',
+    breaks: 'a second end in place of the one that was found while somebody was asked',
+    tests: contract('foreign'),
+  },
+  {
+    file: 'lib/tree.ts',
+    original: 'if (end === undefined || scope.end !== undefined) return takenEnd(scope)',
+    replacement: 'if (end === undefined) return undefined',
+    breaks: 'a context that stands alone gets a second end in place of the one that was found while somebody was asked',
+    tests: contract('foreign'),
+  },
+  {
     file: 'lib/spread.ts',
     original: '  if (scope.end === undefined) scope.state = epoch\n',
     replacement: '  scope.state = epoch\n',
