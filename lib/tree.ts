@@ -52,17 +52,13 @@ function ask(scope: Scope): End | undefined {
   if (scope.state === epoch) {
     if (due === undefined || !due.passed()) {
       if (live === undefined) return undefined
-      if ((live === true || live === scope) && isAlone(scope)) return askAlone(scope)
+      // It hangs under nothing, and nobody observes it: nobody else has a say in its end, and nobody is to be told.
+      if (scope.up === undefined && scope.watch === undefined && scope.rule.others.length === 0) return askAlone(scope)
       if (!stirred(scope)) return undefined
     }
   } else if (scope.state instanceof End) return takenEnd(scope)
   else if (due === undefined && live === undefined) return inherited(scope)
   return look(scope)
-}
-
-/** Whether nobody else has a say in its end, and nobody is to be told: it hangs under nothing, and nobody observes it. */
-function isAlone({ up, watch, rule }: Scope): boolean {
-  return up === undefined && watch === undefined && rule.others.length === 0
 }
 
 /**
@@ -71,12 +67,9 @@ function isAlone({ up, watch, rule }: Scope): boolean {
  */
 function askAlone(scope: Scope): End | undefined {
   const end = scope.rule.news(scope)
-  if (end === undefined && scope.state === epoch) return undefined
-  // Whoever was asked may have ended it, or looked here, meanwhile, and what was found then counts.
-  if (end === undefined || scope.end !== undefined) return takenEnd(scope)
-  // What was due before, elsewhere, ends first.
-  if (scope.bounds.time.size > 0) return look(scope)
-  markAlone(scope, end)
+  // Whoever was asked may have ended it meanwhile, or looked here; and what was due before, elsewhere, ends first.
+  if (scope.state !== epoch || (end !== undefined && scope.bounds.time.size > 0)) return look(scope)
+  if (end !== undefined) markAlone(scope, end)
   return end
 }
 
@@ -200,7 +193,7 @@ function settle(scope: Scope, now: number, wave: Watch[]): void {
   }
   const end = rule.judge(scope, above, now)
   if (end === undefined) isLive(scope)
-  // As in `askAlone`.
+  // Whoever was asked may have ended it meanwhile.
   else if (scope.end === undefined) mark(scope, end, wave, end !== up)
 }
 

@@ -94,8 +94,8 @@ const tree: readonly Mutant[] = [
   },
   {
     file: 'lib/tree.ts',
-    original: 'if (end === undefined || scope.end !== undefined) return takenEnd(scope)',
-    replacement: 'if (end === undefined) return undefined',
+    original: 'if (scope.state !== epoch || (end !== undefined && scope.bounds.time.size > 0)) return look(scope)',
+    replacement: 'if (end !== undefined && scope.bounds.time.size > 0) return look(scope)',
     breaks: 'a context that stands alone gets a second end in place of the one that was found while somebody was asked',
     tests: contract('foreign'),
   },
