@@ -80,13 +80,6 @@ const tree: readonly Mutant[] = [
   },
   {
     file: 'lib/tree.ts',
-    original: '  if (scope.end !== undefined) return\n  const { rule } = scope',
-    replacement: '  const { rule } = scope',
-    breaks: 'a second end in place of the first, where whoever was asked ended the context itself',
-    tests: contract('foreign'),
-  },
-  {
-    file: 'lib/tree.ts',
     original: '  else if (scope.end === undefined) mark(scope, end, wave, end !== up)\n',
     replacement: '  else mark(scope, end, wave, end !== up)\n',
     breaks: 'a second end in place of the one that was found while somebody was asked',

@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { background, withCancel } from '../../lib/context.ts'
 import { assertNoLeaks } from '../../transports/testing/leaks.ts'
+import { afterGrace } from '../../transports/worker/after-grace.ts'
 import { Grace } from '../../transports/worker/grace.ts'
 import type { WorkerLink } from '../../transports/worker/link.ts'
 import { Tie } from '../../transports/worker/sent-signal.ts'
@@ -17,8 +18,8 @@ test('a call that was answered is watched no more: no timer ends its worker, and
     Promise.reject(new Error('heeded')),
   )
   ended.cancel()
-  // A timer of the host that was set before this one has fired when this one has.
-  await setTimeout(3)
+  // A grace that was begun before this one, and is shorter, is over when this one is.
+  await new Promise<void>((resolve) => void afterGrace(3, true, resolve))
   expect(terminate).not.toHaveBeenCalled()
   assertNoLeaks(live)
 })
