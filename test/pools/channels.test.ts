@@ -152,8 +152,14 @@ test('a job that has heeded its context within its grace is not ended by force a
   cancel()
   one.end()
   expect(await rejection(one.result)).toBe(ctx.err())
-  // A timer of the host that was set before this one has fired when this one has.
-  await new Promise((resolve) => setTimeout(resolve, 3))
+  // A grace that was begun before this one, and is shorter, is over when this one is.
+  const [other, cancelOther] = withCancel(background())
+  const deaf = give(other, { grace: 3 })
+  begin(deaf)
+  cancelOther()
+  await new Promise((resolve) => deaf.signal.addEventListener('abort', resolve))
+  deaf.end()
+  expect(await rejection(deaf.result)).toMatchObject({ code: 'ERR_CONTEXT_IGNORED' })
   expect(one.signal.aborted).toBe(false)
 })
 
