@@ -44,6 +44,8 @@ test('the README shows and links that run', () => {
 test.for([
   [/in another process after ([\d.]+) times what a bare `ws` frame takes/, () => bar('websocket-cancel')],
   [/calls under one context end ([\d.]+) times faster/, () => bar('websocket-parent')],
+  [/by `ctxbridge\/piscina` has done its next one ([\d.]+) times sooner/, () => bar('pool-piscina')],
+  [/and one of tinypool ([\d.]+) times/, () => bar('pool-tinypool')],
   [/A call to a worker with a context takes ([\d.]+) times/, () => bar('worker-call')],
   [/To make and end a context takes ([\d.]+) ns/, () => p50('core/cancel', 'withCancel(p), disposed in finally')],
   [/where Go's took ([\d.]+) ns/, () => p50('core/cancel', "Go's WithCancel")],

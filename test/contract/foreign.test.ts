@@ -31,6 +31,24 @@ import { collected, turn } from '../support/gc.ts'
 
 const key = createKey<string>('key')
 
+/** Looks at a context below it when it is asked for the given time after its end, says another error from then on than before, and keeps what that look has seen. */
+function contradicting(
+  turn: number,
+  below: () => Context,
+): { parent: Independent; first: ContextError; seen(): ContextError | undefined } {
+  const first = new CanceledError({ cause: 'first' })
+  let asked = 0
+  let seen: ContextError | undefined
+  const parent = new (class extends Independent {
+    override err(): ContextError | undefined {
+      if (super.err() === undefined || ++asked > turn) return super.err() && first
+      if (asked === turn) seen = below().err()
+      return super.err()
+    }
+  })()
+  return { parent, first, seen: () => seen }
+}
+
 describe('an object with the members of a Context', () => {
   it('C63: says null where it has nothing to say, as some do: that is no end', () => {
     class Nullish extends Independent {
@@ -155,43 +173,25 @@ describe('an object with the members of a Context', () => {
   it.each([1, 2, 3])(
     'C6: one that looks at what is below it when it is asked for the %s. time, and then says something else, does not change the end there',
     (turn) => {
-      const first = new CanceledError({ cause: 'first' })
-      let asked = 0
-      let seen: ContextError | undefined
-      const parent = new (class extends Independent {
-        override err(): ContextError | undefined {
-          if (super.err() === undefined || ++asked > turn) return super.err() && first
-          if (asked === turn) seen = child.err()
-          return super.err()
-        }
-      })()
+      const { parent, first, seen } = contradicting(turn, () => child)
       const child = withCancel(parent)
       parent.end('second')
       expect(child.err()).toBe(first)
-      expect(seen).toBe(first)
+      expect(seen()).toBe(first)
     },
   )
 
   it.each([1, 2, 3].flatMap((turn) => [false, true].map((looked) => [turn, looked] as const)))(
     'C6: one that looks at its own value context when it is asked for the %s. time, and then says something else, does not change the end there (looked at before: %s)',
     (turn, looked) => {
-      const first = new CanceledError({ cause: 'first' })
-      let asked = 0
-      let seen: ContextError | undefined
-      const parent = new (class extends Independent {
-        override err(): ContextError | undefined {
-          if (super.err() === undefined || ++asked > turn) return super.err() && first
-          if (asked === turn) seen = below.err()
-          return super.err()
-        }
-      })()
+      const { parent, first, seen } = contradicting(turn, () => below)
       const below = withValue(parent, createKey('test'), 1)
       if (looked) expect(below.err()).toBe(undefined)
       parent.end('second')
       const found = below.err()
       expect(below.err()).toBe(found)
-      if (turn === 1) expect(seen).toBe(first)
-      if (seen !== undefined) expect(found).toBe(seen)
+      if (turn === 1) expect(seen()).toBe(first)
+      if (seen() !== undefined) expect(found).toBe(seen())
     },
   )
 

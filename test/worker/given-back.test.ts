@@ -1,6 +1,6 @@
 /** What a call that is over leaves of its contexts, whatever became of it. No other thread is needed. */
 import { MessageChannel } from 'node:worker_threads'
-import { background, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
+import { afterFunc, background, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
@@ -79,3 +79,29 @@ test('a handle that was given out by hand is held when a call with the same cont
   expect(await theirs.done).toMatchObject({ cause: 'by hand' })
   port1.close()
 })
+
+test.each([true, false])(
+  'of one context that was imported several times each import is told, whichever of the others was given back; shared memory: %s',
+  async (sharedMemory) => {
+    const { port1, port2 } = new MessageChannel()
+    const [here, there] = [link(port1, { sharedMemory }), link(port2, { sharedMemory })]
+    // The other side knows this one from its first export on.
+    const known = new Promise((resolve) => port2.once('message', resolve))
+    here.export(withCancel(background()))
+    await known
+    for (const givenBack of [0, 1, 2]) {
+      const ctx = withCancel(background())
+      const imports = Array.from({ length: 3 }, () => there.import(here.export(ctx)))
+      imports[givenBack]?.cancel('through with it')
+      const others = imports.filter((_, i) => i !== givenBack)
+      expect(others.map((other) => other.err())).toEqual([undefined, undefined])
+      const told = Promise.all(others.map((other) => new Promise<void>((resolve) => void afterFunc(other, resolve))))
+      ctx.cancel('the end')
+      await told
+      expect(others.map((other) => other.err()?.cause)).toEqual(['the end', 'the end'])
+    }
+    while (there.stats().imports > 0) await new Promise((resolve) => setImmediate(resolve))
+    expect(there.stats()).toMatchObject({ imports: 0 })
+    port1.close()
+  },
+)
