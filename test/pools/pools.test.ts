@@ -293,6 +293,22 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
   })
 })
 
+/** Those that take a job out of their queue, when they are told that it is not wanted any more. */
+const queueing = {
+  piscina: (options: object) => {
+    const pool = new Piscina({ filename: file('pool-jobs'), ...options })
+    const run: Run = (ctx, task, more) => piscina.run(pool, ctx, task, { name: 'run', ...more })
+    return { pool, run, close: () => pool.close() }
+  },
+  tinypool: (options: object) => {
+    const pool = new Tinypool({ filename: file('pool-jobs'), ...options })
+    const run: Run = (ctx, task, more) => tinypool.run(pool, ctx, task, { name: 'run', ...more })
+    return { pool, run, close: () => pool.destroy() }
+  },
+}
+type Run = (ctx: Context, task: PoolTask, options?: { grace: number }) => Promise<unknown>
+type Queueing = (options: object) => { pool: { readonly queueSize: number }; run: Run; close(): Promise<void> }
+
 test('what is no pool, or no job, is told', () => {
   for (const run of [piscina.run, tinypool.run, workerpool.run]) {
     for (const wrong of [undefined, null, {}, 1])
@@ -314,24 +330,53 @@ test('what is no pool, or no job, is told', () => {
   expect(() => piscina.job(() => 1, { keys: ['tenant' as never] })).toThrow(/^job\(\) needs portable keys/)
 })
 
-test('a job that is cancelled in the queue of piscina leaves it, so that close() finds no jobs left', async () => {
-  const pool = new Piscina({ filename: file('pool-jobs'), minThreads: 1, maxThreads: 1 })
-  const run = (ctx: Context, task: PoolTask): Promise<unknown> => piscina.run(pool, ctx, task, { name: 'run' })
-  const [busy, free] = withCancel(background())
-  const first = flag()
-  const running = rejection(run(busy, { do: 'spin', flag: first }))
-  await reached(first)
+test.each<[name: string, Queueing, options?: { grace: number }]>([
+  ['piscina', queueing.piscina],
+  ['tinypool', queueing.tinypool],
+  ['tinypool, however long its grace', queueing.tinypool, { grace: Infinity }],
+])(
+  'a job that is cancelled in the queue leaves it, so that others find a place there, and closing finds no jobs left: %s',
+  async (_name, make, options) => {
+    const { pool, run, close } = make({ minThreads: 1, maxThreads: 1, maxQueue: 21 })
+    const before = (await run(background(), { do: 'look' })) as { threadId: number }
+    const [busy, free] = withCancel(background())
+    const first = flag()
+    const running = rejection(run(busy, { do: 'spin', flag: first }))
+    await reached(first)
+    const [ctx, cancel] = withCancel(background())
+    const queued = Array.from({ length: 20 }, () => rejection(run(ctx, { do: 'look' }, options)))
+    const last = run(background(), { do: 'look' })
+    expect(pool.queueSize).toBe(21)
+    cancel('not any more')
+    expect(pool.queueSize).toBe(1)
+    expect(await Promise.all(queued)).toEqual(queued.map(() => ctx.err()))
+    const more = Array.from({ length: 20 }, () => run(background(), { do: 'look' }, options))
+    free()
+    expect(await running).toBe(busy.err())
+    for (const seen of await Promise.all([last, ...more]))
+      expect(seen).toMatchObject({ err: undefined, threadId: before.threadId })
+    await close()
+    expect(slots()).toBe(0)
+  },
+)
+
+test('a job that tinypool has put aside, as its worker runs others, is left there when it is cancelled, and nothing is thrown', async () => {
+  const { run, close } = queueing.tinypool({ minThreads: 1, maxThreads: 1, concurrentTasksPerWorker: 2 })
+  const others = [withCancel(background()), withCancel(background())] as const
+  const flags = [flag(), flag()]
+  const running = others.map((ctx, i) => rejection(run(ctx, { do: 'wait', flag: flags[i] as Int32Array }, { grace: Infinity })))
+  for (const at of flags) await reached(at)
   const [ctx, cancel] = withCancel(background())
-  const queued = Array.from({ length: 20 }, () => rejection(run(ctx, { do: 'look' })))
-  const last = run(background(), { do: 'look' })
-  expect(pool.queueSize).toBe(21)
-  cancel('not any more')
-  expect(pool.queueSize).toBe(1)
-  expect(await Promise.all(queued)).toEqual(queued.map(() => ctx.err()))
-  free()
-  expect(await running).toBe(busy.err())
-  expect(await last).toMatchObject({ err: undefined })
-  await pool.close()
+  const aside = rejection(run(ctx, { do: 'look' }))
+  others[0].cancel()
+  expect(await running[0]).toBe(others[0].err())
+  cancel()
+  expect(await aside).toBe(ctx.err())
+  const next = run(background(), { do: 'look' })
+  others[1].cancel()
+  expect(await running[1]).toBe(others[1].err())
+  expect(await next).toMatchObject({ err: undefined })
+  await close()
   expect(slots()).toBe(0)
 })
 

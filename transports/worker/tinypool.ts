@@ -17,7 +17,7 @@ export interface TinypoolRunOptions extends RunOptions {
 /** As much of a pool as is used here. */
 export interface TinypoolPool {
   run(task: unknown, options?: never): PromiseLike<unknown>
-  readonly options?: { readonly runtime?: unknown }
+  readonly options?: { readonly runtime?: unknown; readonly concurrentTasksPerWorker?: unknown }
 }
 
 /**
@@ -27,7 +27,8 @@ export interface TinypoolPool {
  * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by tinypool, which terminates its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause.
  *
- * With a `grace`, tinypool gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`).
+ * A job that is cancelled in the queue leaves it, and tinypool emits no `drain` for that. In a pool whose workers run several tasks at a time (`concurrentTasksPerWorker`) it stays there until its
+ * turn, which takes no time then: tinypool fails at taking out what it has put aside. There, with a `grace`, a job is given no worker that runs another one.
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`
  * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, or `grace` is no time
@@ -45,12 +46,15 @@ export function run<Result = unknown>(
     throw new TypeError("run() needs a pool of threads: make it with the option runtime: 'worker_threads'.")
   const sent = poolTask('Tinypool', task, transferList)
   return runIn<Result>(ctx, sent.task, others.name ?? 'default', options, (envelope) => {
-    const controller = grace === Infinity ? undefined : new AbortController()
+    const oneByOne = (pool.options?.concurrentTasksPerWorker ?? 1) === 1
+    const controller = oneByOne || grace !== Infinity ? new AbortController() : undefined
+    const abort = (): void => controller?.abort()
     const more = {
       ...others,
       ...(sent.transferList && { transferList: sent.transferList }),
       ...(controller && { signal: controller.signal }),
     }
-    return { result: pool.run(sent.label(envelope), more as never) as PromiseLike<Result>, force: () => controller?.abort() }
+    const result = pool.run(sent.label(envelope), more as never) as PromiseLike<Result>
+    return { result, force: abort, ...(oneByOne && { withdraw: abort }) }
   })
 }

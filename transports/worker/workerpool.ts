@@ -25,6 +25,9 @@ export interface Workerpool {
  * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is cancelled by the pool, which terminates its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the method, with `err()` as its cause.
  *
+ * A job that is cancelled in the queue stays there until its turn, which takes no time then. What workerpool is told to cancel there stays as well, and many of those
+ * would stop it for good: it steps over them by recursion.
+ *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`
  * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `method` is no name, or `grace` no time
  */
