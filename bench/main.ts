@@ -2,7 +2,9 @@
 import { writeFileSync } from 'node:fs'
 import { judge } from './bars.ts'
 import { allCurves, allSuites } from './cases/all.ts'
+import { projectFile } from './cases/paths.ts'
 import { measuredAlone, type Outcome } from './harness/alone.ts'
+import { commitOf, commitText } from './harness/commit.ts'
 import { compareRuns, machineRatio } from './harness/compare.ts'
 import { load, machine } from './harness/machine.ts'
 import { type ClockResult, type CurveResult, failuresOf, type Run, type SuiteResult } from './harness/model.ts'
@@ -40,6 +42,8 @@ async function main(options: Options): Promise<void> {
   if (options.peers) installPeers(print)
 
   const started = new Date()
+  // Before: who works on while it measures changes nothing of what it measures, which is built.
+  const commit = commitOf(projectFile(''))
   const before = load()
   let pinned = 'no'
   let done = 0
@@ -80,6 +84,7 @@ async function main(options: Options): Promise<void> {
   }
   const run: Run = {
     format: 1,
+    ...(commit !== undefined && { commit }),
     started: started.toISOString(),
     seconds: Math.round((Date.now() - started.getTime()) / 1_000),
     machine: machine(before, pinned),
@@ -93,8 +98,9 @@ async function main(options: Options): Promise<void> {
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(run, rounded, 1)}\n`)
   if (options.report !== undefined) writeFileSync(options.report, reportOf(run))
   if (run.bars.length > 0) print(barText(run.bars))
-  print(`\n${machineText(run.machine)}\n${clockText(run.clocks)}\n${run.seconds} s`)
-  if (earlier !== undefined) print(comparisonText(compareRuns(earlier, run), machineRatio(earlier, run)))
+  const measuredAt = commit === undefined ? '' : `commit ${commitText(commit)}\n`
+  print(`\n${measuredAt}${machineText(run.machine)}\n${clockText(run.clocks)}\n${run.seconds} s`)
+  if (earlier !== undefined) print(comparisonText(compareRuns(earlier, run), machineRatio(earlier, run), earlier.commit))
   const failures = failuresOf(run)
   if (failures.length === 0) return
   print(failureText(failures))

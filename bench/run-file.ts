@@ -50,6 +50,8 @@ function has(value: unknown, shapes: Readonly<Record<string, Shape>>): boolean {
   )
 }
 
+const optional = (of: (value: unknown) => boolean) => (value: unknown) => value === undefined || of(value)
+const isBoolean = (value: unknown): boolean => typeof value === 'boolean'
 const listOf = (of: (value: unknown) => boolean) => (value: unknown) => Array.isArray(value) && value.every(of)
 const number = (value: unknown): boolean => typeof value === 'number'
 const pair = (value: unknown): boolean => listOf(number)(value) && (value as unknown[]).length === 2
@@ -75,6 +77,7 @@ const machine = { cpu: 'string', cores: 'number', memory: 'number', system: 'str
 export function isRun(value: unknown): value is Run {
   return has(value, {
     format: (format) => format === 1,
+    commit: optional((one) => has(one, { id: 'string', clean: isBoolean })),
     started: 'string',
     seconds: 'number',
     machine: (one) => has(one, { ...machine, versions: (versions) => has(versions, {}) }),
@@ -89,5 +92,6 @@ export function isRun(value: unknown): value is Run {
     ),
     curves: listOf((one) => has(one, { ...described, axis: 'string', lines: listOf(line) })),
     bars: listOf((one) => has(one, { id: 'string', text: 'string', bar: 'string' })),
+    lost: optional(listOf((one) => has(one, { id: 'string', reason: 'string' }))),
   })
 }

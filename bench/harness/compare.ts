@@ -1,5 +1,5 @@
 /** Two runs, or two contenders of one run, compared with regard to their spread. */
-import type { Run } from './model.ts'
+import type { Run, SuiteResult } from './model.ts'
 import { median } from './samples.ts'
 
 export type Verdict = 'faster' | 'slower' | 'same' | 'too few rounds'
@@ -63,6 +63,11 @@ export interface Line extends Comparison {
   readonly name: string
   readonly before: number
   readonly after: number
+  /**
+   * Of ours, where its suite has a limit: the same of what each round took in limits, of which it holds one in the same round. A machine that was slower then or
+   * now was so for both, so what is found here is of the library.
+   */
+  readonly inLimits?: Comparison & { readonly limit: string }
 }
 
 /** All that both runs measured. */
@@ -74,10 +79,37 @@ export function compareRuns(before: Run, after: Run): Line[] {
       const was = old?.results.find(({ name }) => name === result.name)
       if (was === undefined) continue
       const found = compare(was.rounds, result.rounds)
-      lines.push({ suite: suite.id, name: result.name, before: median(was.rounds), after: median(result.rounds), ...found })
+      const inLimits = result.kind === 'ours' && old !== undefined ? compareInLimits(old, suite, result.name) : undefined
+      lines.push({
+        suite: suite.id,
+        name: result.name,
+        before: median(was.rounds),
+        after: median(result.rounds),
+        ...found,
+        ...(inLimits !== undefined && { inLimits }),
+      })
     }
   }
   return lines
+}
+
+/** By the fastest limit that both have measured in all rounds of ours: in both runs the same one. */
+function compareInLimits(before: SuiteResult, after: SuiteResult, name: string): Line['inLimits'] {
+  const inUnits = ({ results }: SuiteResult, limit: string): number[] | undefined => {
+    const [ours, unit] = [name, limit].map((name) => results.find((one) => one.name === name)?.rounds)
+    return ours === undefined || unit?.length !== ours.length
+      ? undefined
+      : ours.map((value, i) => value / (unit[i] ?? Number.NaN))
+  }
+  const found = after.results.flatMap(({ name: limit, kind, rounds }) => {
+    const old = before.results.find((one) => one.name === limit && one.kind === 'limit')
+    const [was, is] = [inUnits(before, limit), inUnits(after, limit)]
+    if (kind !== 'limit' || old === undefined || was === undefined || is === undefined) return []
+    // Of both runs, so that it does not matter which is the earlier.
+    return [{ limit, was, is, speed: median(rounds) * median(old.rounds) }]
+  })
+  const [fastest] = found.toSorted((a, b) => a.speed - b.speed)
+  return fastest && { limit: fastest.limit, ...compare(fastest.was, fastest.is) }
 }
 
 /** How much slower this machine was than that of the other run, by what neither run's library has a part in: the limits and the platform. */

@@ -160,8 +160,17 @@ export interface Machine {
   readonly load: readonly [before: number, after: number]
 }
 
+/** What was checked out where it was measured. */
+export interface Commit {
+  readonly id: string
+  /** Whether nothing was changed that is not in it. */
+  readonly clean: boolean
+}
+
 export interface Run {
   readonly format: 1
+  /** Left out where there is no repository of git, and in runs from before 27 November 2026. */
+  readonly commit?: Commit
   readonly started: string
   readonly seconds: number
   readonly machine: Machine

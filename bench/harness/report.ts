@@ -1,6 +1,7 @@
 /** A run as one page: it loads nothing, runs no script, and can be read on a phone and in the dark. */
 import { pretty } from './axis.ts'
 import { cdfChart, curveChart, dotChart, limitOf, markOf } from './charts.ts'
+import { commitText } from './commit.ts'
 import { headlineChart } from './headline.ts'
 import { type BarResult, type CurveResult, failuresOf, type Kind, type Result, type Run, type SuiteResult } from './model.ts'
 import { style } from './report-style.ts'
@@ -27,7 +28,7 @@ const chapters: readonly (readonly [id: string, title: string, ids: RegExp])[] =
 ]
 
 export function reportOf(run: Run): string {
-  const { machine } = run
+  const { machine, commit } = run
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`)
   const met = run.bars.filter((bar) => bar.met === true).length
   const parts = chaptersOf(run.suites)
@@ -50,7 +51,7 @@ export function reportOf(run: Run): string {
 ${headline === '' ? '' : `<div class="headline">${headline}<p><small>From cancel() until the other side has seen it, in the rounds of one run: the dot is the median, the line ends at the 99th percentile. A logarithmic axis.</small></p></div>`}
 <dl>
 <dt>When</dt><dd>${escape(run.started.slice(0, 16).replace('T', ' '))} UTC, ${run.seconds} s</dd>
-<dt>Where</dt><dd>${escape(machine.cpu)}, ${machine.cores} cores, ${escape(machine.system)}</dd>
+${commit === undefined ? '' : `<dt>Commit</dt><dd>${escape(commitText(commit))}</dd>\n`}<dt>Where</dt><dd>${escape(machine.cpu)}, ${machine.cores} cores, ${escape(machine.system)}</dd>
 <dt>With</dt><dd>${escape(versions.join(', '))}</dd>
 <dt>Pinned</dt><dd>${escape(machine.pinned)}</dd>
 <dt>Load</dt><dd>${machine.load[0]} before, ${machine.load[1]} after${machine.load[0] > 0.5 ? ': something else ran, so trust ratios more than single numbers' : ''}</dd>

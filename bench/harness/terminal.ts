@@ -1,6 +1,7 @@
 /** What a person sees while it runs, and after. */
-import type { Line } from './compare.ts'
-import type { BarResult, ClockResult, CurveResult, Machine, SuiteResult } from './model.ts'
+import { commitText } from './commit.ts'
+import type { Comparison, Line, Verdict } from './compare.ts'
+import type { BarResult, ClockResult, Commit, CurveResult, Machine, SuiteResult } from './model.ts'
 import { figures, show, table } from './text.ts'
 
 const shown = process.stderr.isTTY
@@ -95,17 +96,20 @@ export function failureText(failures: readonly string[]): string {
   return ['\nFAILED', ...failures.map((failure) => `  ${failure}`)].join('\n')
 }
 
-export function comparisonText(lines: readonly Line[], machine: number | undefined): string {
+export function comparisonText(lines: readonly Line[], machine: number | undefined, earlier?: Commit): string {
   if (lines.length === 0) return '\nThe earlier run has measured nothing of this.'
-  const rows = lines.map(({ suite, name, ratio, p, verdict }) => [
-    `  ${suite}  ${name}`,
-    `${figures(ratio)}x`,
-    `p=${p < 0.001 ? '<0.001' : p.toFixed(3)}`,
-    verdict,
-  ])
-  const note =
-    machine === undefined
-      ? ''
-      : `\n  What neither library has a part in (limits, platform) took ${figures(machine)}x as long as before: that is the machine.`
-  return `\nAgainst the earlier run: new / old, of medians\n${table(rows)}${note}`
+  const cells = (one: Comparison | undefined): string[] =>
+    one === undefined ? ['', '', ''] : [`${figures(one.ratio)}x`, `p=${one.p < 0.001 ? '<0.001' : one.p.toFixed(3)}`, one.verdict]
+  const rows = lines.map((line) => [`  ${line.suite}  ${line.name}`, ...cells(line), ...cells(line.inLimits)])
+  const held = lines.flatMap(({ inLimits }) => inLimits ?? [])
+  const count = (verdict: Verdict): number => held.filter((one) => one.verdict === verdict).length
+  const notes = [
+    held.length > 0 &&
+      `In limits, a round of ours divided by that of the limit of its suite, ${count('faster')} of ${held.length} are faster and ${count('slower')} slower: that is the library.`,
+    machine !== undefined &&
+      `What neither library has a part in (limits, platform) took ${figures(machine)}x as long as before: that is the machine.`,
+  ].filter((note) => note !== false)
+  const head = ['', 'as it is', '', '', ...(held.length > 0 ? ['in limits', '', ''] : [])]
+  const of = earlier === undefined ? '' : `, of commit ${commitText(earlier)}`
+  return [`\nAgainst the earlier run${of}: new / old, of medians\n${table([head, ...rows])}`, ...notes].join('\n  ')
 }

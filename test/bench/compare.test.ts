@@ -3,8 +3,9 @@ import { expect, test } from 'vitest'
 import { type Bar, bars, judge } from '../../bench/bars.ts'
 import { allSuites } from '../../bench/cases/all.ts'
 import { compare, compareRuns, machineRatio, mannWhitney } from '../../bench/harness/compare.ts'
-import type { Contender } from '../../bench/harness/model.ts'
+import type { Contender, Run } from '../../bench/harness/model.ts'
 import { randomFrom } from '../../bench/harness/random.ts'
+import { comparisonText } from '../../bench/harness/terminal.ts'
 import { parts } from '../../bench/peers.ts'
 import { resultOf, runOf, suiteOf } from './runs.ts'
 
@@ -75,6 +76,54 @@ test('runs are compared in what both measured, and the machine by what is not ou
   ])
   expect(machineRatio(before, after)).toBe(2)
   expect(machineRatio(runOf([]), after)).toBeUndefined()
+})
+
+/** Rounds of one suite: of ours, and of two limits, each by its rounds. */
+const limited = (ours: readonly number[], flag: readonly number[], port = flag.map((value) => value * 5)) =>
+  runOf([suiteOf('a', [resultOf('x', ours), resultOf('port', port, 'limit'), resultOf('flag', flag, 'limit')])])
+const scaled = (values: readonly number[], by: number): number[] => values.map((value) => value * by)
+const twice = scaled(eight, 2)
+
+test('a machine that is slower in both is not the library: in limits, what is ours is the same', () => {
+  const [ours, port, flag] = compareRuns(limited(twice, eight), limited(scaled(twice, 3), scaled(eight, 3)))
+  expect(ours).toMatchObject({ ratio: 3, verdict: 'slower', inLimits: { limit: 'flag', ratio: 1, verdict: 'same' } })
+  // A limit is not held against itself, or another.
+  expect([port?.inLimits, flag?.inLimits]).toEqual([undefined, undefined])
+})
+
+test('a library that is slower on a machine that is faster is found, in limits', () => {
+  const [ours] = compareRuns(limited(twice, eight), limited(twice, scaled(eight, 0.5)))
+  expect(ours).toMatchObject({ ratio: 1, verdict: 'same', inLimits: { ratio: 2, verdict: 'slower' } })
+})
+
+test('ours is divided by the limit round by round', () => {
+  // A machine whose speed changes from round to round hides what is ours in medians, and not in the quotients.
+  const speeds = [1, 9, 2, 8, 3, 7, 4, 6]
+  const [ours] = compareRuns(limited(scaled(speeds, 200), scaled(speeds, 100)), limited(scaled(speeds, 220), scaled(speeds, 100)))
+  expect(ours).toMatchObject({ verdict: 'same', inLimits: { verdict: 'slower' } })
+  expect(ours?.inLimits?.ratio).toBeCloseTo(1.1)
+})
+
+test('the limit is one that both runs have in as many rounds as ours, the fastest of the two together, whichever run is the earlier', () => {
+  const [before, after] = [limited(twice, scaled(eight, 1.5), eight), limited(twice, scaled(eight, 0.5), eight)]
+  const limitOf = (a: Run, b: Run) => compareRuns(a, b)[0]?.inLimits?.limit
+  expect([limitOf(before, after), limitOf(after, before)]).toEqual(['flag', 'flag'])
+  const short = limited(twice, eight.slice(1), scaled(eight, 5))
+  expect([limitOf(before, short), limitOf(short, before)]).toEqual(['port', 'port'])
+  const none = runOf([suiteOf('a', [resultOf('x', twice), resultOf('flag', eight, 'platform')])])
+  expect([limitOf(before, none), limitOf(none, before)]).toEqual([undefined, undefined])
+})
+
+test('both verdicts stand in the line of what is ours, and below how many they are', () => {
+  const [before, after] = [limited(twice, eight), limited(scaled(twice, 3), scaled(eight, 1.5))]
+  const commit = { id: '0123456789abcdef', clean: true }
+  const text = comparisonText(compareRuns(before, after), machineRatio(before, after), commit).split('\n')
+  expect(text[1]).toBe('Against the earlier run, of commit 0123456789ab: new / old, of medians')
+  expect(text[2]).toMatch(/^ +as it is +in limits$/)
+  expect(text[3]).toMatch(/^ {2}a {2}x +3\.00x +p=<0\.001 +slower +2\.00x +p=<0\.001 +slower$/)
+  expect(text[5]).toMatch(/^ {2}a {2}flag +1\.50x +p=<0\.001 +slower$/)
+  expect(text[6]).toContain('0 of 1 are faster and 1 slower: that is the library.')
+  expect(text[7]).toContain('1.50x as long as before: that is the machine.')
 })
 
 const bar = (rule: Bar['bar'], against?: Bar['against']): Bar => ({

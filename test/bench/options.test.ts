@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
+import { commitOf } from '../../bench/harness/commit.ts'
 import type { Run } from '../../bench/harness/model.ts'
 import { parseOptions, usage, UsageError } from '../../bench/options.ts'
 import { isRun } from '../../bench/run-file.ts'
@@ -90,6 +91,9 @@ test('a small run is measured, proven, written, and compared with itself', () =>
   expect(first.status).toBe(0)
   const run: unknown = JSON.parse(readFileSync(json, 'utf8'))
   expect(isRun(run)).toBe(true)
+  const commit = commitOf(new URL('../../', import.meta.url))
+  expect((run as Run).commit).toEqual(commit)
+  expect(first.stdout.includes('\ncommit ')).toBe(commit !== undefined)
   const [suite] = (run as Run).suites
   expect(suite?.results.map(({ name, proof, rounds }) => [name, proof, rounds.length])).toEqual([
     ['ctx.err()', 'seen as AbortError, cause: proof', 4],
