@@ -106,7 +106,7 @@ export class SlotTable implements SlotOwner {
    * Opens a slot for one context on one link. The caller holds it until `end` or `withdraw`. Undefined when no slot is
    * found to be free and the limit, or the memory there is, allows no more: then the context goes by messages alone.
    *
-   * @param link a number of the caller's, at least 0, that no other link of this table ever had
+   * @param link a number of the caller's, at least 0, that no other link of this table has, until it is swept
    * @param deadline ms, on the clock that all threads of the process share; left out, there is none
    * @param slot what is to stand for it, which was never opened before; left out, it is made
    */

@@ -7,6 +7,7 @@ import { Herald, type Observer, unobserve } from '../../lib/observers.ts'
 import type { Scope } from '../../lib/scope.ts'
 import type { ContextHandle } from './handle.ts'
 import { beforeExit, randomId } from './host.ts'
+import { Numbered } from './link-numbers.ts'
 import type { ToldSlot } from './told.ts'
 
 /** Tells this thread's contexts from those of all others of the process. */
@@ -27,8 +28,8 @@ export interface Owner {
 }
 
 let table: SlotTable | undefined
-/** Those who export at present. */
-export const owners: Set<Owner> = new Set()
+/** Those who export at present, by the numbers of their links. */
+export const owners: Numbered<Owner> = new Numbered()
 
 /** The table of this thread: made with the first link that exports, and shared by all of them. */
 export function threadTable(): SlotTable {

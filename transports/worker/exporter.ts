@@ -41,7 +41,8 @@ import {
 } from './messages.ts'
 import { ToldSlot } from './told.ts'
 
-let links = 0
+/** Of contexts that go by messages alone, over all links. */
+let ids = 0
 const none: readonly never[] = []
 /** After so many exports as many slots are looked at, to find those that nobody imports any more. */
 const LOOKS = 32
@@ -58,7 +59,7 @@ export interface Alone {
 export class Exporter implements Owner {
   /** Undefined where contexts go by messages alone. */
   #table: SlotTable | undefined
-  readonly #link: number = ++links
+  readonly #link: number
   readonly #pool: boolean
   readonly #other: MessagePort | undefined
   readonly #port: Port
@@ -68,11 +69,11 @@ export class Exporter implements Owner {
   readonly #ends = new Batch<Told>((ends) => this.#post([TOLD, ends]))
   /** How many messages have gone out on its channel. */
   posted = 0
-  #ids = 0
   #exported = 0
   #closed = false
 
   private constructor(reportValue: ReportValue, lost: () => void, memory: boolean, pool: boolean) {
+    this.#link = owners.add(this)
     this.#reportValue = reportValue
     this.#table = memory && canShare() ? threadTable() : undefined
     this.#pool = pool
@@ -90,7 +91,6 @@ export class Exporter implements Owner {
     }
     this.#port = new Port(port1, listener, pool ? undefined : { mine: `${name}.exporter`, theirs: `${name}.importer` })
     this.#other = port2
-    owners.add(this)
   }
 
   /**
@@ -248,7 +248,7 @@ export class Exporter implements Owner {
     const held = new Export(this)
     // Where the table is full, or there is none, it goes by messages.
     if (this.#table?.open(this.#link, at, held) === undefined) {
-      held.told = new ToldSlot(++this.#ids, (told) => this.#ends.add(told))
+      held.told = new ToldSlot(++ids, (told) => this.#ends.add(told))
       this.#told.set(held.told.id, held)
     }
     observe(scope, held)
@@ -310,7 +310,7 @@ export class Exporter implements Owner {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    owners.delete(this)
+    owners.delete(this.#link)
     for (const slot of this.#table?.sweep(this.#link) ?? []) if (slot instanceof Export) slot.drop()
     for (const held of this.#told.values()) held.drop()
     this.#told.clear()

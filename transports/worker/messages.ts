@@ -10,6 +10,7 @@
 import { MAX_CHUNKS } from '../../lib/bridge/slot-memory.ts'
 import type { Kind } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
+import { isLinkNumber } from './link-numbers.ts'
 
 export const VERSION = 1
 
@@ -126,11 +127,6 @@ export function isAttach(value: unknown): value is Attach {
 export function isDetach(value: unknown): value is Detach {
   const message = value as Partial<Detach> | null
   return typeof message === 'object' && message !== null && message.ctxbridge === 'detach' && message.version === VERSION
-}
-
-/** Exporters number their links from 1, in an Int32; where their bells lie follows from that. */
-function isLinkNumber(link: unknown): boolean {
-  return Number.isInteger(link) && (link as number) > 0 && (link as number) <= 0x7fffffff
 }
 
 /**
