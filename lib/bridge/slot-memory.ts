@@ -8,19 +8,20 @@
  *
  * A chunk is a SharedArrayBuffer of fixed length (a view that tracks a growable buffer makes a load 2.5 times dearer):
  *
- *     words 0-15             magic, id of the table, number of the chunk, slots in it; the rest is unused
+ *     words 0-15             magic, id of the table, number of the chunk, slots in it; in chunk 0 a count of what importers let go
+ *                            of while it was live; the rest is unused
  *     32 lines of 16 words   in chunk 0 only: doorbells, one cache line each. Link `n` has line `n % 32`
  *     then 30 words a slot   so that 100,000 of them, in whole chunks, take less than 128 bytes each
  *
  *     word of a line         written by the owner: a count, and in the words after it the last slots that were counted
  *
  *     slot word   written by                   what
- *     LINK        owner, before OPEN           the link whose importer may hold the slot
- *     DEADLINE    owner, before OPEN           two words: the bits of a float64, ms on the clock that threads share. Bits,
- *                                              so that no rounding makes it early; Infinity is "none"; it never moves
+ *     LINK        owner, before OPEN           the link whose importer may hold the slot; its sign bit: there is a deadline
+ *     DEADLINE    owner, before OPEN           two words, if there is one: the bits of a float64, ms on the clock that threads
+ *                                              share. Bits, so that no rounding makes it early; it never moves
  *     GRANTED     owner                        number of the last grant: of the last handle made for this slot
  *     RETURNED    importer, compareExchange;   number of the last grant up to which the importer gave all back
- *                 owner, before OPEN, and
+ *                 owner, after FREE, and
  *                 once it is through
  *     CONTROL     owner                        generation and state in one word. Free and ended words publish what
  *                                              the owner wrote before them. Beside the cause: mostly one cache line has both
@@ -195,6 +196,11 @@ export const sharedMemory: SlotMemory = {
 const MAGIC = 0x63747862 // "ctxb"
 const VERSION = 1
 const header = { magic: 0, version: 1, table: 2, chunk: 3, slots: 4 }
+/**
+ * Where chunk 0 counts the live slots that importers gave back: the owner looks for those only when it has moved. Everybody may add to it; one
+ * that is added for nothing costs a look at each slot. It wraps.
+ */
+export const DROPS = 5
 
 export function writeHeader(mem: SlotMem, table: number, chunk: number, slots: number): void {
   mem.store(header.magic, MAGIC)
@@ -223,14 +229,26 @@ const halves = new Int32Array(float.buffer)
 const causeBytes = new Uint8Array(CAUSE_BYTES)
 const causeWords = new Int32Array(causeBytes.buffer)
 
-export function storeDeadline(mem: SlotMem, at: number, deadline: number): void {
+/** Set in LINK where there is a deadline: mostly there is none, and then nobody touches its words. */
+const HAS_DEADLINE = -(2 ** 31)
+
+/** Writes whose slot it is, and when its context is due. */
+export function storeTerms(mem: SlotMem, at: number, link: number, deadline: number): void {
+  if (deadline === Number.POSITIVE_INFINITY) return mem.store(at + LINK, link)
+  mem.store(at + LINK, link | HAS_DEADLINE)
   float[0] = deadline
   mem.store(at + DEADLINE, halves[0] ?? 0)
   mem.store(at + DEADLINE + 1, halves[1] ?? 0)
 }
 
-/** Gives whatever number the two words make, NaN included: the caller checks it, and that the slot was not reused meanwhile. */
-export function loadDeadline(mem: SlotMem, at: number): number {
+/** The link in a word that `storeTerms` wrote. */
+export function linkOf(word: number): number {
+  return word & ~HAS_DEADLINE
+}
+
+/** The deadline beside the word of a link. Gives whatever number its words make, NaN included: the caller checks it, and that the slot was not reused meanwhile. */
+export function loadDeadline(mem: SlotMem, at: number, word: number): number {
+  if (word >= 0) return Number.POSITIVE_INFINITY
   halves[0] = mem.load(at + DEADLINE)
   halves[1] = mem.load(at + DEADLINE + 1)
   return float[0] ?? Number.NaN

@@ -4,9 +4,10 @@
  * Handles come in messages and words from memory that any thread of the process can write. So nothing of either is believed:
  * what is not as the owner would have made it becomes a {@link SlotRefusal}, and nothing here throws because of it.
  *
- * An importer writes one word, RETURNED, and only to say that it is through with all grants up to a number. It says so when
+ * An importer writes one word of a slot, RETURNED, and only to say that it is through with all grants up to a number. It says so when
  * its last import of the slot is released, and then for as many grants as came without a gap: user code may carry
- * handles over several ports, so a later one can come, and be finished with, before an earlier one.
+ * handles over several ports, so a later one can come, and be finished with, before an earlier one. Where the context is live, it counts
+ * in DROPS after that, so that the owner looks.
  */
 
 import {
@@ -14,11 +15,13 @@ import {
   CONTROL,
   checkHeader,
   chunkOf,
+  DROPS,
   FREE,
   GRANTED,
   generationOf,
   indexOf,
   LINK,
+  linkOf,
   loadDeadline,
   MAX_CHUNKS,
   MAX_GENERATION,
@@ -131,12 +134,12 @@ export class SlotReader {
     const at = slotAt(slot)
     if (!isLive(mem.load(at + CONTROL), generation)) return 'stale'
     const link = mem.load(at + LINK)
-    const deadline = loadDeadline(mem, at)
+    const deadline = loadDeadline(mem, at, link)
     const granted = mem.load(at + GRANTED)
     const returned = mem.load(at + RETURNED)
     // All of these were written before this generation was opened or are ours: the same generation now, and none is of another.
     if (!isLive(mem.load(at + CONTROL), generation)) return 'stale'
-    if (link !== this.#link) return 'foreign'
+    if (linkOf(link) !== this.#link) return 'foreign'
     if (grant > granted) return 'spent'
     if (Number.isNaN(deadline) || returned < 0 || returned > granted) return 'corrupt'
 
@@ -188,6 +191,11 @@ export class SlotReader {
   #namedAt(mem: SlotMem, count: number): SlotView[] {
     const view = this.find(mem.load(ringAt(this.#link, count)))
     return view === undefined ? [] : [view]
+  }
+
+  /** Tells the owner that one was given back whose context it has not ended, as far as is known here: it would not look for that otherwise. */
+  tellDrop(): void {
+    this.#chunks[0]?.mem.add(DROPS, 1)
   }
 
   /** All views. */

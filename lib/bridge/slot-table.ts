@@ -30,6 +30,7 @@
 import {
   chunkBytes,
   chunkOf,
+  DROPS,
   INDEX_BITS,
   MAX_CHUNKS,
   MAX_GENERATION,
@@ -39,6 +40,8 @@ import {
 } from './slot-memory.ts'
 import type { SlotMem, SlotMemory } from './slot-memory.ts'
 import { ringForAll, Slot, type SlotOwner } from './slot.ts'
+
+const none: readonly Slot[] = []
 
 /** At how many slots in use one `open` looks for one that is free, when there is no other. */
 const SEARCH = 64
@@ -83,6 +86,9 @@ export class SlotTable implements SlotOwner {
   /** All slots in use are a ring, which is gone round: this one was looked at last, and the one after it is the longest unseen. */
   #seen: Slot | undefined
   #inUse = 0
+  /** The count of drops when it was last read, and how many slots are to be looked at since it moved. */
+  #drops = 0
+  #unlooked = 0
   #slots = 0
   #retired = 0
 
@@ -140,6 +146,18 @@ export class SlotTable implements SlotOwner {
     const withdrawn: Slot[] = []
     this.#recycle(limit, withdrawn)
     return withdrawn
+  }
+
+  /** As `reclaim`, as long as there may be some to be found: after an importer gave a live one back, once round all slots in use. Otherwise one load. */
+  reclaimDropped(limit: number): readonly Slot[] {
+    const drops = this.bells.load(DROPS)
+    if (drops !== this.#drops) {
+      this.#drops = drops
+      this.#unlooked = this.#inUse
+    }
+    if (this.#unlooked <= 0) return none
+    this.#unlooked -= limit
+    return this.reclaim(limit)
   }
 
   /**

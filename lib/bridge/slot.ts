@@ -11,9 +11,10 @@
  * - A grant on its way counts from before its message is sent. An importer that gives back what it had until then
  *   returns lower numbers and cannot drop it: release against re-grant is no race, and needs no message back.
  * - RETURNED only says what came and is over. Sent twice, imported twice: the same number, so nothing is counted twice.
- * - The owner learns of a return by looking, a few slots at each `open` and when asked (`reclaim`). Nothing is announced,
+ * - The owner learns of a return by looking, a few slots at each `open` and when asked (`reclaim`). Nothing else says so,
  *   so an importer can be terminated at any instruction: either RETURNED was written or {@link SlotTable.sweep} takes it
- *   as written. There is no in-between, and no second message that could be lost or count double.
+ *   as written. There is no in-between, and no second message that could be lost or count double. DROPS only tells that
+ *   it is worth a look.
  * - Numbers go on through the generations of a slot, so a RETURNED value belongs to one generation, and the importer's
  *   compareExchange from the value that it last knew includes the generation: late, after a sweep, it finds a
  *   greater number there and does nothing.
@@ -30,7 +31,6 @@ import {
   EXPIRED,
   FREE,
   GRANTED,
-  LINK,
   MAX_GRANT,
   OPEN,
   RETURNED,
@@ -38,8 +38,8 @@ import {
   ringAt,
   slotAt,
   storeCause,
-  storeDeadline,
   storeNoCause,
+  storeTerms,
   storeText,
 } from './slot-memory.ts'
 import type { SlotMem } from './slot-memory.ts'
@@ -85,7 +85,6 @@ export class Slot extends Herald {
     generation: number,
     granted: number,
   ): void {
-    const at = slotAt(number)
     this.#owner = owner
     this.#mem = mem
     this.number = number
@@ -93,18 +92,19 @@ export class Slot extends Herald {
     this.generation = generation + 1
     this.#granted = granted
     this.#state = 'unsent'
-    mem.store(at + LINK, link)
-    storeDeadline(mem, at, deadline)
-    // A swept importer left less here than was granted, and somebody else may have left anything.
-    mem.store(at + RETURNED, this.#granted)
+    const at = slotAt(number)
+    storeTerms(mem, at, link, deadline)
     mem.store(at + CONTROL, control(this.generation, OPEN))
   }
 
   /** @internal For the table: makes it free, whoever holds it. False when its numbers are spent and it must not be opened again. */
   free(): boolean {
+    const at = slotAt(this.number)
     if (this.#state === 'let go') this.#owner.letGo--
     this.#state = 'free'
-    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, FREE))
+    this.#mem.store(at + CONTROL, control(this.generation, FREE))
+    // A swept importer left less here than was granted, and somebody else may have left anything. What an importer writes after this is too late.
+    this.#mem.store(at + RETURNED, this.#granted)
     return this.#granted < MAX_GRANT
   }
 

@@ -226,7 +226,7 @@ describe('what has rung', () => {
 describe('garbage in the memory', () => {
   test('is told from a slot that an owner wrote', () => {
     const { table, words, reader } = setup()
-    const slot = table.open(LINK)
+    const slot = table.open(LINK, 1)
     const handle = granted(slot)
     const at = slotAt(handle.slot)
     const during = (word: number, value: number): unknown => {

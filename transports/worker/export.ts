@@ -52,14 +52,18 @@ export function tableStats(): { readonly slots: number; readonly chunks: number 
   let told = 0
   for (const owner of owners) told += owner.told
   if (table === undefined) return { slots: told, chunks: 0 }
-  collect(table, Number.POSITIVE_INFINITY)
+  for (const slot of table.reclaim()) drop(slot)
   const { inUse, chunks } = table.stats()
   return { slots: inUse + told, chunks }
 }
 
-/** Stops observing contexts that nobody on the other side holds any more. */
+/** Stops observing contexts that nobody on the other side holds any more: looks at `limit` slots at most. */
 export function collect(from: SlotTable, limit: number): void {
-  for (const slot of from.reclaim(limit)) if (slot instanceof Export) slot.drop()
+  for (const slot of from.reclaimDropped(limit)) drop(slot)
+}
+
+function drop(slot: Slot): void {
+  if (slot instanceof Export) slot.drop()
 }
 
 /** One context on one link, for as long as it lives and somebody needs it there: what observes the context and its slot, in one. */

@@ -140,7 +140,8 @@ export class RemoteSource extends SlotView {
     if (view !== undefined) {
       RemoteSource.#unlink(this, view)
       this.#view = undefined
-      view.release(this.#handle?.grant ?? 0)
+      // It lives on over there.
+      if (view.release(this.#handle?.grant ?? 0) === true && this.#end === undefined) this.#importer.reader.tellDrop()
     }
     this.#importer.forget(this)
   }
