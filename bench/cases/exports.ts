@@ -29,14 +29,14 @@ async function exportAll(n: number): Promise<Record<Step, number>> {
   try {
     const jobs = wrapWorker<Jobs>(it.worker)
     const out = link(it.worker)
-    // Until the code of both sides is warm: what is asked here is not what a first export costs.
+    // Until the code of both sides is compiled, for which a function of some lines must have run ten thousand times: what is asked here is not what a first export costs.
     for (let i = 0; i < 30; i++) {
-      const few = Array.from({ length: 20 }, () => withCancel(background()))
+      const some = Array.from({ length: 1_000 }, () => withCancel(background()))
       await jobs.take(
         background(),
-        few.map((ctx) => out.export(ctx)),
+        some.map((ctx) => out.export(ctx)),
       )
-      for (const ctx of few) ctx.cancel()
+      for (const ctx of some) ctx.cancel()
     }
     const contexts = Array.from({ length: n }, () => withCancel(background()))
     const handles = Array.from<ContextHandle | undefined>({ length: n }).fill(undefined)

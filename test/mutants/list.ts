@@ -188,9 +188,9 @@ const tree: readonly Mutant[] = [
 const slots: readonly Mutant[] = [
   {
     file: 'lib/bridge/slot.ts',
-    original: '    mem.store(at + RETURNED, this.#granted)\n',
+    original: '    this.#mem.store(at + RETURNED, this.#granted)\n',
     replacement: '',
-    breaks: 'RETURNED is not set when a slot is opened again',
+    breaks: 'RETURNED is not set when a slot is taken back',
     tests: table,
   },
   {

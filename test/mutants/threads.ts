@@ -36,6 +36,13 @@ export const threads: readonly Mutant[] = [
     tests: late,
   },
   {
+    file: 'transports/worker/remote-source.ts',
+    original: 'if (view.release(this.#handle?.grant ?? 0) === true && this.#end === undefined) this.#importer.reader.tellDrop()',
+    replacement: 'view.release(this.#handle?.grant ?? 0)',
+    breaks: 'who gives a live context back does not count it, so that nobody looks for it',
+    tests: late,
+  },
+  {
     file: 'transports/worker/importer.ts',
     original: 'if (this.#causes.size > MAX_CAUSES && oldest !== undefined) this.#causes.delete(oldest)',
     replacement: 'void [oldest, MAX_CAUSES]',

@@ -103,6 +103,29 @@ test('an open context whose imports are all released is withdrawn, never one wit
   expect(saw).toContain('withdrawn')
 })
 
+test('a live context that was given back is found once its importer has counted it, though the owner looks at no slot before', () => {
+  search(
+    (owner, env) => {
+      const slot = owner.open(1)
+      owner.send(1, slot.grant())
+      const early = owner.table.reclaimDropped(64)
+      env.send('reader', 'no more')
+      assert.equal(env.receive(), 'finished')
+      const found = [...early, ...owner.table.reclaimDropped(64)]
+      assert.deepEqual(found, [slot], 'L1: it is never found')
+      saw.add(early.length > 0 ? 'at once' : 'later')
+      owner.empty()
+    },
+    (reader, env) => {
+      reader.release(1, reader.accept(env.receive() as Sent))
+      reader.reader.tellDrop()
+      env.receive()
+      reader.finish()
+    },
+  )
+  expect(saw).toEqual(new Set(['at once', 'later']))
+})
+
 test('a sweep under a living reader: it sees the right end or that the slot is gone, and its late release reaches nobody', () => {
   search(
     (owner, env) => {

@@ -2,7 +2,7 @@ import { serialize } from 'node:v8'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CAUSE_BYTES, MAX_GRANT, RETURNED, SLOT_BYTES, sharedMemory, slotAt } from '../../lib/bridge/slot-memory.ts'
-import type { SlotCause } from '../../lib/bridge/slot-memory.ts'
+import type { SlotCause, SlotMemory } from '../../lib/bridge/slot-memory.ts'
 import { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
@@ -190,6 +190,45 @@ describe('holds', () => {
     expect([given.open, given.grant(), table.stats().inUse]).toEqual([false, undefined, 2])
     view.release()
     expect(table.reclaim()).toEqual([held])
+  })
+
+  test('what is live is looked at only after an importer has counted one that it gave back, and then once round', () => {
+    const { allocate, view } = sharedMemory
+    let loads = 0
+    const counted: SlotMemory = {
+      allocate,
+      view: (buffer) => {
+        const mem = view(buffer)
+        const load = mem.load.bind(mem)
+        mem.load = (at) => {
+          loads++
+          return load(at)
+        }
+        return mem
+      },
+    }
+    const { table, reader, accept } = pair({ memory: counted })
+    const slots = Array.from({ length: 40 }, () => opened(table.open(LINK)))
+    const views = slots.map((slot) => accept(slot))
+    const looks = (limit: number): [found: readonly Slot[], loads: number] => {
+      loads = 0
+      return [table.reclaimDropped(limit), loads]
+    }
+    expect(looks(8)).toEqual([[], 1])
+    views[20]?.release()
+    expect(looks(8)).toEqual([[], 1])
+    reader.tellDrop()
+    expect([looks(8), looks(8)]).toEqual([
+      [[], 1 + 8],
+      [[], 1 + 8],
+    ])
+    // Twice that one: whether it is given back, and whether it is free then.
+    expect(looks(8)).toEqual([[slots[20]], 1 + 8 + 1])
+    expect([looks(8), looks(8), looks(8)]).toEqual([
+      [[], 1 + 8],
+      [[], 1 + 8],
+      [[], 1],
+    ])
   })
 
   test('a sweep takes back all of one link, names what was open, and leaves other links alone', () => {
