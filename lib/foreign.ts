@@ -5,9 +5,10 @@ import { type ContextError, kindOf } from './errors.ts'
 import { named } from './key.ts'
 import { Deadline } from './deadline.ts'
 import { End } from './end.ts'
+import { SignalledSource } from './listening.ts'
 import { passesOn } from './question.ts'
 import { Binding, ContextNode, nodeKey, type Scope } from './scope.ts'
-import { Source, sourced } from './source.ts'
+import { sourced } from './source.ts'
 import { takenEnd, timeOf } from './tree.ts'
 
 /** Whether a value has the members of a context, be it ours, of another copy of the package, or somebody's own. Reads no property that would observe it. Never throws. */
@@ -32,11 +33,9 @@ function looksLikeContext(value: unknown): value is Context {
 }
 
 /** Asks a foreign context by `err()`; listens to its signal; and where it only wraps one of ours, lets that one do it. */
-class ForeignSource extends Source {
+class ForeignSource extends SignalledSource {
   override readonly original: Context
   readonly #native: Scope | undefined
-  #stop: (() => void) | undefined
-  #close: (() => void) | undefined
 
   constructor(ctx: Context, native: Scope | undefined) {
     super()
@@ -60,23 +59,8 @@ class ForeignSource extends Source {
     }
   }
 
-  protected override watch(): void {
-    const { signal } = this.original
-    this.#stop = listenTo(signal, () => this.wake())
-    if (signal.aborted) this.wake()
-  }
-
-  protected override unwatch(): void {
-    this.#stop?.()
-    this.#stop = undefined
-  }
-
-  protected override watchWeakly(scope: WeakRef<Scope>): void {
-    this.#close = listenWeakly(this.original.signal, scope, (live) => this.found(live))
-  }
-
-  override ended(): void {
-    this.#close?.()
+  protected override get signal(): AbortSignal {
+    return this.original.signal
   }
 
   /** As Go does: what has our node inside, and the very `done` of that node, adds no end of its own. */
@@ -142,60 +126,4 @@ function foreignParent(parent: Context, caller: string): Scope {
 /** The scope of a context that was given to the function named `caller`; throws a `TypeError` where it is none. */
 export function scopeOf(ctx: Context, caller: string): Scope {
   return nodeOf(ctx, caller).scope
-}
-
-/**
- * Those who listen to a signal, behind one listener on it: Node warns of more than ten. Those whose scope was collected are let go of when there are twice as many as the last time; a
- * `FinalizationRegistry` would keep each signal and all that hangs on it for two collections of all memory, and for ever in a thread whose event loop never turns.
- */
-class Listeners {
-  readonly #signal: AbortSignal
-  /** Each with the scope that it wakes, where it does not hold that. */
-  readonly #wakes = new Map<() => void, WeakRef<Scope> | undefined>()
-  #most = 8
-
-  constructor(signal: AbortSignal) {
-    this.#signal = signal
-  }
-
-  add(wake: () => void, scope: WeakRef<Scope> | undefined): void {
-    if (this.#wakes.size === 0) this.#signal.addEventListener('abort', this.#run, { once: true })
-    this.#wakes.set(wake, scope)
-    if (this.#wakes.size > this.#most) this.#prune()
-  }
-
-  delete(wake: () => void): void {
-    if (this.#wakes.delete(wake) && this.#wakes.size === 0) this.#signal.removeEventListener('abort', this.#run)
-  }
-
-  #prune(): void {
-    for (const [wake, scope] of this.#wakes) if (scope !== undefined && scope.deref() === undefined) this.#wakes.delete(wake)
-    this.#most = 8 + 2 * this.#wakes.size
-  }
-
-  readonly #run = (): void => {
-    const wakes = [...this.#wakes.keys()]
-    this.#wakes.clear()
-    for (const wake of wakes) wake()
-  }
-}
-
-const listening = new WeakMap<AbortSignal, Listeners>()
-
-/** Calls `wake`, which must not throw, when the signal aborts. Whoever listens takes it back, with the function returned; after the abort that is done. */
-export function listenTo(signal: AbortSignal, wake: () => void, scope?: WeakRef<Scope>): () => void {
-  let all = listening.get(signal)
-  if (all === undefined) listening.set(signal, (all = new Listeners(signal)))
-  const listeners = all
-  listeners.add(wake, scope)
-  return () => listeners.delete(wake)
-}
-
-/** Listens to a signal without holding the scope. What is left when the scope is collected goes with the signal, or when others have come to listen. */
-export function listenWeakly(signal: AbortSignal, scope: WeakRef<Scope>, wake: (scope: Scope) => void): () => void {
-  const listener = (): void => {
-    const live = scope.deref()
-    if (live !== undefined) wake(live)
-  }
-  return listenTo(signal, listener, scope)
 }

@@ -1,43 +1,21 @@
 /** The way in from `AbortSignal`; the way out is `ctx.signal`. */
 import { withSource } from './boundary.ts'
 import type { CancelableContext, Context } from './context.ts'
-import { Source } from './source.ts'
 import { End } from './end.ts'
-import type { Scope } from './scope.ts'
-import { listenTo, listenWeakly } from './foreign.ts'
 import { named } from './key.ts'
+import { SignalledSource } from './listening.ts'
 
 /** Asks the signal while nobody observes, and listens to it while somebody does. */
-class SignalSource extends Source {
-  readonly #signal: AbortSignal
-  #stop: (() => void) | undefined
-  #close: (() => void) | undefined
+class SignalSource extends SignalledSource {
+  protected override readonly signal: AbortSignal
 
   constructor(signal: AbortSignal) {
     super()
-    this.#signal = signal
+    this.signal = signal
   }
 
   poll(): End | undefined {
-    return this.#signal.aborted ? new End('canceled', this.#signal.reason, Number.NaN) : undefined
-  }
-
-  protected override watch(): void {
-    this.#stop = listenTo(this.#signal, () => this.wake())
-    if (this.#signal.aborted) this.wake()
-  }
-
-  protected override unwatch(): void {
-    this.#stop?.()
-    this.#stop = undefined
-  }
-
-  protected override watchWeakly(scope: WeakRef<Scope>): void {
-    this.#close = listenWeakly(this.#signal, scope, (live) => this.found(live))
-  }
-
-  override ended(): void {
-    this.#close?.()
+    return this.signal.aborted ? new End('canceled', this.signal.reason, Number.NaN) : undefined
   }
 
   override label(): string {
@@ -47,9 +25,8 @@ class SignalSource extends Source {
 
 /**
  * A context that ends when `signal` aborts, too, with `signal.reason` as its cause: the way to join an `AbortSignal` into the tree. Its
- * own cancel does not abort the signal. Joined one below the other through their signals, contexts may be some 1,000 deep; derived from each other, they may be any number. The signal gets one listener for all, which holds no context that nobody observes; it goes with the last of these that is cancelled. So join the
- * signal last, and cancel what you got: what is dropped instead leaves some bytes on the signal until others come to listen, or the signal is collected; and
- * one of `AbortSignal.any` is not, while it has a listener and one that it was made of lives.
+ * own cancel does not abort the signal. Joined one below the other through their signals, contexts may be some 1,000 deep; derived from each other, they may be any number. The signal gets one listener for all, which holds no context that nobody observes; it goes with the last of
+ * these that is cancelled. What is dropped instead leaves some bytes until as many others have come, to whichever signals.
  *
  * @throws TypeError when `parent` is no context, or `signal` no AbortSignal
  */

@@ -319,6 +319,25 @@ describe('withSignal', () => {
     expect(listeners()).toBe(0)
   })
 
+  it('C56: signals of AbortSignal.any, which the platform keeps while they have a listener, are let go of when their contexts were dropped', async () => {
+    const long = new AbortController()
+    const parent = withCancel(background())
+    const signals: WeakRef<AbortSignal>[] = []
+    for (let round = 0; round < 10; round++) {
+      for (let i = 0; i < 200; i++) {
+        const signal = AbortSignal.any([long.signal, new AbortController().signal])
+        signals.push(new WeakRef(signal))
+        withTimeout(withSignal(i % 2 === 0 ? background() : parent, signal), 1_000_000).cancel()
+      }
+      await turn()
+      gc?.()
+    }
+    await turn()
+    gc?.()
+    // Those of the last rounds are still to be found.
+    expect(signals.filter((signal) => signal.deref() !== undefined).length).toBeLessThan(600)
+  })
+
   it('C56: nothing of a request waits for a finalizer, though only the innermost of its contexts was cancelled', () => {
     const registered = vi.spyOn(FinalizationRegistry.prototype, 'register')
     const joined = withSignal(background(), new AbortController().signal)
