@@ -264,6 +264,21 @@ describe('a process', { timeout: 30_000 }, () => {
     expect(stderr).toContain('nobody was waiting')
   })
 
+  test('fails for one that came right after the last answer, before whoever waited for that has heard of it', async () => {
+    const { code, stderr, hung } = await run(`${head}
+      await jobs.warm()
+      // The end of a worker may be told in one go with what it has said last.
+      worker.on('message', () => {
+        worker.unref()
+        worker.emit('error', new Error('nobody was waiting'))
+        worker.emit('exit', 1)
+      })
+      await jobs.add(1, 2)
+    `)
+    expect({ code, hung }).toEqual({ code: 1, hung: false })
+    expect(stderr).toContain('nobody was waiting')
+  })
+
   test('does not fail for one that rejected a call, or that has a listener', async () => {
     const { code, stdout, hung } = await run(`${head}
       jobs.hang(withCancel(background())).catch((error) => console.log(error.name, error.cause.message))

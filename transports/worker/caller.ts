@@ -17,11 +17,24 @@ import {
   unpackAnswer,
 } from './call-message.ts'
 
-export interface Call {
+/** A call, from when it is made. To read an argument may make another one: by a getter, or a transfer handler. */
+export class Call {
+  readonly watcher: Watcher | undefined
+  /** Contexts that are properties of arguments, by the number of the argument, until it is sent; the method's name is number 0. */
+  within: ReadonlyMap<number, Members> | undefined
   /** False when an argument could not be sent: then `answer` rejects. */
-  readonly sent: boolean
-  readonly answer: Promise<unknown>
+  sent = true
+  /** Whether the answer is there. Whoever waits for it hears of that some microtasks later, and by then the worker may be gone. */
+  answered = false
+  answer: Promise<unknown> = unmade
+
+  constructor(watcher: Watcher | undefined, within: ReadonlyMap<number, Members> | undefined) {
+    this.watcher = watcher
+    this.within = within
+  }
 }
+
+const unmade = new Promise<never>(() => undefined)
 
 /** Who watches over a call. */
 export interface Watcher {
@@ -29,18 +42,10 @@ export interface Watcher {
   begin(): void
 }
 
-/** A call that is being made. To read an argument may make another one: by a getter, or a transfer handler. */
-interface Making {
-  readonly watcher: Watcher | undefined
-  readonly within: ReadonlyMap<number, Members> | undefined
-  refused: boolean
-}
-
 export class Caller {
   readonly #port: CallPort
   readonly #call: (args: readonly unknown[]) => Promise<unknown>
-  /** With who watches over it. */
-  readonly #pending = new Map<string, Watcher | undefined>()
+  readonly #pending = new Map<string, Call>()
   /** Whether anybody ever watched over a call: from then on it is asked of all when they begin. */
   #watches = false
   /** The call that began last, where nothing was heard since: its method may not have let go of the thread yet. */
@@ -48,7 +53,7 @@ export class Caller {
   /** To be called when something is heard. */
   #heldUp: (() => void)[] = []
   readonly #ask: () => void
-  #making: Making | undefined
+  #making: Call | undefined
   #lost: LinkLostError | undefined
 
   /** @param post sends a call to the other side; throws where it cannot be cloned */
@@ -58,8 +63,8 @@ export class Caller {
       post: (message, transfer) => {
         // Comlink asks for a release when its proxy is collected: ours go with the link.
         if (message.type !== 'APPLY') return
-        const making = this.#making as Making
-        this.#pending.set(message.id, making.watcher)
+        const making = this.#making as Call
+        this.#pending.set(message.id, making)
         try {
           if (this.#lost === undefined) return post(packCall(message, making.within, this.#watches), transfer)
           this.#answer(message.id, this.#lost)
@@ -72,7 +77,7 @@ export class Caller {
             refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${why}`, { cause: error }),
           )
         }
-        making.refused = true
+        making.sent = false
       },
       receive: () => undefined,
     }
@@ -85,29 +90,31 @@ export class Caller {
   }
 
   /**
-   * @param within contexts that are properties of arguments, by the number of the argument; the method's name is number 0
+   * @param within contexts that are properties of arguments
    * @param watcher is told when the other side is about to run the method, if it gets as far as that
    */
   call(name: string, args: readonly unknown[], within?: ReadonlyMap<number, Members>, watcher?: Watcher): Call {
     this.#watches ||= watcher !== undefined
     const outer = this.#making
-    const making: Making = { watcher, within, refused: false }
+    const making = new Call(watcher, within)
     this.#making = making
     try {
-      const answer = this.#call([name, ...args]).then((value) => {
+      making.answer = this.#call([name, ...args]).then((value) => {
         if (value instanceof Failure) throw value.error
         return value
       })
-      return { sent: !making.refused, answer }
+      return making
     } finally {
+      making.within = undefined
       this.#making = outer
     }
   }
 
   begun([, , id]: PackedBegun): void {
     this.#hear()
-    if (!this.#pending.has(id)) return
-    const watcher = this.#pending.get(id)
+    const call = this.#pending.get(id)
+    if (call === undefined) return
+    const { watcher } = call
     this.#latest = { watcher }
     watcher?.begin()
   }
@@ -131,7 +138,7 @@ export class Caller {
   receive(answer: PackedAnswer): void {
     this.#hear()
     const { message, failed } = unpackAnswer(answer)
-    if (!this.#pending.delete(message.id)) return
+    if (!this.#settle(message.id)) return
     if (failed) this.#port.receive({ id: message.id, type: 'RAW', value: failureFromWire(message.value) })
     else {
       const missing = missingHandler(message)
@@ -146,8 +153,15 @@ export class Caller {
     for (const id of this.#pending.keys()) this.#answer(id, error)
   }
 
+  /** Whether it was pending. */
+  #settle(id: string): boolean {
+    const call = this.#pending.get(id)
+    if (call !== undefined) call.answered = true
+    return this.#pending.delete(id)
+  }
+
   #answer(id: string, error: unknown): void {
-    this.#pending.delete(id)
+    this.#settle(id)
     this.#port.receive({ id, type: 'RAW', value: new Failure(error) })
   }
 }

@@ -5,6 +5,7 @@ import { listen } from '../../lib/boundary.ts'
 import { inspectAsText } from '../../lib/bridge/link-show.ts'
 import { named } from '../../lib/key.ts'
 import { type Members, SentContext } from './call-message.ts'
+import type { Call } from './caller.ts'
 import { canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
 import type { Grant } from './export.ts'
 import { Grace } from './grace.ts'
@@ -120,12 +121,13 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
       return place.object
     })
     const watch = grace === Infinity ? undefined : new Grace(link, name, grace)
-    const { sent, answer } = link.caller.call(name, list, within, watch)
+    const made = link.caller.call(name, list, within, watch)
+    const { sent, answer } = made
     // As long as the other side is at it, it holds the contexts, also when nobody here waits any more.
     if (sent) void answer.catch(() => undefined).then(() => grants.forEach((grant) => grant.release()))
     else revoke(grants)
     if (sent) watch?.over(ties, answer)
-    return raceAll(link, ties, answer)
+    return raceAll(link, ties, made)
   } catch (error) {
     revoke(grants)
     return Promise.reject(error)
@@ -138,15 +140,15 @@ function revoke(grants: Grant[]): void {
   for (const grant of grants.splice(0).toReversed()) grant.revoke()
 }
 
-/** The outcome of `answer`, or the end of whichever context is first. Leaves nothing on the contexts. */
-function raceAll(link: WorkerLink, ties: readonly Tie[], answer: Promise<unknown>): Promise<unknown> {
+/** The outcome of a call, or the end of whichever context is first. Leaves nothing on the contexts. */
+function raceAll({ waiting }: WorkerLink, ties: readonly Tie[], call: Call): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const stops: (() => boolean)[] = []
     let waits = true
-    link.waiting++
+    waiting.add(call)
     const settle = (): void => {
-      if (waits) link.waiting--
       waits = false
+      waiting.delete(call)
       for (const stop of stops.splice(0)) stop()
     }
     for (const tie of ties) {
@@ -159,7 +161,7 @@ function raceAll(link: WorkerLink, ties: readonly Tie[], answer: Promise<unknown
     }
     // Taking a listener back looks at its context: where a deadline has passed that the other thread saw before our timer fired,
     // the listener runs, and the caller gets the error of its own context.
-    answer.then(
+    call.answer.then(
       (value) => {
         settle()
         resolve(value)
