@@ -23,9 +23,9 @@ export function endWith(ctx: CancelableContext, error: ContextError): void {
   conclude(scopeOf(ctx, 'endWith'), kindOf(error) ?? 'canceled', undefined, error)
 }
 
-/** As {@link endWith}, without a cause: the error is made when somebody first looks. */
-export function endPlainly(ctx: CancelableContext, kind: Kind): void {
-  conclude(scopeOf(ctx, 'endPlainly'), kind, undefined)
+/** As {@link endWith}, where the error says no more than a cause, or nothing: it is made when somebody first looks. */
+export function endPlainly(ctx: CancelableContext, kind: Kind, cause?: unknown): void {
+  conclude(scopeOf(ctx, 'endPlainly'), kind, cause)
 }
 
 /** As {@link endWith}, or {@link endPlainly} where there is no error, for many contexts of one root by one end: no listener sees some of them ended and others not. */

@@ -120,7 +120,9 @@ export function importContext<M>(core: LinkCore<M>, base: Context, context: Wire
 
 /** Ends a context with what a peer says. Without a cause no error is made before somebody looks. */
 export function endBy(ctx: CancelableContext, kind: Kind, wire: WireCause | undefined): void {
-  if (wire === undefined) endPlainly(ctx, kind)
+  const cause = wire === undefined ? undefined : reviveCause(wire)
+  // An error can have a cause that is undefined, which is not to have none.
+  if (wire === undefined || cause !== undefined) endPlainly(ctx, kind, cause)
   else endWith(ctx, errorOf(kind, wire))
 }
 

@@ -4,6 +4,7 @@ import type { Context } from '../context.ts'
 import type { ContextError, Kind, LinkLostError } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
 import type { End } from '../end.ts'
+import { isShortText } from '../wire/cancel-message.ts'
 import { type CauseLimits, causeLimits, type WireCause } from '../wire/cause.ts'
 import { describeCause } from '../wire/cause-describe.ts'
 import type { Frame, HelloFrame } from '../wire/frame.ts'
@@ -25,7 +26,7 @@ export interface Described {
 export interface Outlet {
   transmit(frames: readonly Frame[]): void
   /** Transmits the cancel of an id, without a cause. Runs nobody's code before it returns. */
-  transmitCancel(id: number): void
+  transmitCancel(id: number, text: string | undefined): void
   /** May push what goes out with what waits. */
   beforeFlush(): void
   /** Whether what can wait need not. */
@@ -150,12 +151,13 @@ export class LinkCore<M> {
   }
 
   /**
-   * Tells the peer of an end that is about to come, where that is the first thing to say in this turn and has no cause: then `pushCancel` of the same id, which is
-   * to follow in any case, does nothing more.
+   * Tells the peer of an end that is about to come, where that is the first thing to say in this turn and has no cause, or a short text: then `pushCancel` of the same
+   * id, which is to follow in any case, does nothing more.
    */
   announce(id: number, kind: Kind, cause: unknown): void {
-    if (this.#speaking || cause !== undefined || kind !== 'canceled' || this.lost !== undefined || this.#held.length > 0) return
-    this.#outlet.transmitCancel(id)
+    if (this.#speaking || kind !== 'canceled' || this.lost !== undefined || this.#held.length > 0) return
+    if (cause !== undefined && !isShortText(cause)) return
+    this.#outlet.transmitCancel(id, cause)
     this.#announced = id
     this.#speak()
   }

@@ -36,10 +36,12 @@ export interface LinkCodec<M = Uint8Array> {
   decode(message: M): Result<Frame[]>
   /** The size of a message in bytes, by an estimate where it has none. */
   size(message: M): number
-  /** `encode` of the cancel of an id, without a cause, alone: it is made while others wait for it. */
-  encodeCancel(id: number): M
+  /** `encode` of the cancel of an id, without a cause or with a text that `isShortText`, alone: it is made while others wait for it. */
+  encodeCancel(id: number, text: string | undefined): M
   /** The id, where the message is such a cancel; 0 where it may be anything. */
   decodeCancel(message: M): number
+  /** The text that is the cause of one that `decodeCancel` gave the id of. */
+  cancelText(message: M): string | undefined
 }
 
 type CloseName =

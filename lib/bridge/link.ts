@@ -10,6 +10,7 @@
  */
 import type { CancelableContext, Context } from '../context.ts'
 import { BridgeError, CanceledError, LinkLostError, withoutStack } from '../errors.ts'
+import { DATA } from '../wire/cause.ts'
 import { type Frame, type HelloFrame, PROTOCOL_VERSION } from '../wire/frame.ts'
 import { Calls } from './link-calls.ts'
 import { LinkCore } from './link-core.ts'
@@ -57,7 +58,7 @@ export class Link<M = Uint8Array> {
     this.#out = new Outflow(options.channel, options.ahead)
     this.#core = new LinkCore(options, {
       transmit: (frames) => this.#transmit(frames),
-      transmitCancel: (id) => this.#transmitCancel(id),
+      transmitCancel: (id, text) => this.#transmitCancel(id, text),
       beforeFlush: () => {
         if (this.#replay?.due === true && this.#state !== 'opening') this.#acknowledge()
       },
@@ -189,7 +190,7 @@ export class Link<M = Uint8Array> {
   receive(message: M): void {
     const { codec } = this.#core.options
     const id = codec.decodeCancel(message)
-    if (id > 0 && this.#isOpen) return this.#receiveCancel(id, codec.size(message))
+    if (id > 0 && this.#isOpen) return this.#receiveCancel(id, codec.cancelText(message), codec.size(message))
     if (this.#state === 'closed') return
     const size = codec.size(message)
     if (size > this.#core.limits.maxMessage) return this.#fail(closeCode.tooBig, 'message: longer than the limit')
@@ -199,10 +200,10 @@ export class Link<M = Uint8Array> {
   }
 
   /** The short way of `receive`, since others wait for an end: it tells them first. */
-  #receiveCancel(id: number, size: number): void {
+  #receiveCancel(id: number, text: string | undefined, size: number): void {
     this.#liveness?.heard()
     const isDue = this.#replay?.take(size) === true
-    const fault = this.#intake.takeCancel(id, 'canceled', undefined)
+    const fault = this.#intake.takeCancel(id, 'canceled', text === undefined ? undefined : [DATA, text])
     if (fault !== undefined) return this.#fail(closeCode.badFrame, fault)
     if (isDue) this.#acknowledge()
     // It shares nothing, and ends nothing that a quiet link waits for.
@@ -285,9 +286,9 @@ export class Link<M = Uint8Array> {
   }
 
   /** As `#transmit`, while a context is about to end: so whatever this comes to is found out later. */
-  #transmitCancel(id: number): void {
+  #transmitCancel(id: number, text: string | undefined): void {
     const { codec, defer } = this.#core.options
-    const message = codec.encodeCancel(id)
+    const message = codec.encodeCancel(id, text)
     const size = codec.size(message)
     const queued = this.#out.put(message, size)
     this.#replay?.keep(message, size)

@@ -1,5 +1,6 @@
 /** Messages as plain values, for a channel that clones what it is given: a `MessagePort`, a worker. */
 
+import { DATA } from './cause.ts'
 import type { Frame } from './frame.ts'
 import { messageFromWire, messageToWire } from './frame-codec.ts'
 import { type Result, refuse } from './result.ts'
@@ -18,8 +19,9 @@ export interface PlainCodec {
   encode(frames: readonly Frame[]): unknown
   decode(message: unknown): Result<Frame[]>
   size(message: unknown): number
-  encodeCancel(id: number): unknown
+  encodeCancel(id: number, text: string | undefined): unknown
   decodeCancel(message: unknown): number
+  cancelText(message: unknown): string | undefined
 }
 
 /**
@@ -36,8 +38,9 @@ export function plainCodec(maxBytes: number = plainLimits.maxBytes): PlainCodec 
     },
     // Counted while it is decoded, where the limit holds as well: to count it twice would cost as much again.
     size: () => 0,
-    encodeCancel: (id) => [[3, id, 0, null]],
+    encodeCancel: (id, text) => [[3, id, 0, text === undefined ? null : [DATA, text]]],
     // To look at what may be anything costs as much as to decode it.
     decodeCancel: () => 0,
+    cancelText: () => undefined,
   }
 }

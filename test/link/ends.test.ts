@@ -171,7 +171,10 @@ describe('a cancel', () => {
     await pair.settle()
   })
 
-  it('without a cause has left, once, before anything of it can be seen here', async () => {
+  it.each([
+    ['without a cause', undefined],
+    ['with a short text as its cause', 'no more need'],
+  ])('%s has left, once, before anything of it can be seen here', async (_name, why) => {
     const held = new Held()
     const pair = await joined({ server: { serve: { held: held.method } } })
     const frames: Frame[][] = []
@@ -186,13 +189,17 @@ describe('a cancel', () => {
     results.push(...[shared, withCancel(shared)].map((ctx) => rejection(pair.client.link.call(ctx, 'held', []))))
     await pair.settle()
     for (const ctx of [alone, shared]) {
-      ctx.cancel()
-      expect(frames.splice(0)).toMatchObject([[{ type: 'cancel', kind: 'canceled', cause: undefined }]])
+      ctx.cancel(why)
+      expect(frames.splice(0)).toMatchObject([
+        [{ type: 'cancel', kind: 'canceled', cause: why === undefined ? undefined : [0, why] }],
+      ])
       await turn()
       expect(pair.client.channel.waiting).toHaveLength(1)
       await pair.settle()
     }
-    expect(held.contexts.map((ctx) => ctx.err()?.name)).toEqual(['AbortError', 'AbortError', 'AbortError'])
+    expect(held.contexts.map((ctx) => [ctx.err()?.name, ctx.err()?.cause])).toEqual(
+      Array.from({ length: 3 }, () => ['AbortError', why]),
+    )
     expect(pair.server.link.stats().late).toBe(0)
     await Promise.all(results)
     held.finishAll()

@@ -224,10 +224,17 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-core.ts',
-    original: 'if (this.#speaking || cause !== undefined || kind',
-    replacement: 'if (cause !== undefined || kind',
+    original: "if (this.#speaking || kind !== 'canceled'",
+    replacement: "if (kind !== 'canceled'",
     breaks: 'an end that is announced overtakes the call that it ends',
     tests: or('test/link/ends.test.ts'),
+  },
+  {
+    file: 'lib/bridge/link-core.ts',
+    original: 'if (cause !== undefined && !isShortText(cause)) return',
+    replacement: 'if (cause !== undefined) return',
+    breaks: 'a cancel with a text waits for what its end does here',
+    tests: ['test/link/ends.test.ts'],
   },
   {
     file: 'lib/bridge/link.ts',

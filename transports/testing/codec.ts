@@ -1,5 +1,7 @@
 /** Messages that stay values: what a channel in memory carries. No package is needed for it. */
 import type { LinkCodec } from '../../lib/bridge/link-types.ts'
+import { isShortText } from '../../lib/wire/cancel-message.ts'
+import { DATA } from '../../lib/wire/cause.ts'
 import type { Frame } from '../../lib/wire/frame.ts'
 import { frameLimits } from '../../lib/wire/frame.ts'
 import { refuse } from '../../lib/wire/result.ts'
@@ -11,9 +13,15 @@ export const valueCodec: LinkCodec<readonly Frame[]> = {
   decode: (frames) =>
     frames.length > frameLimits.maxFrames ? refuse('message: more frames than the limit') : { ok: true, value: frames.map(copy) },
   size: (frames) => bytesOf(frames),
-  encodeCancel: (id) => [{ type: 'cancel', id, kind: 'canceled', cause: undefined }],
+  encodeCancel: (id, text) => [{ type: 'cancel', id, kind: 'canceled', cause: text === undefined ? text : [DATA, text] }],
   decodeCancel: ([frame, more]) =>
-    frame?.type === 'cancel' && frame.kind === 'canceled' && frame.cause === undefined && more === undefined ? frame.id : 0,
+    frame?.type === 'cancel' &&
+    frame.kind === 'canceled' &&
+    more === undefined &&
+    (frame.cause === undefined || (frame.cause[0] === DATA && isShortText(frame.cause[1])))
+      ? frame.id
+      : 0,
+  cancelText: ([frame]) => (frame?.type === 'cancel' ? (frame.cause?.[1] as string | undefined) : undefined),
 }
 
 /** A copy of plain data. What is computed, such as the time that is left, is computed now. */

@@ -8,7 +8,8 @@ import { Packr, RESET_BUFFER_MODE } from 'msgpackr'
 import type { LinkCodec } from '../../lib/bridge/link-types.ts'
 import type { Frame, FrameLimits } from '../../lib/wire/frame.ts'
 import { frameLimits } from '../../lib/wire/frame.ts'
-import { cancelSize, readCancel, writeCancel } from '../../lib/wire/cancel-message.ts'
+import { cancelSize, readCancel, readCancelText, writeCancel } from '../../lib/wire/cancel-message.ts'
+import { DATA } from '../../lib/wire/cause.ts'
 import { messageFromWire, messageToWire } from '../../lib/wire/frame-codec.ts'
 import { accept, type Result, refuse } from '../../lib/wire/result.ts'
 import { type ScanLimits, scan, scanLimits } from '../../lib/wire/scan.ts'
@@ -53,13 +54,14 @@ class Encoder {
     return this.#encode(frames)
   }
 
-  encodeCancel(id: number): Uint8Array {
-    const size = cancelSize(id)
-    if (size === 0) return this.#encode([{ type: 'cancel', id, kind: 'canceled', cause: undefined }])
+  encodeCancel(id: number, text: string | undefined): Uint8Array {
+    const size = cancelSize(id, text)
+    if (size === 0)
+      return this.#encode([{ type: 'cancel', id, kind: 'canceled', cause: text === undefined ? text : [DATA, text] }])
     let message = this.#nextCancel
     this.#nextCancel = undefined
     if (message?.length !== size) message = this.#cut((this.#cancelSize = size))
-    writeCancel(id, message)
+    writeCancel(id, text, message)
     return message
   }
 
@@ -152,8 +154,9 @@ export function byteCodec(maxBytes: number = messageLimits.maxBytes): LinkCodec 
     encode: (frames) => encoder.encode(frames),
     decode: (bytes) => decodeMessage(bytes, limits),
     size: (bytes) => bytes.length,
-    encodeCancel: (id) => encoder.encodeCancel(id),
+    encodeCancel: (id, text) => encoder.encodeCancel(id, text),
     decodeCancel: readCancel,
+    cancelText: readCancelText,
   }
 }
 
