@@ -1,6 +1,7 @@
 /** Measures one suite or one curve, or compares the clocks, for `main.ts`: in a process of its own, so that no result depends on what was measured before. */
 import { allCurves, allSuites, clocks } from './cases/all.ts'
 import type { Outcome, Part, Said } from './harness/alone.ts'
+import type { Suite } from './harness/model.ts'
 import { pinNear } from './harness/pin.ts'
 import { randomFrom } from './harness/random.ts'
 import { measure, measureCurve } from './harness/runner.ts'
@@ -10,14 +11,13 @@ function say(said: Said): void {
   process.send?.(said)
 }
 
-async function outcome({ id, peers, rounds, seed }: Part): Promise<Outcome> {
+async function outcome({ id, rounds, seed }: Part, suite: Suite | undefined): Promise<Outcome> {
   const options = {
     random: randomFrom(seed),
     rounds,
     progress: { at: (_id: string, share: number, what: string): void => say({ share, what }) },
   }
   if (id === undefined) return { clocks: await clocks() }
-  const suite = allSuites(peers ? peerSuites() : []).find((one) => one.id === id)
   if (suite !== undefined) return { suite: await measure(suite, options) }
   const curve = allCurves().find((one) => one.id === id)
   if (curve === undefined) throw new Error(`Nothing is called ${id}.`)
@@ -27,9 +27,10 @@ async function outcome({ id, peers, rounds, seed }: Part): Promise<Outcome> {
 // Whoever asked has gone.
 process.once('disconnect', () => process.exit(1))
 process.once('message', (part: Part) => {
+  const suite = allSuites(part.peers ? peerSuites() : []).find((one) => one.id === part.id)
+  const pinned = part.pin && suite?.unpinned === undefined ? pinNear() : 'no'
   // Deadlines keep no process alive; the channel to whoever asked does.
-  const pinned = part.pin ? pinNear() : 'no'
-  void outcome(part).then((done) => {
+  void outcome(part, suite).then((done) => {
     say({ pinned, outcome: done })
   })
 })

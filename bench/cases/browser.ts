@@ -75,8 +75,11 @@ function contender(name: string, kind: Kind, way: Way, { use, leave }: ReturnTyp
       return {
         prove: async () =>
           `Chromium ${version}: ${await page.evaluate((way) => (globalThis as unknown as { bench: PageBench }).bench.prove(way), way)}`,
-        async round(record) {
-          const values = await page.evaluate((way) => (globalThis as unknown as { bench: PageBench }).bench.round(way), way)
+        async round(record, warm = false) {
+          const values = await page.evaluate(
+            ([way, warm]) => (globalThis as unknown as { bench: PageBench }).bench.round(way, warm),
+            [way, warm] as const,
+          )
           for (const value of values) record(value)
         },
         close: leave,

@@ -66,10 +66,10 @@ export function latency({ name, kind, note, carries = {}, samples = 250, turns =
     ...(note !== undefined && { note }),
     async start(): Promise<Started> {
       const near = await start()
-      const one = async (cause: string): Promise<[latency: number, seen: Seen]> => {
+      const one = async (cause: string, warm = false): Promise<[latency: number, seen: Seen]> => {
         const act = await near.arm()
         await near.reports.ready()
-        pause(clock)
+        if (!warm) pause(clock)
         const before = clock()
         const outcome = act(cause)
         const seen = await near.reports.seen()
@@ -87,8 +87,8 @@ export function latency({ name, kind, note, carries = {}, samples = 250, turns =
           }
           return told(seen)
         },
-        async round(record) {
-          for (let i = 0; i < samples / turns; i++) record((await one(''))[0])
+        async round(record, warm) {
+          for (let i = 0; i < samples / turns; i++) record((await one('', warm))[0])
         },
         close: () => near.close?.(),
       }

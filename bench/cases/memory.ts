@@ -2,14 +2,16 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { Kept } from '../far/memory-types.ts'
+import { onAllCoresWhile } from '../harness/pin.ts'
 import type { Contender, CurveSuite, Kind, Suite } from '../harness/model.ts'
 import { must } from './cost.ts'
 import { farProgram } from './paths.ts'
 import { powers } from './scale.ts'
 
 /** Bytes of each of so many. */
-async function bytesOf(kept: Kept, many: number): Promise<number> {
-  const child = fork(farProgram('memory'), [kept, String(many)], { execArgv: ['--expose-gc'] })
+async function bytesOf(kept: Kept, many: number, signal?: AbortSignal): Promise<number> {
+  const options = { execArgv: ['--expose-gc'], ...(signal !== undefined && { signal }) }
+  const child = await onAllCoresWhile(async () => fork(farProgram('memory'), [kept, String(many)], options))
   const exited = once(child, 'exit').then(([code]) => {
     throw new Error(`The process that measures memory exited with code ${code}.`)
   })
@@ -24,13 +26,38 @@ function memory(name: string, kind: Kind, kept: Kept, many: number, note?: strin
     name,
     kind,
     ...(note !== undefined && { note }),
-    start: () => ({
-      async prove() {
-        must((await bytesOf(kept, many)) > 0, 'they took memory')
-        return `${many.toLocaleString('en')} kept, measured after collecting before and after`
-      },
-      round: async (record) => record(await bytesOf(kept, many)),
-    }),
+    start() {
+      const closed = new AbortController()
+      const { take, proven } = ahead(() => bytesOf(kept, many, closed.signal))
+      return {
+        async prove() {
+          must((await proven) > 0, 'they took memory')
+          return `${many.toLocaleString('en')} kept, measured after collecting before and after`
+        },
+        round: async (record) => record(await take()),
+        close: () => closed.abort(),
+      }
+    },
+  }
+}
+
+/** Begins the next sample when one is taken: bytes are the same whatever the other core does meanwhile. The first one is the proof as well. */
+function ahead(sample: () => Promise<number>): { readonly proven: Promise<number>; take(): Promise<number> } {
+  const begin = (): Promise<number> => {
+    const begun = sample()
+    // Told to who takes it; the last one is taken by nobody.
+    begun.catch(() => {})
+    return begun
+  }
+  const proven = begin()
+  let next = proven
+  return {
+    proven,
+    take() {
+      const taken = next
+      next = begin()
+      return taken
+    },
   }
 }
 

@@ -110,7 +110,8 @@ const suite: Suite = {
   id: 'pool/next',
   title: 'The next job after a cancelled one',
   about:
-    'A worker is busy; its job is cancelled, and another one given to it at once. From the cancel until that one has answered.',
+    'A worker is busy; its job is cancelled, and another one given to it at once. From the cancel until that one has answered. No thread is kept on one core here: a pool starts threads of its own, which would be on that of the thread that measures.',
+  unpinned: true,
   unit: 'ns',
   sample: 'event',
   contenders: () => [

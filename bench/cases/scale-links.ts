@@ -9,6 +9,7 @@ import type { Served } from '../far/service-types.ts'
 import type { ComlinkJobs, Jobs } from '../far/worker-jobs.ts'
 import { now } from '../harness/clock.ts'
 import type { CurveSuite } from '../harness/model.ts'
+import { keepAwake } from '../harness/runner.ts'
 import { median } from '../harness/samples.ts'
 import { must } from './cost.ts'
 import { powers } from './scale.ts'
@@ -173,7 +174,31 @@ let chain: Promise<readonly FarProcess[]> | undefined
 async function startChain(): Promise<readonly FarProcess[]> {
   const started: FarProcess[] = []
   for (let i = 0; i < mostHops; i++) started.push(await farProcess(started.at(-1)?.ports))
+  await warmUp(started)
   return started
+}
+
+/**
+ * So many events of either kind pass through all processes first, as in the suites of latency. Else the outermost one, through which only those of the longest way pass, would run code
+ * that is new to the runtime, the one behind it half of them, and so on: that alone made the curve of whoever has more code steeper than linear.
+ */
+const untilCompiled = 2_000
+
+async function warmUp(processes: readonly FarProcess[]): Promise<void> {
+  const [service, first] = [processes[0] as FarProcess, processes.at(-1) as FarProcess]
+  const connection = await connect(urlOf(first.ports.link))
+  const socket = await bareSocket(first.ports.ws, true)
+  const sleep = keepAwake()
+  try {
+    for (let i = 0; i < untilCompiled; i++) {
+      await cancelOver(connection, service)
+      await frameOver(socket, service)
+    }
+  } finally {
+    sleep()
+    connection.close()
+    socket.close()
+  }
 }
 
 async function hop(n: number): Promise<{ service: FarProcess; first: FarProcess }> {

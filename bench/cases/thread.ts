@@ -105,8 +105,8 @@ function late(name: string, kind: Kind, start: () => Promise<Clockwork> | Clockw
             record(Math.max(0, lateness))
           }
         },
+        remark: () => (early > 0 ? `it was early ${early} times, warm-up included, which counts as 0` : undefined),
         async close() {
-          if (early > 0) process.emitWarning(`${name} was early ${early} times; those count as 0.`)
           await close?.()
         },
       }

@@ -10,8 +10,8 @@ export type Way = 'ours busy' | 'ours idle' | 'bare busy' | 'bare idle'
 export interface PageBench {
   /** Sets a way up, shows that it works, and tells how the clocks were compared. */
   prove(way: Way): Promise<string>
-  /** Latencies of one round, in ns. */
-  round(way: Way): Promise<number[]>
+  /** Latencies of one round, in ns; `warm` as in the bench. */
+  round(way: Way, warm: boolean): Promise<number[]>
 }
 
 /** From the page, as text over the bare WebSocket. A binary frame is the event itself. */

@@ -29,8 +29,14 @@ export interface Started {
   prove(): Promise<string> | string
   /** How many turns make a round; other contenders have theirs in between. Default: 1. */
   readonly turns?: number
-  /** Takes the samples of one turn. */
-  round(record: Recorder): Promise<void> | void
+  /**
+   * Takes the samples of one turn.
+   *
+   * @param warm nothing of it counts: it is there for the compiler, and pauses between events may be left out
+   */
+  round(record: Recorder, warm?: boolean): Promise<void> | void
+  /** What a reader must know of what was found: it joins the note. Asked when all is over. */
+  remark?(): string | undefined
   close?(): Promise<void> | void
 }
 
@@ -47,6 +53,8 @@ export interface Suite {
   readonly rounds?: number
   /** Rounds before those. Default: 2. */
   readonly warmUp?: number
+  /** None of its threads is kept on one core. */
+  readonly unpinned?: true
   contenders(): Promise<readonly Contender[]> | readonly Contender[]
 }
 

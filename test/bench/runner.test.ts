@@ -71,6 +71,34 @@ test('the median of the first round is kept apart, and the other rounds before t
   expect(cold[0]).not.toHaveProperty('first')
 })
 
+test('rounds that count for nothing, but for the first, are told so, and keep the event loop turning while they wait', async () => {
+  const seen: (readonly [warm: boolean | undefined, turning: boolean])[] = []
+  const waiting = contender('waiting', {
+    async round(record, warm) {
+      // Until then an immediate of the turn before still runs.
+      await new Promise((resolve) => setTimeout(resolve))
+      seen.push([warm, process.getActiveResourcesInfo().includes('Immediate')])
+      record(1)
+    },
+  })
+  await measure({ ...suiteOf(waiting), rounds: 2, warmUp: 3 }, { random, progress })
+  const [counts, warm] = [[false, false] as const, [true, true] as const]
+  expect(seen).toEqual([counts, warm, warm, counts, counts])
+  await new Promise((resolve) => setTimeout(resolve))
+  expect(process.getActiveResourcesInfo()).not.toContain('Immediate')
+})
+
+test('what a contender remarks of what it found joins its note', async () => {
+  let early = 0
+  const remarking = contender('remarking', { remark: () => (early > 0 ? `early ${early} times` : undefined) })
+  const noted = { ...remarking, note: 'by hand' }
+  const notesOf = async () =>
+    (await measure(suiteOf(remarking, noted, contender('a')), { random, progress })).results.map(({ note }) => note)
+  expect(await notesOf()).toEqual([undefined, 'by hand', undefined])
+  early = 3
+  expect(await notesOf()).toEqual(['early 3 times', 'by hand; early 3 times', undefined])
+})
+
 test('one whose own test fails is not measured, but shown with the reason, and closed', async () => {
   const lying = contender('lying', {
     prove() {
