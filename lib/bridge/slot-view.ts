@@ -44,7 +44,13 @@ export class SlotView extends Source {
   #returned = 0
   /** All grants up to here have come; and so have those in `#ahead`, which are beyond the next. Mostly there are none. */
   #received = 0
-  #ahead: Set<number> | undefined = undefined
+  #ahead: Set<number> | undefined
+
+  // Written for the reason for which that of a `Slot` is.
+  constructor() {
+    super()
+    this.#ahead = undefined
+  }
 
   /** @internal For the reader. */
   place(chunk: ReadChunk, slot: number, generation: number, deadline: number, returned: number): void {

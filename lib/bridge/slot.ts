@@ -73,7 +73,13 @@ export class Slot extends Herald {
   /** Of its chunk. Here, and not a step away: who polls in another thread waits for each. */
   #mem!: SlotMem
   #granted = 0
-  #state: 'free' | 'unsent' | 'open' | 'let go' = 'free'
+  #state: 'free' | 'unsent' | 'open' | 'let go'
+
+  // Where it is left out, the compiler writes one that passes all arguments on, as a list that is made for it.
+  constructor() {
+    super()
+    this.#state = 'free'
+  }
 
   /** @internal For the table: makes it the next generation of a slot that is free, whose last one was `generation`, with `granted` as the number of its last grant. */
   place(
