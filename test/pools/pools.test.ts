@@ -201,6 +201,18 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     expect(await pool.run(background(), { do: 'look' })).toMatchObject({ threadId: before.threadId })
   })
 
+  test('whose worker exits by itself is over when its context has ended and its grace is over, if not before, and the pool goes on', async () => {
+    const pool = start()
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = rejection(pool.run(ctx, { do: 'exit', flag: at }, { grace: 20 }))
+    await reached(at)
+    cancel('stop')
+    expect(await call).toBeInstanceOf(Error)
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
+    expect(slots()).toBe(0)
+  })
+
   test('may have a grace that is longer than a timer of the host takes', async () => {
     const pool = start()
     const [ctx, cancel] = withCancel(background())
