@@ -53,7 +53,10 @@ function ask(scope: Scope): End | undefined {
     if (due === undefined || !due.passed()) {
       if (live === undefined) return undefined
       // It hangs under nothing, and nobody observes it: nobody else has a say in its end, and nobody is to be told.
-      if (scope.up === undefined && scope.watch === undefined && scope.rule.others.length === 0) return askAlone(scope)
+      if (scope.up === undefined && scope.watch === undefined && scope.rule.others.length === 0) {
+        // Whoever was asked may have ended it.
+        return scope.rule.stirred() || scope.state !== epoch ? lookAlone(scope) : undefined
+      }
       if (!stirred(scope)) return undefined
     }
   } else if (scope.state instanceof End) return takenEnd(scope)
@@ -62,14 +65,14 @@ function ask(scope: Scope): End | undefined {
 }
 
 /**
- * As `look`, for an import as long as it is only polled. A loop that waits for another thread goes round here, and leaves here: to that loop all beyond is cold,
- * however often it has run, so it is little.
+ * As `look`, for an import as long as it is only polled. A loop that waits for another thread leaves here. To that loop all that it calls here is cold, however often it has
+ * run, and is no part of its code: so it is one call, and little.
  */
-function askAlone(scope: Scope): End | undefined {
+function lookAlone(scope: Scope): End | undefined {
   const end = scope.rule.news(scope)
-  // Whoever was asked may have ended it meanwhile, or looked here; and what was due before, elsewhere, ends first.
-  if (scope.state !== epoch || (end !== undefined && scope.bounds.time.size > 0)) return look(scope)
-  if (end !== undefined) markAlone(scope, end)
+  // Whoever was asked may have ended it, or looked here; and what was due before, elsewhere, ends first.
+  if (end === undefined || scope.state !== epoch || scope.bounds.time.size > 0) return look(scope)
+  markAlone(scope, end)
   return end
 }
 
@@ -103,7 +106,7 @@ function inherited(scope: Scope): End | undefined {
     top = top.up
   }
   const end = takenEnd(top)
-  for (let s: Scope | undefined = scope; s !== top && s !== undefined; s = s.up) {
+  for (let s = scope; s !== top; s = s.up as Scope) {
     if (end === undefined) s.state = epoch
     else s.state = end
   }
@@ -177,7 +180,7 @@ function allQuiet(scope: Scope): boolean {
     if (s.state === epoch) break
     for (const other of s.rule.others) if (other.end !== undefined || other.state !== epoch) return false
   }
-  for (let t: Scope | undefined = scope; t !== s && t !== undefined; t = t.up) isLive(t)
+  for (let t: Scope | undefined = scope; t !== s; t = (t as Scope).up) isLive(t as Scope)
   return true
 }
 
@@ -204,6 +207,11 @@ function settle(scope: Scope, now: number, wave: Watch[]): void {
 /** Ends a scope now, unless it has ended already, or a deadline above it has passed though no timer fired yet. */
 export function conclude(scope: Scope, kind: Kind, cause: unknown, error?: ContextError): void {
   if (endOf(scope) === undefined) finish(scope, kind, cause, error)
+}
+
+/** The `cancel` of a scope. Made here: what another module has is four loads away from a function that is made anew, and a cancel, which is rare, waits for each. */
+export function cancelOf(scope: Scope): (cause?: unknown) => void {
+  return (cause) => conclude(scope, 'canceled', cause)
 }
 
 /** As `conclude`, without a cause. Small for the sake of a context that nobody observes, and that nothing was derived from: most end so. */

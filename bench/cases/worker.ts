@@ -23,10 +23,12 @@ interface Choice {
   /** With a deadline, an hour away. */
   readonly timeout?: boolean
   readonly sharedMemory?: boolean
+  /** The cause of what is measured; its proof has one always. Default: none, as the limits carry none. */
+  readonly measured?: string
   readonly note?: string
 }
 
-function ours(how: How, name: string, { timeout = false, sharedMemory = true, note }: Choice = {}): Contender {
+function ours(how: How, name: string, { timeout = false, sharedMemory = true, measured, note }: Choice = {}): Contender {
   return latency({
     name,
     kind: 'ours',
@@ -43,7 +45,7 @@ function ours(how: How, name: string, { timeout = false, sharedMemory = true, no
             if (error !== ctx.err()) it.reports.fail(error as Error)
           })
           return (cause) => {
-            ctx.cancel(cause)
+            ctx.cancel(cause === '' ? measured : cause)
             return call
           }
         },
@@ -97,6 +99,7 @@ const busy: Suite = {
   contenders: () => [
     ours('err', 'ctx.err()'),
     ours('err', 'ctx.err(), with a deadline', { timeout: true }),
+    ours('err', 'ctx.err(), with a cause', { measured: 'twelve chars' }),
     ours('aborted', 'ctx.signal.aborted'),
     latency({ name: 'bare Atomics flag', kind: 'limit', start: bare('atomics-flag', store) }),
     latency({

@@ -24,9 +24,10 @@
  *                 owner, after FREE, and
  *                 once it is through
  *     CONTROL     owner                        generation and state in one word. Free and ended words publish what
- *                                              the owner wrote before them. Beside the cause: mostly one cache line has both
- *     CAUSE       owner, before an ended word  length, and a mark: "text" for characters below 128, four in a word, else bytes;
- *                                              "shortened" where it is not all. What it tells of follows, to the slot's end
+ *                                              the owner wrote before them. An end without a cause is all in this word: one
+ *                                              store here, and one load there. Beside the cause: mostly one cache line has both
+ *     CAUSE       owner, before a word that    length, and a mark: "text" for characters below 128, four in a word, else bytes;
+ *                 ended with a cause           "shortened" where it is not all. What it tells of follows, to the slot's end
  */
 
 const WORD = Int32Array.BYTES_PER_ELEMENT
@@ -49,27 +50,29 @@ export const CAUSE_BYTES: number = (SLOT_WORDS - CAUSE_AT) * WORD
 const SHORTENED = 1 << 16
 const TEXT = 1 << 17
 
-/** States, the two low bits of CONTROL. Only the owner moves a slot, and only forward: free, open, ended, free. */
+/** States, the three low bits of CONTROL. Only the owner moves a slot, and only forward: free, open, ended, free. */
 export const FREE = 0
 export const OPEN = 1
 export const CANCELED = 2
 export const EXPIRED = 3
+/** With one of the two before: there is a cause. */
+export const CAUSED = 4
 
-/** Generations never wrap: a slot that has used up its 29 bits of them is retired. Kept below the sign, 0 is "never used". */
-export const MAX_GENERATION: number = 2 ** 29 - 1
+/** Generations never wrap: a slot that has used up its 28 bits of them is retired. Kept below the sign, 0 is "never used". */
+export const MAX_GENERATION: number = 2 ** 28 - 1
 /** Grants are numbered through all generations of a slot and never wrap either. */
 export const MAX_GRANT: number = 2 ** 31 - 1
 
 export function control(generation: number, state: number): number {
-  return (generation << 2) | state
+  return (generation << 3) | state
 }
 
 export function generationOf(word: number): number {
-  return word >>> 2
+  return word >>> 3
 }
 
 export function stateOf(word: number): number {
-  return word & 3
+  return word & 7
 }
 
 /** Chunk 0 has 64 slots, each further one twice as many as the one before, up to 4096. */
@@ -254,11 +257,6 @@ export function loadDeadline(mem: SlotMem, at: number, word: number): number {
   return float[0] ?? Number.NaN
 }
 
-/** Writes "no cause". */
-export function storeNoCause(mem: SlotMem, at: number): void {
-  mem.store(at + CAUSE, 0)
-}
-
 /** Writes a cause that is a text, without making bytes of it. False, and nothing is written that counts, where it is too long or not ASCII. */
 export function storeText(mem: SlotMem, at: number, text: string): boolean {
   const { length } = text
@@ -286,27 +284,23 @@ export function storeCause(mem: SlotMem, at: number, bytes: Uint8Array, shortene
   mem.store(at + CAUSE, length | (shortened || length < bytes.length ? SHORTENED : 0))
 }
 
-/** A cause as a slot has it. */
-export interface SlotCause {
-  /** The cause is this text; undefined where it is none, or is told by `bytes`. */
-  readonly text: string | undefined
-  /** Empty where there is no cause, or a text. */
+/** A cause as a slot has it: a text, or what else its owner has made bytes of. */
+export type SlotCause = string | SlotBytes
+
+export interface SlotBytes {
   readonly bytes: Uint8Array
   /** Whether `bytes` are not all of it. */
   readonly shortened: boolean
 }
 
-const nothing: SlotCause = { text: undefined, bytes: new Uint8Array(0), shortened: false }
-
 /** Reads a cause into memory of its own; undefined where the words cannot have been written by the owner. */
 export function loadCause(mem: SlotMem, at: number): SlotCause | undefined {
   const meta = mem.load(at + CAUSE)
-  if (meta === 0) return nothing
   const length = meta & ~(SHORTENED | TEXT)
   if (length < 0 || length > CAUSE_BYTES) return undefined
-  if ((meta & TEXT) !== 0) return { text: loadText(mem, at, length), bytes: nothing.bytes, shortened: false }
+  if ((meta & TEXT) !== 0) return loadText(mem, at, length)
   for (let i = 0; i * WORD < length; i++) causeWords[i] = mem.load(at + CAUSE_AT + i)
-  return { text: undefined, bytes: causeBytes.slice(0, length), shortened: (meta & SHORTENED) !== 0 }
+  return { bytes: causeBytes.slice(0, length), shortened: (meta & SHORTENED) !== 0 }
 }
 
 function loadText(mem: SlotMem, at: number, length: number): string {

@@ -7,7 +7,7 @@
  *
  *  1 late cancel, reused slot   Generation and state are one word. A handle and a view compare both; a `Slot` of the owner
  *                               is one generation, and dead after it.
- *  2 generation wraps           29 bits, then the slot is retired. First in, first out, so that all slots age alike.
+ *  2 generation wraps           28 bits, then the slot is retired. First in, first out, so that all slots age alike.
  *  3 cause after flag           Cause, then the ended word, then the bell, then notify.
  *  4 two cancellers             Only the owner ends a slot. A deadline that the importer's clock sees stays with the importer.
  *  5 reuse under a reader       Holds (`slot.ts`). A reader also looks at the control word again after it read: even where

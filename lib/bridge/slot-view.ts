@@ -3,14 +3,17 @@
 import type { End } from '../end.ts'
 import type { Kind } from '../errors.ts'
 import { Source } from '../source.ts'
-import { CANCELED, CONTROL, control, FREE, generationOf, loadCause, OPEN, RETURNED, slotAt, stateOf } from './slot-memory.ts'
+import { CANCELED, CAUSED, CONTROL, control, EXPIRED, generationOf, loadCause, OPEN, RETURNED, slotAt } from './slot-memory.ts'
 import type { SlotCause, SlotMem } from './slot-memory.ts'
 
 /** How a slot ended. */
 export interface SlotEnd {
   readonly kind: Kind
-  readonly cause: SlotCause
+  readonly cause: SlotCause | undefined
 }
+
+const canceled: SlotEnd = { kind: 'canceled', cause: undefined }
+const expired: SlotEnd = { kind: 'deadline', cause: undefined }
 
 // Once so many handles have overtaken one, that one is taken for lost: a handle that nobody imports must not cost more and more.
 const MAX_AHEAD = 1024
@@ -87,14 +90,17 @@ export class SlotView extends Source {
     if (this.#end !== undefined) return this.#end
     const { mem } = this.#chunk
     const word = mem.load(this.#at + CONTROL)
-    if (word === this.#open) return 'open'
-    const state = stateOf(word)
-    if (word < 0 || generationOf(word) !== this.generation || state === FREE) return 'stale'
+    // In another generation the word differs by more than a state can.
+    const state = word - this.#open + OPEN
+    if (state === CANCELED) return (this.#end = canceled)
+    if (state === EXPIRED) return (this.#end = expired)
+    if (state === OPEN) return 'open'
+    if (state !== (CANCELED | CAUSED) && state !== (EXPIRED | CAUSED)) return 'stale'
     const cause = loadCause(mem, this.#at)
     // The owner writes a cause only after it moved the word on: the same word before and after, and all of it is of this end.
     if (mem.load(this.#at + CONTROL) !== word) return 'stale'
     if (cause === undefined) return 'corrupt'
-    return (this.#end = { kind: state === CANCELED ? 'canceled' : 'deadline', cause })
+    return (this.#end = { kind: state === (CANCELED | CAUSED) ? 'canceled' : 'deadline', cause })
   }
 
   /**

@@ -26,6 +26,7 @@ import { Herald } from '../observers.ts'
 import {
   bellAt,
   CANCELED,
+  CAUSED,
   CONTROL,
   control,
   EXPIRED,
@@ -38,7 +39,6 @@ import {
   ringAt,
   slotAt,
   storeCause,
-  storeNoCause,
   storeTerms,
   storeText,
 } from './slot-memory.ts'
@@ -170,22 +170,25 @@ export class Slot extends Herald {
    */
   end(kind: Kind, cause?: Uint8Array, shortened = false): boolean {
     if (!this.open) return false
-    if (cause === undefined) storeNoCause(this.#mem, slotAt(this.number))
-    else storeCause(this.#mem, slotAt(this.number), cause, shortened)
-    this.#publish(kind)
+    if (cause === undefined) this.#publish(kind, 0)
+    else {
+      storeCause(this.#mem, slotAt(this.number), cause, shortened)
+      this.#publish(kind, CAUSED)
+    }
     return true
   }
 
   /** As `end`, with a text as the cause. False, and no change, also where the text is not ASCII or has more than `CAUSE_BYTES`: then it is to be encoded. */
   endWithText(kind: Kind, text: string): boolean {
     if (!this.open || !storeText(this.#mem, slotAt(this.number), text)) return false
-    this.#publish(kind)
+    this.#publish(kind, CAUSED)
     return true
   }
 
   /** Who polls sees the end from the first of these stores on, so that one comes first; who waits is woken by the bell. */
-  #publish(kind: Kind): void {
-    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))
+  #publish(kind: Kind, caused: 0 | typeof CAUSED): void {
+    const state = (kind === 'canceled' ? CANCELED : EXPIRED) | caused
+    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, state))
     this.#state = 'let go'
     this.#owner.letGo++
     ringBell(this.#owner.bells, this.link, this.number)
@@ -207,7 +210,7 @@ export class Slot extends Herald {
 
   /** As `end`, where the cause needs no encoding, which would take longer than all else; false, and no change, where it does. */
   endShortly(kind: Kind, cause: unknown): boolean {
-    return typeof cause === 'string' ? this.endWithText(kind, cause) : cause === undefined && this.end(kind)
+    return cause === undefined ? this.end(kind) : typeof cause === 'string' && this.endWithText(kind, cause)
   }
 
   /** The context has ended: for whoever extends it. */

@@ -98,6 +98,7 @@ test('a small run is measured, proven, written, and compared with itself', () =>
   expect(suite?.results.map(({ name, proof, rounds }) => [name, proof, rounds.length])).toEqual([
     ['ctx.err()', 'seen as AbortError, cause: proof', 4],
     ['ctx.err(), with a deadline', 'seen as AbortError, cause: proof', 4],
+    ['ctx.err(), with a cause', 'seen as AbortError, cause: proof', 4],
     ['ctx.signal.aborted', 'seen as AbortError, cause: proof', 4],
     ['bare Atomics flag', 'seen; it carries no error', 4],
     ['bare Atomics flag, in the same job', 'seen; it carries no error', 4],

@@ -87,8 +87,8 @@ const tree: readonly Mutant[] = [
   },
   {
     file: 'lib/tree.ts',
-    original: 'if (scope.state !== epoch || (end !== undefined && scope.bounds.time.size > 0)) return look(scope)',
-    replacement: 'if (end !== undefined && scope.bounds.time.size > 0) return look(scope)',
+    original: 'if (end === undefined || scope.state !== epoch || scope.bounds.time.size > 0) return look(scope)',
+    replacement: 'if (end === undefined || scope.bounds.time.size > 0) return look(scope)',
     breaks: 'a context that stands alone gets a second end in place of the one that was found while somebody was asked',
     tests: contract('foreign'),
   },
@@ -202,18 +202,17 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot.ts',
-    original: '    else storeCause(this.#mem, slotAt(this.number), cause, shortened)\n    this.#publish(kind)\n',
-    replacement:
-      '    this.#publish(kind)\n    if (cause !== undefined) storeCause(this.#mem, slotAt(this.number), cause, shortened)\n',
+    original: '      storeCause(this.#mem, slotAt(this.number), cause, shortened)\n      this.#publish(kind, CAUSED)\n',
+    replacement: '      this.#publish(kind, CAUSED)\n      storeCause(this.#mem, slotAt(this.number), cause, shortened)\n',
     breaks: 'the end is published before its cause',
     tests: interleavings,
   },
   {
     file: 'lib/bridge/slot.ts',
     original:
-      "    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n    this.#state = 'let go'\n    this.#owner.letGo++\n    ringBell(this.#owner.bells, this.link, this.number)\n",
+      "    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, state))\n    this.#state = 'let go'\n    this.#owner.letGo++\n    ringBell(this.#owner.bells, this.link, this.number)\n",
     replacement:
-      "    ringBell(this.#owner.bells, this.link, this.number)\n    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, kind === 'canceled' ? CANCELED : EXPIRED))\n    this.#state = 'let go'\n    this.#owner.letGo++\n",
+      "    ringBell(this.#owner.bells, this.link, this.number)\n    this.#mem.store(slotAt(this.number) + CONTROL, control(this.generation, state))\n    this.#state = 'let go'\n    this.#owner.letGo++\n",
     breaks: 'the bell is rung before the end is published',
     tests: interleavings,
   },

@@ -156,7 +156,7 @@ export class Workers {
     }
     must(error !== undefined, 'S1', () => `the slot of c${rec.id} has ended, and it is live`)
     must(end.kind === kindOf(error), 'S6', () => `the slot of c${rec.id} ended as ${end.kind}`)
-    const cause = end.cause.text ?? decoder.decode(end.cause.bytes)
+    const cause = typeof end.cause === 'object' ? decoder.decode(end.cause.bytes) : end.cause
     must(cause === lent.cause(), 'S4', () => `the cause of c${rec.id} is ${cause} over there`)
     return false
   }

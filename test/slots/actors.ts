@@ -4,6 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
+import type { SlotBytes } from '../../lib/bridge/slot-memory.ts'
 import { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import type { SlotEnd, SlotView } from '../../lib/bridge/slot-view.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
@@ -169,7 +170,7 @@ export class Reader {
     assert(end !== 'corrupt', 'S2: no cause at all')
     this.env.ghost((g) => assert(g.ending.includes(context), 'S1: an end that was none'))
     assert.equal(end.kind, kindOf(context), 'S1: the kind')
-    assert.equal(String(end.cause.bytes), String(causeOf(context)), 'S2: the cause')
+    assert.equal(String((end.cause as SlotBytes | undefined)?.bytes), String(causeOf(context)), 'S2: the cause')
     assert.equal(view.read(), end, 'S3')
     return end
   }

@@ -49,7 +49,7 @@ test('whatever happens in which order: right ends, no reuse under a holder, and 
         if (typeof view !== 'string') of.views.push(view)
       }
       const look = (of: Exported): void => {
-        const end = { kind: 'canceled', cause: { text: undefined, bytes: of.cause, shortened: false } }
+        const end = { kind: 'canceled', cause: { bytes: of.cause, shortened: false } }
         for (const view of of.views) {
           assert.deepEqual([view.isOpen(), view.read()], [of.state === 'open', of.state === 'open' ? 'open' : end])
         }

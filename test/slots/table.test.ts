@@ -2,7 +2,7 @@ import { serialize } from 'node:v8'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CAUSE_BYTES, MAX_GRANT, RETURNED, SLOT_BYTES, sharedMemory, slotAt } from '../../lib/bridge/slot-memory.ts'
-import type { SlotCause, SlotMemory } from '../../lib/bridge/slot-memory.ts'
+import type { SlotBytes, SlotMemory } from '../../lib/bridge/slot-memory.ts'
 import { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
@@ -29,8 +29,8 @@ function opened(slot: Slot | undefined): Slot {
   return slot
 }
 
-function inBytes(...bytes: number[]): SlotCause {
-  return { text: undefined, bytes: Uint8Array.from(bytes), shortened: false }
+function inBytes(...bytes: number[]): SlotBytes {
+  return { bytes: Uint8Array.from(bytes), shortened: false }
 }
 
 describe('an end', () => {
@@ -58,7 +58,7 @@ describe('an end', () => {
     const slot = opened(table.open(LINK))
     const handle = slot.grant()
     slot.end('canceled')
-    expect(accepted(reader.accept(handle)).read()).toEqual({ kind: 'canceled', cause: inBytes() })
+    expect(accepted(reader.accept(handle)).read()).toEqual({ kind: 'canceled', cause: undefined })
   })
 
   test('carries a cause of any length and bytes, cut at what a slot holds', () => {
@@ -71,7 +71,6 @@ describe('an end', () => {
         const expected = {
           kind: 'canceled',
           cause: {
-            text: undefined,
             bytes: cause.slice(0, CAUSE_BYTES),
             shortened: shortened || cause.length > CAUSE_BYTES,
           },
@@ -94,11 +93,11 @@ describe('an end', () => {
         const fits = text.length <= CAUSE_BYTES && /^[\x00-\x7f]*$/.test(text)
         expect([slot.endWithText('canceled', text), slot.open, view.isOpen()]).toEqual([fits, !fits, !fits])
         if (fits) {
-          expect(view.read()).toEqual({ kind: 'canceled', cause: { ...inBytes(), text } })
+          expect(view.read()).toEqual({ kind: 'canceled', cause: text })
           expect(slot.endWithText('canceled', text)).toBe(false)
         } else {
           slot.end('deadline')
-          expect(view.read()).toEqual({ kind: 'deadline', cause: inBytes() })
+          expect(view.read()).toEqual({ kind: 'deadline', cause: undefined })
         }
         view.release()
       }),

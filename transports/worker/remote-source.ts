@@ -1,7 +1,7 @@
 /** One import: asks its slot, and lets go of it at the end. */
 
 import type { SlotReader } from '../../lib/bridge/slot-reader.ts'
-import type { SlotCause } from '../../lib/bridge/slot-memory.ts'
+import type { SlotBytes } from '../../lib/bridge/slot-memory.ts'
 import { SlotView } from '../../lib/bridge/slot-view.ts'
 import { type BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { End, prepareError } from '../../lib/end.ts'
@@ -102,7 +102,6 @@ export class RemoteSource extends SlotView {
     this.#end ??= new End('canceled', why, unknown)
   }
 
-  /** This is what a polling loop runs. */
   override poll(): End | undefined {
     const view = this.#view
     return view === undefined || view.isOpen() ? this.#end : RemoteSource.#conclude(this, view)
@@ -113,11 +112,17 @@ export class RemoteSource extends SlotView {
   static #conclude(source: RemoteSource, view: SlotView | ToldView): End | undefined {
     if (source.#end !== undefined) return source.#end
     const end = view.read()
-    if (end === 'open') return undefined
     // One that is lost is not spent: there may be no bell for it any more, and so its end gives it back.
-    if (typeof end === 'string') return (source.#end = lost(end))
+    if (typeof end === 'string') return end === 'open' ? undefined : (source.#end = lost(end))
     source.#state = 'spent'
-    return (source.#end = new End(end.kind, revive(source.#importer, view, end.cause), unknown))
+    const { kind, cause } = end
+    return (source.#end = new End(kind, typeof cause === 'object' ? revive(source.#importer, view, cause) : cause, unknown))
+  }
+
+  /** This is what a polling loop runs. */
+  override stirred(): boolean {
+    const view = this.#view
+    return this.#end !== undefined || (view !== undefined && !view.isOpen())
   }
 
   override watch(): void {
@@ -181,12 +186,10 @@ function lost(how: 'stale' | 'corrupt'): End {
   return new End('canceled', error, unknown)
 }
 
-/** A cause as it came; undefined where there is none, or none that can be read. */
-function revive(importer: Importing, view: SlotView | ToldView, cause: SlotCause | WireCause | undefined): unknown {
-  if (cause === undefined) return undefined
+/** A cause that was made bytes of, or told by a message; undefined where it cannot be read. */
+function revive(importer: Importing, view: SlotView | ToldView, cause: SlotBytes | WireCause): unknown {
   if (!('bytes' in cause)) return reviveCause(cause)
-  const { text, bytes, shortened } = cause
-  if (text !== undefined || bytes.length === 0) return text
+  const { bytes, shortened } = cause
   const whole = shortened ? importer.wholeCause(view) : undefined
   if (whole !== undefined) return reviveCause(whole)
   const decoded = decodeCauseBytes(bytes)
