@@ -45,14 +45,21 @@ async function main(options: Options): Promise<void> {
   // Before: who works on while it measures changes nothing of what it measures, which is built.
   const commit = commitOf(projectFile(''))
   const before = load()
+  // Once: whoever asks for it a second time does not want to wait for what is to be written.
+  const interrupted = new AbortController()
+  process.once('SIGINT', () => interrupted.abort())
   let pinned: string | undefined
   let done = 0
   const found = async (id: string | undefined): Promise<Outcome> => {
     const part = { id, peers: options.peers, rounds: options.rounds, pin: options.pin, seed: started.getTime() + done }
     const what = id ?? 'compares clocks'
     progress(what)
-    const result = await measuredAlone(new URL('part.js', import.meta.url), part, (share, doing) =>
-      progress(`${what}  ${Math.round(share * 100)}%  ${doing}  (${done + 1} of ${suites.length + curves.length})`),
+    const result = await measuredAlone(
+      new URL('part.js', import.meta.url),
+      part,
+      (share, doing) =>
+        progress(`${what}  ${Math.round(share * 100)}%  ${doing}  (${done + 1} of ${suites.length + curves.length})`),
+      { stop: interrupted.signal },
     )
     // Of the clocks, which come first: a suite may do without.
     pinned ??= result.pinned
@@ -66,6 +73,10 @@ async function main(options: Options): Promise<void> {
     try {
       outcome = await found(id)
     } catch (error) {
+      if (interrupted.signal.aborted) {
+        lost.push({ id: id ?? 'clocks', reason: 'It was interrupted, and what follows it was not begun.' })
+        break
+      }
       // The others are measured all the same; that this one is missing is said at the end, and by the exit code.
       lost.push({ id: id ?? 'clocks', reason: (error as Error).message })
       continue
@@ -96,16 +107,29 @@ async function main(options: Options): Promise<void> {
     ...(lost.length > 0 && { lost }),
   }
   // First of all: what follows could fail, and this took minutes.
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(run, rounded, 1)}\n`)
-  if (options.report !== undefined) writeFileSync(options.report, reportOf(run))
+  const unwritten = [
+    ...write(options.json, '--json', () => `${JSON.stringify(run, rounded, 1)}\n`),
+    ...write(options.report, '--report', () => reportOf(run)),
+  ]
   if (run.bars.length > 0) print(barText(run.bars))
   const measuredAt = commit === undefined ? '' : `commit ${commitText(commit)}\n`
   print(`\n${measuredAt}${machineText(run.machine)}\n${clockText(run.clocks)}\n${run.seconds} s`)
   if (earlier !== undefined) print(comparisonText(compareRuns(earlier, run), machineRatio(earlier, run), earlier.commit))
-  const failures = failuresOf(run)
+  const failures = [...failuresOf(run), ...unwritten]
   if (failures.length === 0) return
   print(failureText(failures))
-  process.exitCode = 1
+  process.exitCode = interrupted.signal.aborted ? 130 : 1
+}
+
+/** What went wrong, in a sentence: a full disk takes with it the file, but not what is printed. */
+function write(file: string | undefined, option: string, content: () => string): string[] {
+  if (file === undefined) return []
+  try {
+    writeFileSync(file, content())
+    return []
+  } catch (error) {
+    return [`${option} could not write ${file}: ${(error as Error).message}.`]
+  }
 }
 
 /** Four figures are more than any of these numbers has. */

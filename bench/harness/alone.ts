@@ -28,15 +28,15 @@ const patience = 180_000
 
 /**
  * Measures a part in a process of its own, with the options of this one. Rejects where that process ends without a result, what it wrote about that is on
- * the terminal; or says nothing for too long, and then it is ended.
+ * the terminal; says nothing for too long, and then it is ended; or is to stop, and is ended as well.
  */
 export function measuredAlone(
   program: URL,
   part: Part,
   progress: (share: number, what: string) => void,
-  longest = patience,
+  { longest = patience, stop }: { readonly longest?: number; readonly stop?: AbortSignal } = {},
 ): Promise<{ readonly pinned: string; readonly outcome: Outcome }> {
-  const child = fork(program, { serialization: 'advanced' })
+  const child = fork(program, { serialization: 'advanced', ...(stop !== undefined && { signal: stop }) })
   return new Promise((resolve, reject) => {
     let last = 'its start'
     const silence = setTimeout(() => {

@@ -1,10 +1,10 @@
 /** What a person sees while it runs, and after. */
 import { commitText } from './commit.ts'
 import type { Comparison, Line, Verdict } from './compare.ts'
-import type { BarResult, ClockResult, Commit, CurveResult, Machine, SuiteResult } from './model.ts'
-import { figures, show, table } from './text.ts'
+import type { BarResult, ClockResult, Commit, CurveResult, Machine, Result, SuiteResult } from './model.ts'
+import { figures, show, table, wrapped } from './text.ts'
 
-const shown = process.stderr.isTTY
+const shown = process.stderr.isTTY && process.env['TERM'] !== 'dumb'
 let last = 0
 
 /** One line that changes, on a terminal; nothing elsewhere. */
@@ -12,7 +12,7 @@ export function progress(text: string): void {
   const now = performance.now()
   if (!shown || (text !== '' && now - last < 80)) return
   last = now
-  process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`)
+  process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns || 80) - 1)}`)
 }
 
 export function print(text: string): void {
@@ -39,28 +39,50 @@ export function clockText(clocks: readonly ClockResult[]): string {
     .join('\n')
 }
 
-export function suiteText({ id, title, about, unit, sample, results, absent }: SuiteResult): string {
-  const head = [
-    '',
-    'p50',
-    ...(sample === 'event' ? ['p90', 'p99', 'p99.9', 'max', 'first'] : ['p90', 'max']),
-    'spread',
-    'samples',
-    'gc',
-  ]
-  const rows = results.map((r) => [
-    `  ${mark[r.kind]} ${r.name}`,
-    show(r.p50, unit),
+/** How many columns there are: of a terminal its own, and of a file or a pipe as many as it takes. */
+function columnsOfTerminal(): number {
+  return (process.stdout.isTTY && process.stdout.columns) || Number.POSITIVE_INFINITY
+}
+
+/** What is left out first where a terminal is too narrow. */
+const rare = ['gc', 'samples', 'first', 'max', 'p99.9', 'spread', 'p90', 'p99']
+
+export function suiteText({ id, title, about, unit, sample, results, absent }: SuiteResult, width = columnsOfTerminal()): string {
+  const columns: (readonly [head: string, cell: (r: Result) => string])[] = [
+    ['p50', (r) => show(r.p50, unit)],
+    ['p90', (r) => show(r.p90, unit)],
     ...(sample === 'event'
-      ? [show(r.p90, unit), show(r.p99, unit), show(r.p999, unit), show(r.max, unit), show(r.first, unit)]
-      : [show(r.p90, unit), show(r.max, unit)]),
-    spread(r.rounds),
-    r.count.toLocaleString('en'),
-    `${(r.gc * 100).toFixed(1)}%`,
-  ])
+      ? ([
+          ['p99', (r) => show(r.p99, unit)],
+          ['p99.9', (r) => show(r.p999, unit)],
+        ] satisfies typeof columns)
+      : []),
+    ['max', (r) => show(r.max, unit)],
+    ...(sample === 'event' ? ([['first', (r) => show(r.first, unit)]] satisfies typeof columns) : []),
+    ['spread', (r) => spread(r.rounds)],
+    ['samples', (r) => r.count.toLocaleString('en')],
+    ['gc', (r) => `${(r.gc * 100).toFixed(1)}%`],
+  ]
+  const without = (gone: readonly string[]): string => {
+    const left = columns.filter(([head]) => !gone.includes(head))
+    const rows = results.map((r) => [`  ${mark[r.kind]} ${r.name}`, ...left.map(([, cell]) => cell(r))])
+    return table([['', ...left.map(([head]) => head)], ...rows])
+  }
   const notes = results.flatMap(({ name, note }) => (note === undefined ? [] : [`  ${name}: ${note}`]))
   const missing = absent.map(({ name, kind, cannot }) => `  ${mark[kind]} ${name}: not measured. ${cannot}`)
-  return [`\n${title}  [${id}]`, about, table([head, ...rows]), ...missing, ...notes].join('\n')
+  const tables = [[], ...rare.map((_, i) => rare.slice(0, i + 1))].map(without)
+  return [`\n${title}  [${id}]`, about, fitting(tables, width), ...missing, ...notes]
+    .map((text) => wrapped(text, width))
+    .join('\n')
+}
+
+/** The first one that a terminal has room for, or else the last. */
+function fitting(texts: readonly string[], width: number): string {
+  return texts.find((text) => widthOf(text) <= width) ?? texts.at(-1) ?? ''
+}
+
+function widthOf(text: string): number {
+  return Math.max(...text.split('\n').map(({ length }) => length))
 }
 
 const mark = { ours: '*', limit: '|', platform: '.', peer: '.', go: '.' } as const
@@ -72,24 +94,34 @@ function spread(rounds: readonly number[]): string {
   return sorted.length < 2 ? '-' : `±${(((at(0.75) - at(0.25)) / 2 / at(0.5)) * 100).toFixed(0)}%`
 }
 
-export function curveText({ id, title, about, axis, unit, lines }: CurveResult): string {
+export function curveText({ id, title, about, axis, unit, lines }: CurveResult, width = columnsOfTerminal()): string {
   const ns = [...new Set(lines.flatMap(({ points }) => points.map(([n]) => n)))].sort((a, b) => a - b)
-  const rows = lines.map(({ name, points, growth }) => [
-    `  ${name}`,
-    ...ns.map((n) => show(points.find(([x]) => x === n)?.[1], unit)),
-    growth,
-  ])
-  return [`\n${title}  [${id}]`, about, table([[`  ${axis}`, ...ns.map((n) => n.toLocaleString('en')), ''], ...rows])].join('\n')
+  const of = (ns: readonly number[]): string => {
+    const rows = lines.map(({ name, points, growth }) => [
+      `  ${name}`,
+      ...ns.map((n) => show(points.find(([x]) => x === n)?.[1], unit)),
+      growth,
+    ])
+    return table([[`  ${axis}`, ...ns.map((n) => n.toLocaleString('en')), ''], ...rows])
+  }
+  // How it grows is told by the words at the end; of the values the greatest are kept.
+  const tables = ns.map((_, i) => of(ns.slice(i)))
+  return [`\n${title}  [${id}]`, about, fitting(tables, width)].map((text) => wrapped(text, width)).join('\n')
 }
 
-export function barText(bars: readonly BarResult[]): string {
-  const rows = bars.map(({ text, bar, measured, met, reason }) => [
+export function barText(bars: readonly BarResult[], width = columnsOfTerminal()): string {
+  const cells = bars.map(({ text, bar, measured, met }) => [
     `  ${met === undefined ? '    ' : met ? 'met ' : 'MISS'}  ${text}`,
     measured === undefined ? '' : figures(measured),
     `(${bar})`,
-    reason ?? '',
   ])
-  return `\nBars\n${table(rows)}`
+  const wide = table(cells.map((row, i) => [...row, bars[i]?.reason ?? '']))
+  if (widthOf(wide) <= width) return `\nBars\n${wide}`
+  const lines = bars.flatMap(({ reason }, i) => [
+    wrapped((cells[i] ?? []).join('  '), width, '        '),
+    ...(reason === undefined ? [] : [wrapped(`        ${reason}`, width)]),
+  ])
+  return `\nBars\n${lines.join('\n')}`
 }
 
 export function failureText(failures: readonly string[]): string {

@@ -36,6 +36,26 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join('\n')
 }
 
+/** With line breaks between words where a line would be longer than `width`; what goes on is indented as its line, or by `indent`. A word that is longer stays whole. */
+export function wrapped(text: string, width: number, indent?: string): string {
+  return text
+    .split('\n')
+    .flatMap((line) => {
+      if (line.length <= width) return [line]
+      const margin = indent ?? /^ */.exec(line)?.[0] ?? ''
+      const lines: string[] = []
+      let last = /^ */.exec(line)?.[0] ?? ''
+      for (const [i, word] of line.trim().split(/ +/).entries()) {
+        if (i > 0 && last.length + 1 + word.length > width) {
+          lines.push(last)
+          last = margin + word
+        } else last += i === 0 ? word : ` ${word}`
+      }
+      return [...lines, last]
+    })
+    .join('\n')
+}
+
 /** Text for HTML, also within attributes. */
 export function escape(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)

@@ -27,7 +27,7 @@ test('where that process says nothing for too long, it is ended, and it is said 
   onTestFinished(() => rmSync(folder, { recursive: true }))
   const program = join(folder, 'hangs.mjs')
   writeFileSync(program, "process.once('message', () => process.send({ share: 0.5, what: 'a contender'}, () => { for (;;); }))")
-  await expect(measuredAlone(pathToFileURL(program), part, nobody, 1_000)).rejects.toThrow(
+  await expect(measuredAlone(pathToFileURL(program), part, nobody, { longest: 1_000 })).rejects.toThrow(
     'The process that measured core/value said nothing for 1 s after "a contender".',
   )
 })

@@ -1,5 +1,6 @@
 /** The command line of the bench. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -159,6 +160,33 @@ test('what could not be written, or is no whole run, is refused before anything 
   writeFileSync(part, '{"format":7}')
   expect(bench('--compare', part).stderr).toContain('holds results of format 7, and not 1.')
 })
+
+test('a disk that is full takes the file, and not what was measured; it is said at the end', () => {
+  const { status, stdout, stderr } = bench('--only', '^core/value$', '--rounds', '1', '--json', '/dev/full')
+  expect([status, stderr]).toEqual([1, ''])
+  expect(stdout).toMatch(/\[core\/value\][^]*pinned: [^]*\nFAILED\n {2}--json could not write \/dev\/full: ENOSPC[^\n]*\n$/)
+})
+
+test('one that is interrupted writes what it has measured until then, and says that it is not whole', async () => {
+  const json = join(folder, 'interrupted.json')
+  const flags = ['--expose-gc', fileURLToPath(compiled('bench/main.ts'))]
+  const child = spawn(process.execPath, [...flags, '--only', '/bytes$', '--rounds', '40', '--json', json], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let told = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    // That of the first suite; the next one has begun, or is about to.
+    if (!told.includes('[worker/bytes]') && (told + text).includes('[worker/bytes]')) child.kill('SIGINT')
+    told += text
+  })
+  const [code] = (await once(child, 'close')) as [number]
+  expect(code).toBe(130)
+  const run = JSON.parse(readFileSync(json, 'utf8')) as Run
+  expect(run.suites[0]?.id).toBe('worker/bytes')
+  const reason = 'It was interrupted, and what follows it was not begun.'
+  expect(run.lost?.map((one) => one.reason)).toEqual([reason])
+  expect(told).toMatch(/\nFAILED\n {2}\S+\/bytes: It was interrupted/)
+}, 60_000)
 
 test('a page of what is no run is refused in a sentence', () => {
   const report = (...args: string[]) =>

@@ -1,0 +1,60 @@
+/** What a run says on a terminal of any width. */
+import { expect, test } from 'vitest'
+import { barText, curveText, suiteText } from '../../bench/harness/terminal.ts'
+import { wrapped } from '../../bench/harness/text.ts'
+import { resultOf, suiteOf } from './runs.ts'
+
+const suite = suiteOf(
+  'worker/idle',
+  [
+    resultOf("ctx.signal, 'abort' listener", [50_000, 60_000]),
+    { ...resultOf('bare flag', [1, 2], 'limit'), note: 'of a job '.repeat(12) },
+  ],
+  [{ name: 'by message', kind: 'peer', cannot: 'A loop that does not yield never receives what is told by a message.' }],
+)
+const curve = {
+  id: 'scale/x',
+  title: 'How it grows',
+  about: 'made up',
+  unit: 'ns',
+  axis: 'contexts',
+  lines: [
+    {
+      name: 'children, unobserved',
+      points: [1, 10, 100, 1_000, 10_000].map((n) => [n, n * 1e3] as const),
+      growth: 'linear (n^1.00)',
+    },
+  ],
+} as const
+const bars = [
+  { id: 'a', text: 'cancel to a loop in a busy worker, against a flag', bar: 'at most 2x', measured: 1.95, met: true },
+  { id: 'b', text: 'a bar that does not hold', bar: 'at most 1x', measured: 3, met: false, reason: 'light is slow '.repeat(9) },
+]
+const widest = (text: string): number => Math.max(...text.split('\n').map(({ length }) => length))
+
+test('into a file or a pipe all is written, on lines as long as they are', () => {
+  const text = suiteText(suite, Number.POSITIVE_INFINITY)
+  expect(text.split('\n')[3]).toMatch(/^ +p50 +p90 +p99 +p99\.9 +max +first +spread +samples +gc$/)
+  expect(text.split('\n')).toHaveLength(8)
+  expect(curveText(curve, Number.POSITIVE_INFINITY)).toMatch(/contexts +1 +10 +100 +1,000 +10,000$/m)
+})
+
+test('a narrow terminal has the medians, and what else there is room for; no line is longer than it', () => {
+  for (const width of [60, 80, 100]) {
+    for (const text of [suiteText(suite, width), curveText(curve, width), barText(bars, width)])
+      expect(widest(text)).toBeLessThanOrEqual(width)
+  }
+  expect(suiteText(suite, 60)).toMatch(/^ +p50 +p90 +p99 +spread$|^ +p50 +p90 +p99$/m)
+  expect(suiteText(suite, 60)).toMatch(/listener +55\.0 us/)
+  expect(curveText(curve, 60)).toMatch(/10,000$[^]*10\.0 ms +linear \(n\^1\.00\)$/m)
+  const text = barText(bars, 60)
+  expect(text).toContain('MISS  a bar that does not hold  3.00  (at most 1x)')
+  expect(text.replace(/\s+/g, ' ')).toContain('light is slow light is slow')
+})
+
+test('lines break between words, and go on as far in as they began', () => {
+  expect(wrapped('  one two three four', 11)).toBe('  one two\n  three\n  four')
+  expect(wrapped('one two', 7)).toBe('one two')
+  expect(wrapped('a-word-that-is-long b', 5)).toBe('a-word-that-is-long\nb')
+  expect(wrapped('met  one two', 8, '     ')).toBe('met one\n     two')
+})
