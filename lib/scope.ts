@@ -10,7 +10,7 @@ import { createKey, isKey, type Key, named } from './key.ts'
 import { link, type Watch, watchOf } from './observers.ts'
 import { answerFor } from './question.ts'
 import type { Epoch } from './spread.ts'
-import { cancelOf, endOf, endPlainly } from './tree.ts'
+import { conclude, endOf, endPlainly } from './tree.ts'
 
 /** A binding of a value, and those that it hides. */
 export class Binding {
@@ -294,7 +294,7 @@ export class CancelScope extends Scope implements CancelableContext {
   declare readonly [Symbol.dispose]: () => void
   /** Bound, so that it can be taken off; made on first use. */
   get cancel(): CancelFunc {
-    return (this.bound ??= cancelOf(this))
+    return (this.bound ??= (cause) => conclude(this, 'canceled', cause))
   }
 
   get 0(): Context {

@@ -209,11 +209,6 @@ export function conclude(scope: Scope, kind: Kind, cause: unknown, error?: Conte
   if (endOf(scope) === undefined) finish(scope, kind, cause, error)
 }
 
-/** The `cancel` of a scope. Made here: what another module has is four loads away from a function that is made anew, and a cancel, which is rare, waits for each. */
-export function cancelOf(scope: Scope): (cause?: unknown) => void {
-  return (cause) => conclude(scope, 'canceled', cause)
-}
-
 /** As `conclude`, without a cause. Small for the sake of a context that nobody observes, and that nothing was derived from: most end so. */
 export function endPlainly(scope: Scope): void {
   if (endOf(scope) !== undefined) return
