@@ -196,19 +196,22 @@ describe('an object with the members of a Context', () => {
   )
 
   it('C6: a signal that ends what asks it has ended that, whatever it says then', () => {
-    for (const answer of [true, false]) {
+    // A look asks more than once: whichever it is that ends it.
+    const cases = [true, false].flatMap((answer) => [1, 2].map((nth) => ({ answer, nth })))
+    for (const { answer, nth } of cases) {
       const { signal } = new AbortController()
-      const [outcomes, asks] = [[] as unknown[], { left: -1 }]
+      const [outcomes, asks] = [[] as unknown[], { left: 0 }]
       Object.defineProperty(signal, 'aborted', {
         get() {
-          if (asks.left-- !== 1) return false
+          if (asks.left === 0) return false
+          if (--asks.left > 0) return true
           ctx.cancel('first')
           outcomes.push(ctx.err())
           return answer
         },
       })
       const ctx = withSignal(background(), signal)
-      asks.left = 1
+      asks.left = nth
       outcomes.push(ctx.err(), ctx.err())
       expect(outcomes.map((error) => (error as ContextError | undefined)?.cause)).toEqual(['first', 'first', 'first'])
       expect(new Set(outcomes).size).toBe(1)
