@@ -19,15 +19,16 @@ afterEach(async () => {
   running.clear()
 })
 
-/** A worker that is terminated after the test. */
-export function start(fixture = 'worker-jobs'): Worker {
-  const worker = new Worker(compiled(`test/fixtures/${fixture}.ts`), { stderr: true })
+/** A worker that is terminated after the test: of a fixture, or of a file that was made of one. */
+export function start(fixture: string | URL = 'worker-jobs'): Worker {
+  const file = typeof fixture === 'string' ? compiled(`test/fixtures/${fixture}.ts`) : fixture
+  const worker = new Worker(file, { stderr: true })
   running.add(worker)
   return worker
 }
 
-export function startJobs(): { worker: Worker; jobs: Remote<Jobs> } {
-  const worker = start()
+export function startJobs(fixture?: URL): { worker: Worker; jobs: Remote<Jobs> } {
+  const worker = start(fixture)
   return { worker, jobs: wrap<Jobs>(worker, { keys: [tenant] }) }
 }
 
