@@ -65,11 +65,15 @@ export function verticals({ at, ticks }: Axis, top: number, bottom: number, labe
   return ticks.map((tick) => {
     const x = at(tick)
     const text = label(tick)
-    // A label at an edge stays within the picture.
-    const half = text.length * 4
-    const anchor = x - half < 0 ? 'start' : x + half > width ? 'end' : 'middle'
-    return `<line class="grid" x1="${x}" x2="${x}" y1="${top}" y2="${bottom}"/><text x="${x}" y="${bottom + 16}" text-anchor="${anchor}">${text}</text>`
+    return `<line class="grid" x1="${x}" x2="${x}" y1="${top}" y2="${bottom}"/><text x="${x}" y="${bottom + 16}" text-anchor="${anchorOf(x, text, width)}">${text}</text>`
   })
+}
+
+/** A label at an edge stays within a picture of that width. */
+export function anchorOf(x: number, text: string, within: number): 'start' | 'middle' | 'end' {
+  const half = text.length * 4
+  if (x - half < 0) return 'start'
+  return x + half > within ? 'end' : 'middle'
 }
 
 export function horizontals({ at, ticks }: Axis, start: number, end: number, label: (tick: number) => string): string[] {

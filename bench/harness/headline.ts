@@ -2,7 +2,7 @@
  * The figure of the README: how long a cancel takes to arrive, by three ways, beside the limit of each and what else there is. A picture of its own that
  * follows the reader's choice of light or dark, and the first thing on the page of a run.
  */
-import { logAxis, pretty, tickText } from './axis.ts'
+import { anchorOf, logAxis, pretty, tickText } from './axis.ts'
 import type { Kind, Run, SuiteResult } from './model.ts'
 import { escape } from './text.ts'
 
@@ -138,7 +138,8 @@ function draw(run: Run, layout: Layout): { readonly parts: readonly string[]; re
   }
   const grid = axis.ticks.map((tick) => {
     const x = axis.at(tick)
-    return `<line class="grid" x1="${x}" x2="${x}" y1="${top}" y2="${y}"/><text class="label" x="${x}" y="${y + 16}" text-anchor="middle">${tickText(tick, 'ns')}</text>`
+    const text = tickText(tick, 'ns')
+    return `<line class="grid" x1="${x}" x2="${x}" y1="${top}" y2="${y}"/><text class="label" x="${x}" y="${y + 16}" text-anchor="${anchorOf(x, text, layout.width)}">${text}</text>`
   })
   const heads = `<text class="label" x="${layout.p50}" y="14" text-anchor="end">p50</text><text class="label" x="${layout.p99}" y="14" text-anchor="end">p99</text>`
   return { parts: [...grid, heads, ...parts], height: y + 24 }

@@ -1,6 +1,6 @@
 /** The picture of the README. */
 import { expect, test } from 'vitest'
-import { headlineSvg } from '../../bench/harness/headline.ts'
+import { headlineChart, headlineSvg } from '../../bench/harness/headline.ts'
 import { resultOf, runOf, suiteOf } from './runs.ts'
 
 const message = 'It tells by a message, which a loop that does not yield never receives.'
@@ -24,6 +24,12 @@ test('it shows the median and the tail of each, and that a loop never sees a mes
   expect(picture).not.toContain('not shown')
   expect(picture).not.toMatch(/NaN|Infinity|undefined/)
   expect(picture).toContain('prefers-color-scheme:dark')
+})
+
+test('a value at the edge of a phone has its label within the picture', () => {
+  const apart = suiteOf('worker/busy', [resultOf('ctx.err()', [100_000]), resultOf('bare Atomics flag', [1_050], 'limit')])
+  const [, narrow = ''] = headlineChart(runOf([apart])).split('<svg class="narrow"')
+  expect(narrow).toMatch(/text-anchor="start">1 µs</)
 })
 
 test('one that failed says nothing, and a way without a result of ours is left out', () => {
