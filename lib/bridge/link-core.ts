@@ -25,7 +25,7 @@ export interface Described {
 /** Where messages go. */
 export interface Outlet {
   transmit(frames: readonly Frame[]): void
-  /** Transmits the cancel of an id, without a cause. Runs nobody's code before it returns. */
+  /** Transmits the cancel of an id, without a cause or with a short text as its cause. Runs nobody's code before it returns. */
   transmitCancel(id: number, text: string | undefined): void
   /** May push what goes out with what waits. */
   beforeFlush(): void

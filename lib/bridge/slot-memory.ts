@@ -245,7 +245,7 @@ export function storeTerms(mem: SlotMem, at: number, link: number, deadline: num
 }
 
 /** The link in a word that `storeTerms` wrote. */
-export function linkOf(word: number): number {
+export function linkIn(word: number): number {
   return word & ~HAS_DEADLINE
 }
 

@@ -21,7 +21,7 @@ import {
   generationOf,
   indexOf,
   LINK,
-  linkOf,
+  linkIn,
   loadDeadline,
   MAX_CHUNKS,
   MAX_GENERATION,
@@ -139,7 +139,7 @@ export class SlotReader {
     const returned = mem.load(at + RETURNED)
     // All of these were written before this generation was opened or are ours: the same generation now, and none is of another.
     if (!isLive(mem.load(at + CONTROL), generation)) return 'stale'
-    if (linkOf(link) !== this.#link) return 'foreign'
+    if (linkIn(link) !== this.#link) return 'foreign'
     if (grant > granted) return 'spent'
     if (Number.isNaN(deadline) || returned < 0 || returned > granted) return 'corrupt'
 
@@ -193,9 +193,9 @@ export class SlotReader {
     return view === undefined ? [] : [view]
   }
 
-  /** Tells the owner that one was given back whose context it has not ended, as far as is known here: it would not look for that otherwise. */
+  /** Tells the owner that one was given back whose context it has not ended, as far as is known here: it would not look for that otherwise. Not where it takes grants back itself. */
   tellDrop(): void {
-    this.#chunks[0]?.mem.add(DROPS, 1)
+    if (this.#returns) this.#chunks[0]?.mem.add(DROPS, 1)
   }
 
   /** All views. */

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import type { Run } from '../../bench/harness/model.ts'
 import { reportOf } from '../../bench/harness/report.ts'
-import { resultOf, runOf, suiteOf } from './runs.ts'
+import { curveOf, resultOf, runOf, suiteOf } from './runs.ts'
 
 const run: Run = {
   ...runOf([
@@ -13,24 +13,11 @@ const run: Run = {
     ),
   ]),
   curves: [
-    {
-      id: 'scale/x',
-      title: 'How it grows',
-      about: 'made up',
-      unit: 'ns',
-      axis: 'contexts',
-      lines: [
-        {
-          name: 'wide',
-          points: [
-            [1, 5],
-            [10, 50],
-            [100, 500],
-          ],
-          growth: 'linear (n^1.00)',
-        },
-      ], // prettier-ignore
-    },
+    curveOf('wide', [
+      [1, 5],
+      [10, 50],
+      [100, 500],
+    ]),
   ],
   bars: [
     { id: 'a', text: 'a bar that holds', bar: 'at most 2x', measured: 1.95, met: true },

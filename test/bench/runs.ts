@@ -1,5 +1,5 @@
 /** Runs as the bench writes them, made up. */
-import type { Kind, Result, Run, SuiteResult } from '../../bench/harness/model.ts'
+import type { CurveResult, Kind, Result, Run, SuiteResult } from '../../bench/harness/model.ts'
 import { median } from '../../bench/harness/samples.ts'
 
 export function resultOf(name: string, rounds: readonly number[], kind: Kind = 'ours'): Result {
@@ -10,6 +10,11 @@ export function resultOf(name: string, rounds: readonly number[], kind: Kind = '
 
 export function suiteOf(id: string, results: readonly Result[], absent: SuiteResult['absent'] = []): SuiteResult {
   return { id, title: `Suite ${id}`, about: 'made up', unit: 'ns', sample: 'event', results, absent }
+}
+
+export function curveOf(name: string, points: readonly (readonly [n: number, value: number])[]): CurveResult {
+  const line = { name, points, growth: 'linear (n^1.00)' }
+  return { id: 'scale/x', title: 'How it grows', about: 'made up', unit: 'ns', axis: 'contexts', lines: [line] }
 }
 
 export function runOf(suites: readonly SuiteResult[]): Run {

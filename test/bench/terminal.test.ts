@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { barText, curveText, suiteText } from '../../bench/harness/terminal.ts'
 import { wrapped } from '../../bench/harness/text.ts'
-import { resultOf, suiteOf } from './runs.ts'
+import { curveOf, resultOf, suiteOf } from './runs.ts'
 
 const suite = suiteOf(
   'worker/idle',
@@ -12,20 +12,11 @@ const suite = suiteOf(
   ],
   [{ name: 'by message', kind: 'peer', cannot: 'A loop that does not yield never receives what is told by a message.' }],
 )
-const curve = {
-  id: 'scale/x',
-  title: 'How it grows',
-  about: 'made up',
-  unit: 'ns',
-  axis: 'contexts',
-  lines: [
-    {
-      name: 'children, unobserved',
-      points: [1, 10, 100, 1_000, 10_000].map((n) => [n, n * 1e3] as const),
-      growth: 'linear (n^1.00)',
-    },
-  ],
-} as const
+const powers = [1, 10, 100, 1_000, 10_000]
+const curve = curveOf(
+  'children, unobserved',
+  powers.map((n) => [n, n * 1e3] as const),
+)
 const bars = [
   { id: 'a', text: 'cancel to a loop in a busy worker, against a flag', bar: 'at most 2x', measured: 1.95, met: true },
   { id: 'b', text: 'a bar that does not hold', bar: 'at most 1x', measured: 3, met: false, reason: 'light is slow '.repeat(9) },

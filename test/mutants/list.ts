@@ -323,7 +323,7 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot-reader.ts',
-    original: "    if (linkOf(link) !== this.#link) return 'foreign'\n",
+    original: "    if (linkIn(link) !== this.#link) return 'foreign'\n",
     replacement: '',
     breaks: 'a slot of another link is accepted',
     tests: reader,

@@ -216,6 +216,11 @@ describe('holds', () => {
     expect(looks(8)).toEqual([[], 1])
     views[20]?.release()
     expect(looks(8)).toEqual([[], 1])
+    // Who shares slots with others gives nothing back, and so has nothing to tell.
+    const sharing = new SlotReader({ link: LINK, returns: false })
+    sharing.attach(0, table.chunks()[0])
+    sharing.tellDrop()
+    expect(looks(8)).toEqual([[], 1])
     reader.tellDrop()
     expect([looks(8), looks(8)]).toEqual([
       [[], 1 + 8],
