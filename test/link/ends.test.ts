@@ -291,6 +291,20 @@ describe('a cancel', () => {
     await pair.settle()
   })
 
+  it.each([
+    ['that is undefined', [1, 'undefined'], true],
+    ['that is none', null, false],
+  ])('has a cause %s, as its peer says', async (_name, wire, has) => {
+    const held = new Held()
+    const side = new Side({ serve: { held: held.method } })
+    side.raw(hello, callFrame(1, 'held'))
+    await turn()
+    side.raw([3, 1, 0, wire])
+    const error = held.ctx().err()
+    expect(error).toBeInstanceOf(CanceledError)
+    expect([Object.hasOwn(error as Error, 'cause'), error?.cause]).toEqual([has, undefined])
+  })
+
   it('of unknown calls: ignored where there was one, the end of the link where there was none', () => {
     const side = new Side({ serve: { f: () => {} } })
     side.raw(hello, callFrame(5, 'missing'), [3, 3, 0, null], [3, 5, 0, null])
