@@ -11,6 +11,9 @@ import { must } from './cost.ts'
 import { untilCompiled } from './latency.ts'
 import { far } from './worker-far.ts'
 
+/** How many turns a round is taken in, as in the suites of latency, and for the same reason. */
+const turns = 5
+
 /** Round trips, one after the other. */
 function roundTrips(
   name: string,
@@ -25,12 +28,13 @@ function roundTrips(
     start() {
       const { call, close } = start()
       return {
+        turns,
         async prove() {
           must((await call()) === 1, 'the call returned what the method returns')
           return 'the result came back'
         },
         async round(record) {
-          for (let i = 0; i < 150; i++) {
+          for (let i = 0; i < 250 / turns; i++) {
             const before = now()
             await call()
             record(now() - before)

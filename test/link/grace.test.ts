@@ -15,13 +15,11 @@ test('a call that was answered, or lost, while another method kept the thread fr
   const link = { caller: { isHeldUp }, terminate: () => undefined }
   const grace = new Grace(link as unknown as WorkerLink, 'ignore', 1)
   const ctx = withCancel(background())
-  let answer = (): void => undefined
-  grace.over([new Tie(ctx, false)], new Promise<void>((resolve) => (answer = resolve)))
+  grace.watch([new Tie(ctx, false)])
   grace.begin()
   ctx.cancel()
   while (held.length === 0) await turn()
-  answer()
-  await turn()
+  grace.over()
   const timers = vi.spyOn(hostClock, 'setTimer')
   onTestFinished(() => timers.mockRestore())
   for (const free of held) free()

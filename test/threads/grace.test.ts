@@ -1,4 +1,4 @@
-/** What becomes of the watch over a call. Nobody is called: what is watched over is a promise of this test. */
+/** What becomes of the watch over a call. Nobody is called. */
 import { setTimeout } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { background, withCancel } from '../../lib/context.ts'
@@ -13,11 +13,9 @@ test('a call that was answered is watched no more: no timer ends its worker, and
   const watch = new Grace({ terminate, caller: { isHeldUp: () => false } } as unknown as WorkerLink, 'heeds', 1)
   const [ended, live] = [withCancel(background()), withCancel(background())]
   watch.begin()
-  watch.over(
-    [ended, live].map((ctx) => new Tie(ctx, false)),
-    Promise.reject(new Error('heeded')),
-  )
+  watch.watch([ended, live].map((ctx) => new Tie(ctx, false)))
   ended.cancel()
+  watch.over()
   // A grace that was begun before this one, and is shorter, is over when this one is.
   await new Promise<void>((resolve) => void afterGrace(3, true, resolve))
   expect(terminate).not.toHaveBeenCalled()
@@ -29,7 +27,7 @@ test('a call that is not answered costs its worker', async () => {
   const watch = new Grace({ terminate, caller: { isHeldUp: () => false } } as unknown as WorkerLink, 'deaf', 1)
   const ctx = withCancel(background())
   watch.begin()
-  watch.over([new Tie(ctx, false)], new Promise(() => undefined))
+  watch.watch([new Tie(ctx, false)])
   ctx.cancel()
   while (terminate.mock.calls.length === 0) await setTimeout(1)
   expect(String(terminate.mock.calls[0])).toContain("the method 'deaf' went on for 1 ms")

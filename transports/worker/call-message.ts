@@ -1,29 +1,17 @@
 /**
- * A call and its answer, as they go over the endpoint, and between them, where the call asks for it, the word that its method begins. Comlink's messages are objects within objects, each of which both threads pay for; these say the
- * same as two lists at most.
+ * A call and its answer, as they go over the endpoint, and between them, where the call asks for it, the word that its method begins: two lists at most, since both threads pay for each object.
  *
  * Comlink passes them over, since they have no `type` and no `id`, as we pass over Comlink's own.
  */
 
 import { named } from '../../lib/key.ts'
+import { encode, type Encoded } from './comlink.ts'
 import { VERSION } from './messages.ts'
 
-/** As much of Comlink's messages as is looked at here. */
-export interface CallMessage {
-  readonly id: string
-  readonly type: string
-  readonly path?: readonly string[]
-  readonly name?: string
-  readonly value?: unknown
-  readonly argumentList?: readonly Argument[]
-}
+/** A message, and what is transferred with it. */
+export type Parcel<M> = readonly [message: M, transfer: readonly Transferable[]]
 
-/** `RAW`: the value as it is; `HANDLER`: what the transfer handler of that name made of it. */
-interface Argument {
-  readonly type: string
-  readonly name?: string
-  readonly value?: unknown
-}
+const nothing: readonly never[] = []
 
 /** Takes the place of an argument that is a context, or has some, on its way through Comlink. */
 export abstract class Sent {
@@ -86,7 +74,11 @@ const SIGNAL = 1
 /** Says of an answer that the call failed, and that its value is the failure as data. */
 const FAILED = 0
 
+/** Tells a call from the others of whoever made it: ours are numbers. The answer has it, too. */
+export type CallId = number | string
+
 /**
+ * Args: the name of the method, and its arguments.
  * Marks: place, what stands there, place, what stands there, and so on, where it is no plain value: the name of a transfer handler, `CONTEXT` or `SIGNAL`. A place is the number
  * of an argument, or of an object and which of its keys.
  * Asks: whether the other side is to say when the method begins, which may be long after the call came.
@@ -94,40 +86,57 @@ const FAILED = 0
 export type PackedCall = readonly [
   tag: typeof CALL,
   version: number,
-  id: string,
+  id: CallId,
   args: readonly unknown[],
   marks?: readonly unknown[] | undefined,
   asks?: true,
 ]
 /** Posted before the method runs: so it arrives though the method may then block its thread. */
-export type PackedBegun = readonly [tag: typeof BEGUN, version: number, id: string]
+export type PackedBegun = readonly [tag: typeof BEGUN, version: number, id: CallId]
 /** Asks for a word as soon as the thread yields: a `PackedBegun` of the same id, which is that of no call. */
-export type PackedAsk = readonly [tag: typeof ASK, version: number, id: string]
+export type PackedAsk = readonly [tag: typeof ASK, version: number, id: CallId]
 /** How: left out where the value is the result; the name of a transfer handler, or `FAILED`. */
-export type PackedAnswer = readonly [tag: typeof ANSWER, version: number, id: string, value: unknown, how?: unknown]
+export type PackedAnswer = readonly [tag: typeof ANSWER, version: number, id: CallId, value: unknown, how?: unknown]
 
 /**
- * @param within contexts that are properties of arguments, by the number of the argument
+ * Throws what a transfer handler throws.
+ *
+ * @param within contexts that are properties of arguments, by the number of the argument; the method's name is number 0
  * @param asks whether the other side is to say when the method begins
  */
 export function packCall(
-  { id, argumentList = [] }: CallMessage,
-  within?: ReadonlyMap<number, Members>,
-  asks = false,
-): PackedCall {
-  const args: unknown[] = []
+  id: CallId,
+  name: string,
+  list: readonly unknown[],
+  within: ReadonlyMap<number, Members> | undefined,
+  asks: boolean,
+): Parcel<PackedCall> {
+  const args: unknown[] = [name]
   const marks: unknown[] = []
-  for (const { name, value } of argumentList) {
+  const [encoded, transfer] = encode(list.filter((arg) => !(arg instanceof SentContext))) ?? []
+  let next = 0
+  for (const arg of list) {
     const at = args.length
+    if (arg instanceof SentContext) {
+      marks.push(at, markOf(arg))
+      args.push(arg.handle)
+      continue
+    }
+    const { name: handler, value }: Encoded = encoded?.[next++] ?? { value: arg }
     const members = within?.get(at)
-    if (name !== undefined) marks.push(at, name)
-    else if (value instanceof SentContext) marks.push(at, markOf(value))
+    if (handler !== undefined) marks.push(at, handler)
     for (const [key, sent] of members ?? []) marks.push([at, key], markOf(sent))
-    args.push(value instanceof SentContext ? value.handle : members === undefined ? value : withHandles(value as object, members))
+    args.push(members === undefined ? value : withHandles(value as object, members))
   }
   const marked = marks.length === 0 ? undefined : marks
-  if (asks) return [CALL, VERSION, id, args, marked, true]
-  return marked === undefined ? [CALL, VERSION, id, args] : [CALL, VERSION, id, args, marked]
+  return [
+    asks
+      ? [CALL, VERSION, id, args, marked, true]
+      : marked === undefined
+        ? [CALL, VERSION, id, args]
+        : [CALL, VERSION, id, args, marked],
+    transfer ?? nothing,
+  ]
 }
 
 function markOf({ isSignal }: SentContext): typeof CONTEXT | typeof SIGNAL {
@@ -145,40 +154,57 @@ export function packBegun([, , id]: PackedCall | PackedAsk): PackedBegun {
 }
 
 export function packAsk(): PackedAsk {
-  return [ASK, VERSION, '']
+  return [ASK, VERSION, 0]
 }
 
-/** The message that it was; undefined where it is of no form that `packCall` gives. */
-export function unpackCall([, , id, args, marks = []]: PackedCall): CallMessage | undefined {
+/** A call as it came: the name and the arguments, with a `Sent` for each that is a context or has some, and which of them transfer handlers must read. */
+export interface ReceivedCall {
+  readonly args: unknown[]
+  readonly handled: readonly (readonly [at: number, handler: string])[]
+}
+
+/** Undefined where it is of no form that `packCall` gives. */
+export function unpackCall([, , , args, marks = nothing]: PackedCall): ReceivedCall | undefined {
   // A list may be long and empty: to go through it takes far more time than to send it.
   if (!Array.isArray(args) || !Array.isArray(marks) || args.length > MAX_ARGUMENTS) return undefined
-  const argumentList: Argument[] = (args as unknown[]).map((value) => ({ type: 'RAW', value }))
+  const list = args as unknown[]
+  const handled: (readonly [number, string])[] = []
   for (let i = 0; i < marks.length; i += 2) {
     const [place, what] = [marks[i] as unknown, marks[i + 1] as unknown]
     const [at, key] = Array.isArray(place) ? (place as unknown[]) : [place]
-    if (typeof at !== 'number' || argumentList[at] === undefined) return undefined
-    const { value } = argumentList[at]
+    if (typeof at !== 'number' || !Number.isInteger(at) || !(at in list)) return undefined
+    const value = list[at]
     if (place !== at) {
       if (typeof value !== 'object' || value === null || (what !== CONTEXT && what !== SIGNAL)) return undefined
       const object = value instanceof SentObject ? value : new SentObject(value as Record<string, unknown>)
       if (!object.put(key, what === SIGNAL)) return undefined
-      argumentList[at] = { type: 'RAW', value: object }
-    } else if (what === CONTEXT || what === SIGNAL)
-      argumentList[at] = { type: 'RAW', value: new SentContext(value, what === SIGNAL) }
-    else argumentList[at] = { type: 'HANDLER', name: typeof what === 'string' ? what : named(what), value }
+      list[at] = object
+    } else if (what === CONTEXT || what === SIGNAL) list[at] = new SentContext(value, what === SIGNAL)
+    else handled.push([at, typeof what === 'string' ? what : named(what)])
   }
-  return { id, type: 'APPLY', path: [], argumentList }
+  return { args: list, handled }
+}
+
+/** Throws what a transfer handler throws. */
+export function packResult(id: CallId, result: unknown): Parcel<PackedAnswer> {
+  const [encoded, transfer] = encode([result]) ?? []
+  const { name, value } = encoded?.[0] ?? { value: result }
+  return [name === undefined ? [ANSWER, VERSION, id, value] : [ANSWER, VERSION, id, value, name], transfer ?? nothing]
 }
 
 /** @param version what the call came with, so that whoever sent it can read that it failed */
-export function packAnswer({ id, name, value }: CallMessage, failed: boolean, version: number = VERSION): PackedAnswer {
-  if (failed) return [ANSWER, version, id, value, FAILED]
-  return name === undefined ? [ANSWER, VERSION, id, value] : [ANSWER, VERSION, id, value, name]
+export function packFailure(id: CallId, failure: unknown, version: number = VERSION): PackedAnswer {
+  return [ANSWER, version, id, failure, FAILED]
 }
 
-export function unpackAnswer([, , id, value, how]: PackedAnswer): { readonly message: CallMessage; readonly failed: boolean } {
-  if (typeof how !== 'string') return { message: { id, type: 'RAW', value }, failed: how === FAILED }
-  return { message: { id, type: 'HANDLER', name: how, value }, failed: false }
+/** Whether it says that the call failed, and its value how. */
+export function hasFailed([, , , , how]: PackedAnswer): boolean {
+  return how === FAILED
+}
+
+/** The transfer handler that must read the value of an answer. */
+export function handlerOf([, , , , how]: PackedAnswer): string | undefined {
+  return typeof how === 'string' ? how : undefined
 }
 
 /** Whether it is a call, of whatever version. */
@@ -199,5 +225,7 @@ export function isAsk(data: unknown): data is PackedAsk {
 }
 
 function isPacked(data: unknown, tag: string): data is readonly unknown[] {
-  return Array.isArray(data) && data[0] === tag && Number.isInteger(data[1]) && typeof data[2] === 'string'
+  if (!Array.isArray(data) || data[0] !== tag || !Number.isInteger(data[1])) return false
+  const id: unknown = data[2]
+  return typeof id === 'number' || typeof id === 'string'
 }

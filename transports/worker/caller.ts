@@ -2,10 +2,11 @@
 
 import { type LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
-import { type CallPort, callerOf, missingHandler } from './comlink.ts'
-import { Failure, failureFromWire, messageOf, refusal, unreadable } from './failure.ts'
+import type { Call } from './call.ts'
 import {
-  type CallMessage,
+  type CallId,
+  handlerOf,
+  hasFailed,
   type Members,
   packAsk,
   packCall,
@@ -13,75 +14,29 @@ import {
   type PackedAsk,
   type PackedBegun,
   type PackedCall,
-  Sent,
-  unpackAnswer,
 } from './call-message.ts'
+import { decode, hasHandler } from './comlink.ts'
+import { failureFromWire, messageOf, refusal, unreadable } from './failure.ts'
+import type { Grace } from './grace.ts'
+import { randomId } from './host.ts'
 
-/** A call, from when it is made. To read an argument may make another one: by a getter, or a transfer handler. */
-export class Call {
-  readonly watcher: Watcher | undefined
-  /** Contexts that are properties of arguments, by the number of the argument, until it is sent; the method's name is number 0. */
-  within: ReadonlyMap<number, Members> | undefined
-  /** False when an argument could not be sent: then `answer` rejects. */
-  sent = true
-  /** Whether the answer is there. Whoever waits for it hears of that some microtasks later, and by then the worker may be gone. */
-  answered = false
-  answer: Promise<unknown> = unmade
-
-  constructor(watcher: Watcher | undefined, within: ReadonlyMap<number, Members> | undefined) {
-    this.watcher = watcher
-    this.within = within
-  }
-}
-
-const unmade = new Promise<never>(() => undefined)
-
-/** Who watches over a call. */
-export interface Watcher {
-  /** The method is about to run. */
-  begin(): void
-}
+/** Of this thread's calls. Where it begins is random: an answer may come to whoever was given the port after the call was made. */
+let ids = randomId()
 
 export class Caller {
-  readonly #port: CallPort
-  readonly #call: (args: readonly unknown[]) => Promise<unknown>
-  readonly #pending = new Map<string, Call>()
+  readonly #post: (message: PackedCall | PackedAsk, transfer: readonly Transferable[]) => void
+  readonly #pending = new Map<CallId, Call>()
   /** Whether anybody ever watched over a call: from then on it is asked of all when they begin. */
   #watches = false
   /** The call that began last, where nothing was heard since: its method may not have let go of the thread yet. */
-  #latest: { readonly watcher: Watcher | undefined } | undefined
+  #latest: Call | undefined
   /** To be called when something is heard. */
   #heldUp: (() => void)[] = []
-  readonly #ask: () => void
-  #making: Call | undefined
   #lost: LinkLostError | undefined
 
   /** @param post sends a call to the other side; throws where it cannot be cloned */
   constructor(post: (message: PackedCall | PackedAsk, transfer: readonly Transferable[]) => void) {
-    this.#ask = () => post(packAsk(), [])
-    this.#port = {
-      post: (message, transfer) => {
-        // Comlink asks for a release when its proxy is collected: ours go with the link.
-        if (message.type !== 'APPLY') return
-        const making = this.#making as Call
-        this.#pending.set(message.id, making)
-        try {
-          if (this.#lost === undefined) return post(packCall(message, making.within, this.#watches), transfer)
-          this.#answer(message.id, this.#lost)
-        } catch (error) {
-          const why = holdsContext(message)
-            ? 'a context must be an argument of its own, or a property of one that is a plain object.'
-            : messageOf(error)
-          this.#answer(
-            message.id,
-            refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${why}`, { cause: error }),
-          )
-        }
-        making.sent = false
-      },
-      receive: () => undefined,
-    }
-    this.#call = callerOf(this.#port)
+    this.#post = post
   }
 
   /** How many calls the other side has not answered; those whose caller waits no more are counted. */
@@ -89,24 +44,33 @@ export class Caller {
     return this.#pending.size
   }
 
+  /** Whether somebody waits for an answer. */
+  get isAwaited(): boolean {
+    return [...this.#pending.values()].some((call) => call.waits)
+  }
+
   /**
+   * Sends a call, which is told of its outcome: perhaps before this returns.
+   *
    * @param within contexts that are properties of arguments
-   * @param watcher is told when the other side is about to run the method, if it gets as far as that
+   * @throws BridgeError `ERR_UNSENDABLE`, when an argument cannot be sent; LinkLostError; what a transfer handler throws. Then the call was not sent, and is not answered
    */
-  call(name: string, args: readonly unknown[], within?: ReadonlyMap<number, Members>, watcher?: Watcher): Call {
-    this.#watches ||= watcher !== undefined
-    const outer = this.#making
-    const making = new Call(watcher, within)
-    this.#making = making
+  call(name: string, args: readonly unknown[], within: ReadonlyMap<number, Members> | undefined, call: Call): void {
+    this.#watches ||= call.grace !== undefined
+    const id = ++ids
+    // To read an argument may make other calls, or close the link: by a getter, or a transfer handler.
+    const [message, transfer] = packCall(id, name, args, within, this.#watches)
+    if (this.#lost !== undefined) throw this.#lost
+    this.#pending.set(id, call)
     try {
-      making.answer = this.#call([name, ...args]).then((value) => {
-        if (value instanceof Failure) throw value.error
-        return value
-      })
-      return making
-    } finally {
-      making.within = undefined
-      this.#making = outer
+      this.#post(message, transfer)
+    } catch (error) {
+      // By then it may be over.
+      if (!this.#pending.delete(id)) return
+      const why = holdsContext(message[3])
+        ? 'a context must be an argument of its own, or a property of one that is a plain object.'
+        : messageOf(error)
+      throw refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${why}`, { cause: error })
     }
   }
 
@@ -114,67 +78,65 @@ export class Caller {
     this.#hear()
     const call = this.#pending.get(id)
     if (call === undefined) return
-    const { watcher } = call
-    this.#latest = { watcher }
-    watcher?.begin()
+    this.#latest = call
+    call.grace?.begin()
   }
 
   /**
-   * Whether another method than that of `watcher` may have kept the other thread ever since it began: it began later, and nothing was heard since. Then `free` is called when
+   * Whether another method than that of `grace` may have kept the other thread ever since it began: it began later, and nothing was heard since. Then `free` is called when
    * something is. That takes no longer than until the thread yields, since it is asked.
    */
-  isHeldUp(watcher: Watcher, free: () => void): boolean {
-    if (this.#latest === undefined || this.#latest.watcher === watcher) return false
-    if (this.#heldUp.push(free) === 1) this.#ask()
+  isHeldUp(grace: Grace, free: () => void): boolean {
+    if (this.#latest === undefined || this.#latest.grace === grace) return false
+    if (this.#heldUp.push(free) === 1) this.#post(packAsk(), [])
     return true
   }
 
   /** Whatever comes of a call was sent when no method kept the thread, unless it says that one begins. */
   #hear(): void {
     this.#latest = undefined
-    for (const free of this.#heldUp.splice(0)) free()
+    if (this.#heldUp.length > 0) for (const free of this.#heldUp.splice(0)) free()
   }
 
   receive(answer: PackedAnswer): void {
     this.#hear()
-    const { message, failed } = unpackAnswer(answer)
-    if (!this.#settle(message.id)) return
-    if (failed) this.#port.receive({ id: message.id, type: 'RAW', value: failureFromWire(message.value) })
+    const [, , id, value] = answer
+    const call = this.#pending.get(id)
+    if (call === undefined) return
+    this.#pending.delete(id)
+    const handler = handlerOf(answer)
+    if (hasFailed(answer)) call.fail(failureFromWire(value))
+    else if (handler === undefined) call.answer(value)
+    else if (!hasHandler(handler)) call.fail(unreadable('The result', handler, 'the thread that called'))
     else {
-      const missing = missingHandler(message)
-      if (missing === undefined) this.#port.receive(message)
-      else this.#answer(message.id, unreadable('The result', missing, 'the thread that called'))
+      let result: unknown
+      try {
+        result = decode(handler, value)
+      } catch (error) {
+        return call.fail(error)
+      }
+      call.answer(result)
     }
   }
 
   /** Ends all calls that are pending, and all to come. */
   lose(error: LinkLostError): void {
     this.#lost = error
-    for (const id of this.#pending.keys()) this.#answer(id, error)
-  }
-
-  /** Whether it was pending. */
-  #settle(id: string): boolean {
-    const call = this.#pending.get(id)
-    if (call !== undefined) call.answered = true
-    return this.#pending.delete(id)
-  }
-
-  #answer(id: string, error: unknown): void {
-    this.#settle(id)
-    this.#port.receive({ id, type: 'RAW', value: new Failure(error) })
+    const pending = [...this.#pending.values()]
+    this.#pending.clear()
+    for (const call of pending) call.fail(error)
   }
 }
 
-/** Whether one stands inside of an argument, not too far down. */
-function holdsContext({ argumentList = [] }: CallMessage): boolean {
-  let level: unknown[] = argumentList.map(({ value }) => value)
+/** Whether a context stands inside of what is to be sent, not too far down. */
+function holdsContext(args: readonly unknown[]): boolean {
+  let level: unknown[] = [...args]
   try {
     for (let depth = 0; depth < 4; depth++) {
       if (level.some(isContext)) return true
       level = level
         // Bytes may be many, and each would be an entry.
-        .filter((value) => typeof value === 'object' && value !== null && !(value instanceof Sent) && !ArrayBuffer.isView(value))
+        .filter((value) => typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))
         .flatMap((value) => Object.values(value as object).slice(0, 100) as unknown[])
         .slice(0, 1_000)
     }

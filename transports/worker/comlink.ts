@@ -1,54 +1,69 @@
 /**
- * Comlink carries the calls: the only file that imports it. What can be an argument or a result by itself can be one here: `Comlink.proxy`
- * and `Comlink.transfer` work, and so do transfer handlers that a program has installed.
- *
- * Comlink is given one function to serve, and its messages reach it one by one, made here of what came: the rest of what it can do (read, set and
- * construct along a path of any properties, inherited ones too) is never asked for, and not reached by anybody who does.
+ * What Comlink makes of arguments and results: the only file that imports it. So `Comlink.proxy` and `Comlink.transfer` work here, and so do transfer handlers that a program has
+ * installed. Calls are our own: of what else Comlink can do (read, set and construct along a path of any properties, inherited ones too) nothing is reached by anybody who sends.
  */
 
 import * as Comlink from 'comlink'
-import type { CallMessage } from './call-message.ts'
 
-/** What is between Comlink and a port. */
-export interface CallPort {
-  post(message: CallMessage, transfer: readonly Transferable[]): void
-  /** Set by Comlink's side; takes each message that came. */
-  receive: (message: CallMessage) => void
+/** A value on its way: as it is, or what the transfer handler of that name made of it. */
+export interface Encoded {
+  readonly name?: string
+  readonly value?: unknown
 }
 
-/** Calls the function that is served on the other side of `port`. Posts synchronously. Never rejects, unless a transfer handler throws. */
-export function callerOf(port: CallPort): (args: readonly unknown[]) => Promise<unknown> {
-  const remote = Comlink.wrap<(...args: readonly unknown[]) => unknown>(endpointOf(port)) as unknown as (
-    ...args: readonly unknown[]
-  ) => Promise<unknown>
-  return (args) => remote(...args)
+/** A call as Comlink posts it. */
+interface Posted {
+  readonly id: string
+  readonly argumentList: readonly Encoded[]
 }
 
-/** Serves `f`, which must not throw or reject, to the other side of `port`. */
-export function serve(f: (...args: readonly unknown[]) => Promise<unknown>, port: CallPort): void {
-  Comlink.expose(f, endpointOf(port))
+let posted: readonly Encoded[] = []
+let toTransfer: readonly Transferable[] = []
+let answer: (message: { readonly data: { readonly id: string } }) => void = () => undefined
+
+/** Comlink keeps to itself what it does with a value, and what it was told to transfer with it. It does so with the arguments of a call, which is answered where it is posted. */
+const carrier = Comlink.wrap<(...values: readonly unknown[]) => unknown>({
+  postMessage({ id, argumentList }: Posted, transfer: readonly Transferable[] = []) {
+    posted = argumentList
+    toTransfer = transfer
+    answer({ data: { id } })
+  },
+  addEventListener: (_type, listener) => {
+    answer = listener as unknown as typeof answer
+  },
+  removeEventListener: () => undefined,
+})
+
+/**
+ * Values as they are sent, and what is transferred with them. Undefined where all go as they are, and nothing with them.
+ *
+ * Throws what a transfer handler throws.
+ */
+export function encode(values: readonly unknown[]): [encoded: readonly Encoded[], transfer: readonly Transferable[]] | undefined {
+  if (!values.some(needsComlink)) return undefined
+  // A transfer handler may send something itself: whoever posts last is this one.
+  void (carrier as unknown as (...values: readonly unknown[]) => unknown)(...values)
+  const taken = [posted, toTransfer] as const
+  posted = toTransfer = []
+  return [...taken]
 }
 
-/** The name of the first transfer handler that a message needs and Comlink has not got; undefined where Comlink can read all of it. */
-export function missingHandler({ name, argumentList = [] }: Pick<CallMessage, 'name' | 'argumentList'>): string | undefined {
-  return [name, ...argumentList.map((argument) => argument.name)].find(
-    (needed) => needed !== undefined && !Comlink.transferHandlers.has(needed),
-  )
+/** What the transfer handler of that name makes of what came, which it must be there for. Throws what it throws. */
+export function decode(handler: string, value: unknown): unknown {
+  return Comlink.transferHandlers.get(handler)?.deserialize(value)
+}
+
+export function hasHandler(name: string): boolean {
+  return Comlink.transferHandlers.has(name)
+}
+
+/** Only an object can have something to transfer with it. */
+function needsComlink(value: unknown): boolean {
+  return (typeof value === 'object' && value !== null) || isHandled(value)
 }
 
 /** Whether Comlink does not send a value as it is, but what one of its transfer handlers makes of it. */
 export function isHandled(value: unknown): boolean {
   for (const handler of Comlink.transferHandlers.values()) if (handler.canHandle(value)) return true
   return false
-}
-
-function endpointOf(port: CallPort): Comlink.Endpoint {
-  return {
-    postMessage: (message: CallMessage, transfer: readonly Transferable[] = []) => port.post(message, transfer),
-    addEventListener: (_type, listener) => {
-      const handle = listener as unknown as (event: { data: CallMessage }) => void
-      port.receive = (message) => handle({ data: message })
-    },
-    removeEventListener: () => undefined,
-  }
 }

@@ -1,36 +1,27 @@
-/** How a call failed: on its way back as data, and on either side as a value that no result can be mistaken for. */
+/** How a call failed, on its way back as data. */
 
 import { BridgeError, type BridgeErrorCode } from '../../lib/errors.ts'
 import { causeLimits, reviveCause } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 
-/** What a failed call throws at the caller. */
-export class Failure {
-  readonly error: unknown
-
-  constructor(error: unknown) {
-    this.error = error
-  }
-}
-
 /** Says that the bridge itself refused a call, where the method's own errors are causes: `[code, message]`. */
 type Refusal = readonly [code: BridgeErrorCode, message: string]
 
-export function failureToWire({ error }: Failure): unknown {
+/** What a call failed with, as data. */
+export function failureToWire(error: unknown): unknown {
   // Not by `instanceof`: a proxy may throw at that.
   const refused: Refusal | undefined = isOwn(error) ? [error.code, error.message] : undefined
   // With its stack: both threads are of one program, and nobody else sees it.
   return refused === undefined ? { threw: describeCause(error, causeLimits, true) } : { refused }
 }
 
-export function failureFromWire(data: unknown): Failure {
+/** What a failed call rejects with. */
+export function failureFromWire(data: unknown): unknown {
   const { threw, refused } = (data ?? {}) as { threw?: unknown; refused?: readonly unknown[] }
-  if (isRefusal(refused)) return new Failure(new BridgeError(refused[0], refused[1]))
+  if (isRefusal(refused)) return new BridgeError(refused[0], refused[1])
   const cause = parseCause(threw)
-  return new Failure(
-    cause.ok ? reviveCause(cause.value) : new BridgeError('ERR_PROTOCOL', 'The call failed, and its error cannot be read.'),
-  )
+  return cause.ok ? reviveCause(cause.value) : new BridgeError('ERR_PROTOCOL', 'The call failed, and its error cannot be read.')
 }
 
 const codes: readonly unknown[] = [

@@ -13,6 +13,7 @@ export class Grace {
   readonly #ms: number
   #runs = false
   #ended: Tie | undefined
+  #stops: readonly (() => boolean)[] = []
   #forget: (() => void) | undefined
 
   constructor(link: WorkerLink, name: string, ms: number) {
@@ -27,20 +28,21 @@ export class Grace {
     this.#count()
   }
 
-  /** Watches over the call until it is answered. */
-  over(ties: readonly Tie[], answer: Promise<unknown>): void {
-    const stops = ties.map((tie) =>
+  /** What must not end while the method goes on. */
+  watch(ties: readonly Tie[]): void {
+    this.#stops = ties.map((tie) =>
       listen(tie.ctx, () => {
         this.#ended ??= tie
         this.#count()
       }),
     )
-    const settled = (): void => {
-      this.#runs = false
-      this.#forget?.()
-      for (const stop of stops) stop()
-    }
-    answer.then(settled, settled)
+  }
+
+  /** The call is over. */
+  over(): void {
+    this.#runs = false
+    this.#forget?.()
+    for (const stop of this.#stops) stop()
   }
 
   #count(): void {

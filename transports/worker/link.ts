@@ -10,7 +10,7 @@ import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { decodeValues } from '../../lib/wire/values.ts'
 import { isAnswer, isAsk, isBegun, isCall, packBegun, type PackedCall } from './call-message.ts'
-import { type Call, Caller } from './caller.ts'
+import { Caller } from './caller.ts'
 import { canTerminate, endpointAndOptions, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { tableStats } from './export.ts'
 import { Exporter } from './exporter.ts'
@@ -142,8 +142,6 @@ export class WorkerLink implements Link {
   readonly #stop: () => void
   /** Why the worker is being terminated, if it is by us. */
   #terminated: LinkLostError | undefined
-  /** Calls whose callers have not given up waiting. */
-  readonly waiting: Set<Call> = new Set()
 
   constructor(endpoint: WorkerEndpoint, shared: boolean, forget: () => void) {
     this.#endpoint = endpoint
@@ -153,7 +151,7 @@ export class WorkerLink implements Link {
       message: (data) => this.#receive(data),
       garbled: (error) => this.#close(new LinkLostError('A message of the other thread could not be read.', { cause: error })),
       lost: (why) => this.#lose(this.#terminated ?? why),
-      isAwaited: () => [...this.waiting].some((call) => !call.answered),
+      isAwaited: () => this.#caller?.isAwaited === true,
     })
     if (hasExited(endpoint)) this.#lose(new LinkLostError('The worker has exited.'))
   }

@@ -15,7 +15,7 @@ import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { afterGrace } from './after-grace.ts'
 import { Exporter } from './exporter.ts'
-import { Failure, failureFromWire, failureToWire } from './failure.ts'
+import { failureFromWire, failureToWire } from './failure.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { canShare, warn } from './host.ts'
 import { baseOf, Importer, importEnded, refused } from './importer.ts'
@@ -176,7 +176,7 @@ export function runIn<Result>(
         const end = settled()
         if (never) reject(notAJob(name))
         else if (end !== undefined) reject(end)
-        else if (isFailed(result)) reject(failureFromWire(result.failure).error)
+        else if (isFailed(result)) reject(failureFromWire(result.failure))
         else resolve(result)
       },
       (error: unknown) => {
@@ -235,7 +235,7 @@ export function job<Task, Result>(
       ctx.throwIfDone()
       return await f(ctx, envelope.task as Task)
     } catch (error) {
-      const failure = failureToWire(new Failure(error))
+      const failure = failureToWire(error)
       return { ctxbridge: 'failed', version: VERSION, failure } satisfies Failed as never
     } finally {
       ctx[dispose]()

@@ -4,30 +4,29 @@ import type { CancelableContext } from '../../lib/context.ts'
 import { type BridgeError } from '../../lib/errors.ts'
 import { named } from '../../lib/key.ts'
 import {
-  type CallMessage,
-  packAnswer,
-  type PackedAnswer,
+  type CallId,
   packBegun,
+  type PackedAnswer,
   type PackedBegun,
   type PackedCall,
+  packFailure,
+  packResult,
+  type ReceivedCall,
   Sent,
   type SentContext,
   unpackCall,
 } from './call-message.ts'
-import { type CallPort, missingHandler, serve } from './comlink.ts'
+import { decode, hasHandler, isHandled } from './comlink.ts'
 import { giveBack } from './importer.ts'
 import { VERSION } from './messages.ts'
 import { SentSignal } from './sent-signal.ts'
-import { Failure, failureToWire, messageOf, refusal, unreadable } from './failure.ts'
+import { failureToWire, messageOf, refusal, unreadable } from './failure.ts'
 import { isOrHasWithin } from './within.ts'
 
 export class Server {
   readonly #api: object
   readonly #import: (handle: unknown) => CancelableContext
   readonly #post: (message: PackedAnswer | PackedBegun, transfer: readonly Transferable[]) => void
-  readonly #port: CallPort
-  /** What to post when the method begins of the call that is being received. */
-  #asked: PackedBegun | undefined
 
   /** @param post sends to the other side; throws where an answer cannot be cloned */
   constructor(
@@ -38,63 +37,41 @@ export class Server {
     this.#api = api
     this.#import = importHandle
     this.#post = post
-    this.#port = {
-      post: (message, transfer) => {
-        const { value } = message
-        const fail = (failure: Failure): void => post(packAnswer({ ...message, value: failureToWire(failure) }, true), [])
-        if (value instanceof Failure) return fail(value)
-        const refuse = (why: string): void =>
-          fail(new Failure(refusal('ERR_UNSENDABLE', `The result cannot be sent to the other thread: ${why}`)))
-        try {
-          // Node would make an empty object of it.
-          if (value instanceof AbortSignal) return refuse(noContexts)
-          post(packAnswer(message, false), transfer)
-        } catch (error) {
-          refuse(remedyFor(value) ?? messageOf(error))
-        }
-      },
-      receive: () => undefined,
-    }
-    serve((name, ...args) => this.#run(name, args), this.#port)
   }
 
+  /** The method begins at once. */
   receive(call: PackedCall): void {
-    const [, version] = call
+    const [, version, id] = call
     // Nothing else of it can be read. Were it passed over, its caller would wait for ever.
     if (version !== VERSION) {
       const both = `the thread that called speaks version ${version} of the protocol of threads, the one that was called ${VERSION}`
       return this.#post(unread(call, refusal('ERR_PROTOCOL', `Both threads need the same version of ctxbridge: ${both}.`)), [])
     }
-    const message = unpackCall(call)
-    if (message === undefined)
+    const received = unpackCall(call)
+    if (received === undefined)
       return this.#post(unread(call, refusal('ERR_PROTOCOL', 'The call is of no form that can be read.')), [])
-    const missing = missingHandler(message)
-    if (missing === undefined) {
-      this.#asked = call[5] === true ? packBegun(call) : undefined
-      try {
-        return this.#port.receive(message)
-      } catch (error) {
-        const what = 'An argument could not be read by the thread that was called'
-        return this.#refuse(message, refusal('ERR_UNSENDABLE', `${what}: its transfer handler threw: ${messageOf(error)}`))
-      }
-    }
-    this.#refuse(message, unreadable('An argument', missing, 'the thread that was called'))
-  }
-
-  /** Answers a call whose method does not run. Its contexts were not imported: who called takes them back, as after every call. */
-  #refuse({ id }: CallMessage, why: BridgeError): void {
-    this.#port.post({ id, type: 'RAW', value: new Failure(why) }, [])
+    // Its contexts were not imported yet: who called takes them back, as after every call.
+    const refused = read(received)
+    if (refused !== undefined) return this.#fail(id, refused)
+    const [name, ...args] = received.args
+    void this.#run(call, name, args)
   }
 
   /**
-   * Runs a call, unless one of its contexts has ended by now. They live as long as it does: what it leaves behind that holds one, sees a plain cancel; what holds a signal,
-   * which says no more than that somebody has aborted, sees nothing.
+   * Runs a call, unless one of its contexts has ended by now, and answers it. They live as long as it does: what it leaves behind that holds one, sees a plain cancel; what holds a signal,
+   * which says no more than that somebody has aborted, sees nothing. Never rejects.
    */
-  async #run(name: unknown, args: readonly unknown[]): Promise<unknown> {
+  async #run(call: PackedCall, name: unknown, args: readonly unknown[]): Promise<void> {
+    const [, , id, , , asks] = call
     const imports: CancelableContext[] = []
     const signals: SentSignal[] = []
-    // Comlink runs this while the call is being received.
-    const asked = this.#asked
+    const letGo = (): void => {
+      // Nobody has aborted them.
+      for (const signal of signals) signal.letGo()
+      // Before the answer leaves: whoever has it finds the slots given back.
+      for (const ctx of imports) giveBack(ctx)
+    }
+    let result: unknown
     try {
       const arrive = ({ handle, isSignal }: SentContext): unknown => {
         const ctx = this.#import(handle)
@@ -106,16 +83,31 @@ export class Server {
       }
       const list = args.map((arg) => (arg instanceof Sent ? arg.open(arrive) : arg))
       for (const ctx of imports) ctx.throwIfDone()
-      if (asked !== undefined) this.#post(asked, [])
-      return await this.#method(name).apply(this.#api, list)
+      if (asks === true) this.#post(packBegun(call), [])
+      result = await this.#method(name).apply(this.#api, list)
     } catch (error) {
-      return new Failure(error)
-    } finally {
-      // Nobody has aborted them.
-      for (const signal of signals) signal.letGo()
-      // Before the answer leaves: whoever has it finds the slots given back.
-      for (const ctx of imports) giveBack(ctx)
+      letGo()
+      return this.#fail(id, error)
     }
+    letGo()
+    this.#answer(id, result)
+  }
+
+  #answer(id: CallId, result: unknown): void {
+    const refuse = (why: string): void =>
+      this.#fail(id, refusal('ERR_UNSENDABLE', `The result cannot be sent to the other thread: ${why}`))
+    try {
+      // Node would make an empty object of it.
+      if (result instanceof AbortSignal && !isHandled(result)) return refuse(noContexts)
+      const [message, transfer] = packResult(id, result)
+      this.#post(message, transfer)
+    } catch (error) {
+      refuse(remedyFor(result) ?? messageOf(error))
+    }
+  }
+
+  #fail(id: CallId, error: unknown): void {
+    this.#post(packFailure(id, failureToWire(error)), [])
   }
 
   #method(name: unknown): (...args: unknown[]) => unknown {
@@ -131,9 +123,22 @@ export class Server {
   }
 }
 
+/** Reads what transfer handlers must; says why it cannot be read. */
+function read({ args, handled }: ReceivedCall): BridgeError | undefined {
+  const missing = handled.find(([, handler]) => !hasHandler(handler))
+  if (missing !== undefined) return unreadable('An argument', missing[1], 'the thread that was called')
+  try {
+    for (const [at, handler] of handled) args[at] = decode(handler, args[at])
+    return undefined
+  } catch (error) {
+    const what = 'An argument could not be read by the thread that was called'
+    return refusal('ERR_UNSENDABLE', `${what}: its transfer handler threw: ${messageOf(error)}`)
+  }
+}
+
 /** The answer to a call of which nothing was read. */
 export function unread([, version, id]: PackedCall, why: BridgeError): PackedAnswer {
-  return packAnswer({ id, type: 'RAW', value: failureToWire(new Failure(why)) }, true, version)
+  return packFailure(id, failureToWire(why), version)
 }
 
 const noStreams =

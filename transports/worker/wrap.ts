@@ -1,11 +1,10 @@
 /** Calling what another thread serves. */
 
 import { dispose } from '../../lib/dispose.ts'
-import { listen } from '../../lib/boundary.ts'
 import { inspectAsText } from '../../lib/bridge/link-show.ts'
 import { named } from '../../lib/key.ts'
 import { type Members, SentContext } from './call-message.ts'
-import type { Call } from './caller.ts'
+import { Call } from './call.ts'
 import { canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
 import type { Grant } from './export.ts'
 import { Grace } from './grace.ts'
@@ -121,13 +120,10 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
       return place.object
     })
     const watch = grace === Infinity ? undefined : new Grace(link, name, grace)
-    const made = link.caller.call(name, list, within, watch)
-    const { sent, answer } = made
-    // As long as the other side is at it, it holds the contexts, also when nobody here waits any more.
-    if (sent) void answer.catch(() => undefined).then(() => grants.forEach((grant) => grant.release()))
-    else revoke(grants)
-    if (sent) watch?.over(ties, answer)
-    return raceAll(link, ties, made)
+    const made = new Call(ties, grants, watch)
+    link.caller.call(name, list, within, made)
+    made.watch()
+    return made.outcome
   } catch (error) {
     revoke(grants)
     return Promise.reject(error)
@@ -138,38 +134,4 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
 
 function revoke(grants: Grant[]): void {
   for (const grant of grants.splice(0).toReversed()) grant.revoke()
-}
-
-/** The outcome of a call, or the end of whichever context is first. Leaves nothing on the contexts. */
-function raceAll({ waiting }: WorkerLink, ties: readonly Tie[], call: Call): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const stops: (() => boolean)[] = []
-    let waits = true
-    waiting.add(call)
-    const settle = (): void => {
-      waits = false
-      waiting.delete(call)
-      for (const stop of stops.splice(0)) stop()
-    }
-    for (const tie of ties) {
-      const stop = listen(tie.ctx, () => {
-        settle()
-        reject(tie.end())
-      })
-      if (!waits) break
-      stops.push(stop)
-    }
-    // Taking a listener back looks at its context: where a deadline has passed that the other thread saw before our timer fired,
-    // the listener runs, and the caller gets the error of its own context.
-    call.answer.then(
-      (value) => {
-        settle()
-        resolve(value)
-      },
-      (error: unknown) => {
-        settle()
-        reject(error)
-      },
-    )
-  })
 }

@@ -1,0 +1,82 @@
+/** What is done with the arguments and results of a call, beside contexts: the same as Comlink does. */
+import { MessageChannel } from 'node:worker_threads'
+import * as Comlink from 'comlink'
+import { background, BridgeError, withCancel } from 'ctxbridge'
+import { expose, wrap } from 'ctxbridge/worker'
+import { expect, onTestFinished, test } from 'vitest'
+
+const api = {
+  show: (...given: unknown[]) => given.map((one) => (typeof one === 'bigint' ? `${one}n` : typeof one)),
+  length: (bytes: ArrayBuffer) => bytes.byteLength,
+  bytes: (length: number) => {
+    const bytes = new ArrayBuffer(length)
+    given = bytes
+    return Comlink.transfer(bytes, [bytes])
+  },
+  big: () => 7n,
+  marked: () => ({ marked: true }),
+}
+let given: ArrayBuffer | undefined
+
+function served(): ReturnType<typeof wrap<typeof api>> {
+  const { port1, port2 } = new MessageChannel()
+  expose(api, port1)
+  onTestFinished(() => port1.close())
+  return wrap<typeof api>(port2)
+}
+
+function handle(name: string, handler: unknown): void {
+  Comlink.transferHandlers.set(name, handler as Comlink.TransferHandler<unknown, unknown>)
+  onTestFinished(() => void Comlink.transferHandlers.delete(name))
+}
+
+test('a transfer handler may take what is no object, an argument or a result, and may make nothing of it', async () => {
+  const remote = served()
+  const asked: unknown[] = []
+  handle('test.big', {
+    canHandle: (value: unknown) => (asked.push(value), typeof value === 'bigint'),
+    serialize: (value: bigint) => [value === 0n ? undefined : String(value), []],
+    deserialize: (sent: string | undefined) => (sent === undefined ? undefined : BigInt(sent) * 2n),
+  })
+  const [ctx, cancel] = withCancel(background())
+  expect(await remote.show(1, 21n, ctx, 'text', 0n)).toEqual(['number', '42n', 'object', 'string', 'undefined'])
+  expect(await remote.big()).toBe(14n)
+  expect(asked).not.toContain(ctx)
+  cancel()
+})
+
+test('what Comlink.transfer() marks is moved, beside what is not', async () => {
+  const remote = served()
+  const [moved, copied] = [new ArrayBuffer(8), new ArrayBuffer(4)]
+  expect(await remote.length(Comlink.transfer(moved, [moved]))).toBe(8)
+  expect(await remote.length(copied)).toBe(4)
+  expect([moved.byteLength, copied.byteLength]).toEqual([0, 4])
+  expect((await remote.bytes(16)).byteLength).toBe(16)
+  expect(given?.byteLength).toBe(0)
+})
+
+test('what a transfer handler throws rejects the call whose argument or result it was, and no other', async () => {
+  const remote = served()
+  let fails: 'serialize' | 'deserialize' | undefined = 'serialize'
+  const failing = (how: typeof fails, value: unknown): unknown => {
+    if (fails === how) throw new RangeError(`no ${how}`)
+    return value
+  }
+  handle('test.marked', {
+    canHandle: (value: unknown) => typeof value === 'object' && value !== null && 'marked' in value,
+    serialize: (value: unknown) => [failing('serialize', { ...(value as object) }), []],
+    deserialize: (value: unknown) => failing('deserialize', value),
+  })
+  const unsendable = (why: RegExp): unknown =>
+    expect.objectContaining({ code: 'ERR_UNSENDABLE', message: expect.stringMatching(why) as string })
+  await expect(remote.show({ marked: true })).rejects.toThrow(new RangeError('no serialize'))
+  const error: unknown = await remote.marked().catch((why: unknown) => why)
+  expect(error).toBeInstanceOf(BridgeError)
+  expect(error).toEqual(unsendable(/^The result cannot be sent to the other thread: no serialize$/))
+  fails = 'deserialize'
+  await expect(remote.show({ marked: true })).rejects.toEqual(unsendable(/its transfer handler threw: no deserialize$/))
+  await expect(remote.marked()).rejects.toThrow(new RangeError('no deserialize'))
+  fails = undefined
+  expect(await remote.show({ marked: true })).toEqual(['object'])
+  expect(await remote.marked()).toEqual({ marked: true })
+})
