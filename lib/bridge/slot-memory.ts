@@ -1,7 +1,7 @@
 /**
  * The memory of the slot table: where each word lies, who writes it, and the few operations that touch it.
  *
- * Everything shared is an Int32 word and every access to it is an `Atomics` access, cause bytes and deadline included.
+ * Everything shared is an Int32 word and every access to it is an `Atomics` access, cause bytes included.
  * So there is no data race, nothing can be torn, and what runs is an interleaving of these accesses, no more: a test
  * that makes each of them a yield point sees all that can happen. A plain copy of a cause would be faster, but one
  * is written and read per end.
@@ -11,14 +11,12 @@
  *     words 0-15             magic, id of the table, number of the chunk, slots in it; in chunk 0 a count of what importers let go
  *                            of while it was live; the rest is unused
  *     32 lines of 16 words   in chunk 0 only: doorbells, one cache line each. Link `n` has line `n % 32`
- *     then 30 words a slot   so that 100,000 of them, in whole chunks, take less than 128 bytes each
+ *     then 28 words a slot   so that 100,000 of them, in whole chunks, take less than 128 bytes each
  *
  *     word of a line         written by the owner: a count, and in the words after it the last slots that were counted
  *
  *     slot word   written by                   what
- *     LINK        owner, before OPEN           the link whose importer may hold the slot; its sign bit: there is a deadline
- *     DEADLINE    owner, before OPEN           two words, if there is one: the bits of a float64, ms on the clock that threads
- *                                              share. Bits, so that no rounding makes it early; it never moves
+ *     LINK        owner, before OPEN           the link whose importer may hold the slot
  *     GRANTED     owner                        number of the last grant: of the last handle made for this slot
  *     RETURNED    importer, compareExchange;   number of the last grant up to which the importer gave all back
  *                 owner, after FREE, and
@@ -33,17 +31,16 @@
 const WORD = Int32Array.BYTES_PER_ELEMENT
 const LINE = 16
 
-const SLOT_WORDS = 30
+const SLOT_WORDS = 28
 export const SLOT_BYTES: number = SLOT_WORDS * WORD
 
 /** Words of a slot, relative to its first. */
 export const LINK = 0
-export const DEADLINE = 1
-export const GRANTED = 3
-export const RETURNED = 4
-export const CONTROL = 5
-export const CAUSE = 6
-const CAUSE_AT = 7
+export const GRANTED = 1
+export const RETURNED = 2
+export const CONTROL = 3
+export const CAUSE = 4
+const CAUSE_AT = 5
 
 /** How many bytes of a cause a slot holds. A longer one is for a message to carry. */
 export const CAUSE_BYTES: number = (SLOT_WORDS - CAUSE_AT) * WORD
@@ -101,6 +98,11 @@ const FIRST_SLOT = LINE + BELLS * LINE
 /** The first word of a slot in its chunk, by its number. */
 export function slotAt(slot: number): number {
   return (chunkOf(slot) === 0 ? FIRST_SLOT : LINE) + indexOf(slot) * SLOT_WORDS
+}
+
+/** The number of the slot whose first word it is, in a chunk. */
+export function slotThere(chunk: number, at: number): number {
+  return (chunk << INDEX_BITS) | ((at - (chunk === 0 ? FIRST_SLOT : LINE)) / SLOT_WORDS)
 }
 
 /**
@@ -226,36 +228,9 @@ export function checkHeader(mem: SlotMem, bytes: number, table: number, chunk: n
   )
 }
 
-// A float64 and bytes go to words and back through these. Both ends are one process, so the order of bytes in a word is the same.
-const float = new Float64Array(1)
-const halves = new Int32Array(float.buffer)
+// Bytes go to words and back through these. Both ends are one process, so the order of bytes in a word is the same.
 const causeBytes = new Uint8Array(CAUSE_BYTES)
 const causeWords = new Int32Array(causeBytes.buffer)
-
-/** Set in LINK where there is a deadline: mostly there is none, and then nobody touches its words. */
-const HAS_DEADLINE = -(2 ** 31)
-
-/** Writes whose slot it is, and when its context is due. */
-export function storeTerms(mem: SlotMem, at: number, link: number, deadline: number): void {
-  if (deadline === Number.POSITIVE_INFINITY) return mem.store(at + LINK, link)
-  mem.store(at + LINK, link | HAS_DEADLINE)
-  float[0] = deadline
-  mem.store(at + DEADLINE, halves[0] ?? 0)
-  mem.store(at + DEADLINE + 1, halves[1] ?? 0)
-}
-
-/** The link in a word that `storeTerms` wrote. */
-export function linkIn(word: number): number {
-  return word & ~HAS_DEADLINE
-}
-
-/** The deadline beside the word of a link. Gives whatever number its words make, NaN included: the caller checks it, and that the slot was not reused meanwhile. */
-export function loadDeadline(mem: SlotMem, at: number, word: number): number {
-  if (word >= 0) return Number.POSITIVE_INFINITY
-  halves[0] = mem.load(at + DEADLINE)
-  halves[1] = mem.load(at + DEADLINE + 1)
-  return float[0] ?? Number.NaN
-}
 
 /** Writes a cause that is a text, without making bytes of it. False, and nothing is written that counts, where it is too long or not ASCII. */
 export function storeText(mem: SlotMem, at: number, text: string): boolean {

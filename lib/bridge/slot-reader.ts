@@ -21,8 +21,6 @@ import {
   generationOf,
   indexOf,
   LINK,
-  linkIn,
-  loadDeadline,
   MAX_CHUNKS,
   MAX_GENERATION,
   RETURNED,
@@ -59,20 +57,25 @@ export interface SlotReaderOptions {
 }
 
 class Chunk implements ReadChunk {
+  readonly number: number
   readonly buffer: SharedArrayBuffer
   readonly mem: SlotMem
   /** By their index in the chunk. */
   readonly views: (SlotView | undefined)[] = []
+  readonly ahead: Map<SlotView, Set<number>> = new Map()
   size = 0
 
-  constructor(buffer: SharedArrayBuffer, mem: SlotMem) {
+  constructor(number: number, buffer: SharedArrayBuffer, mem: SlotMem) {
+    this.number = number
     this.buffer = buffer
     this.mem = mem
   }
 
   /** In place of that of an older generation, if there is one. */
   keep(index: number, view: SlotView): void {
-    if (this.views[index] === undefined) this.size++
+    const old = this.views[index]
+    if (old === undefined) this.size++
+    else this.ahead.delete(old)
     this.views[index] = view
   }
 
@@ -109,7 +112,7 @@ export class SlotReader {
     if (buffer.byteLength % Int32Array.BYTES_PER_ELEMENT !== 0 || buffer.byteLength === 0) return 'malformed'
     const mem = this.#memory.view(buffer)
     if (!checkHeader(mem, buffer.byteLength, this.#table, chunk)) return 'foreign'
-    this.#chunks[chunk] = new Chunk(buffer, mem)
+    this.#chunks[chunk] = new Chunk(chunk, buffer, mem)
     return undefined
   }
 
@@ -134,20 +137,19 @@ export class SlotReader {
     const at = slotAt(slot)
     if (!isLive(mem.load(at + CONTROL), generation)) return 'stale'
     const link = mem.load(at + LINK)
-    const deadline = loadDeadline(mem, at, link)
     const granted = mem.load(at + GRANTED)
     const returned = mem.load(at + RETURNED)
     // All of these were written before this generation was opened or are ours: the same generation now, and none is of another.
     if (!isLive(mem.load(at + CONTROL), generation)) return 'stale'
-    if (linkIn(link) !== this.#link) return 'foreign'
+    if (link !== this.#link) return 'foreign'
     if (grant > granted) return 'spent'
-    if (Number.isNaN(deadline) || returned < 0 || returned > granted) return 'corrupt'
+    if (returned < 0 || returned > granted) return 'corrupt'
 
     const old = chunk.views[index]
     if (old !== undefined && old.generation === generation) return old.take(grant, this.#returns) ? old : 'spent'
     const view = blank ?? new SlotView()
     // Where nothing is given back, any grant may come first, and none is waited for.
-    view.place(chunk, slot, generation, deadline, this.#returns ? returned : granted)
+    view.place(chunk, slot, generation, this.#returns ? returned : granted)
     if (!view.take(grant, this.#returns)) return 'spent'
     chunk.keep(index, view)
     return view

@@ -14,7 +14,7 @@
  *                               a living one was swept it can see "gone", but never a mix.
  *  6 lost wake-up               The bell changes after the ended word, and after the ring names the slot; a waiter loads
  *                               the bell before it looks, and looks at all where it may have missed a name.
- *  7 torn deadline              Written before OPEN, then never until the next generation.
+ *  7 torn deadline              None is here: it travels in the handle.
  *  8 growth                     One more chunk; none is ever copied or moved. It is announced before a slot in it is opened.
  *  9 writer dies mid-write      The owner's death is the end of its links. The importer writes one word, once.
  * 10 dies before the bell       As 9: only the owner rings.
@@ -49,7 +49,7 @@ const SEARCH = 64
 export interface SlotTableOptions {
   /** Tells the tables of one process apart. An Int32; whoever makes the table sees to it that it is unique. Default: 0. */
   readonly id?: number
-  /** How many slots there may be at once, in whole chunks of 64, 128, 256 and so on. Default: 65,536, which are 8 MiB. */
+  /** How many slots there may be at once, in whole chunks of 64, 128, 256 and so on. Default: 65,536, which are 7 MiB. */
   readonly limit?: number
   /** Called within `open`, before the first slot of a new chunk is handed out. Must send it to all links, and neither throw nor open. */
   readonly onGrow?: (chunk: number, buffer: SharedArrayBuffer) => void
@@ -113,15 +113,13 @@ export class SlotTable implements SlotOwner {
    * found to be free and the limit, or the memory there is, allows no more: then the context goes by messages alone.
    *
    * @param link a number of the caller's, at least 0, that no other link of this table has, until it is swept
-   * @param deadline ms, on the clock that all threads of the process share; left out, there is none
    * @param slot what is to stand for it, which was never opened before; left out, it is made
    */
-  open<S extends Slot = Slot>(link: number, deadline?: number, slot?: S): S | undefined
-  open(link: number, deadline: number = Number.POSITIVE_INFINITY, slot: Slot = new Slot()): Slot | undefined {
+  open<S extends Slot = Slot>(link: number, slot?: S): S | undefined
+  open(link: number, slot: Slot = new Slot()): Slot | undefined {
     if (!Number.isInteger(link) || link < 0 || link > 0x7fffffff) {
       throw new TypeError(`A link's number is a 31-bit integer, not ${link}.`)
     }
-    if (Number.isNaN(deadline)) throw new TypeError('A deadline is a number of milliseconds, not NaN.')
     // Two slots looked at for each one opened: so at most every other slot in use is one that could be free.
     // Where none was let go of, there is nothing to find, and each look is a cache line that nothing else needs.
     if (this.letGo > 0) this.#recycle(2)
@@ -133,7 +131,7 @@ export class SlotTable implements SlotOwner {
     if (number === undefined || chunk === undefined) return undefined
     const generation = isNew ? 0 : (this.#free.shift() ?? 0)
     const granted = isNew ? 0 : (this.#free.shift() ?? 0)
-    slot.place(this, chunk.mem, number, link, deadline, generation, granted)
+    slot.place(this, chunk.mem, number, link, generation, granted)
     this.#insert(slot)
     return slot
   }

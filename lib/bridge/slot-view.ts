@@ -3,7 +3,19 @@
 import type { End } from '../end.ts'
 import type { Kind } from '../errors.ts'
 import { Source } from '../source.ts'
-import { CANCELED, CAUSED, CONTROL, control, EXPIRED, generationOf, loadCause, OPEN, RETURNED, slotAt } from './slot-memory.ts'
+import {
+  CANCELED,
+  CAUSED,
+  CONTROL,
+  control,
+  EXPIRED,
+  generationOf,
+  loadCause,
+  OPEN,
+  RETURNED,
+  slotAt,
+  slotThere,
+} from './slot-memory.ts'
 import type { SlotCause, SlotMem } from './slot-memory.ts'
 
 /** How a slot ended. */
@@ -20,7 +32,10 @@ const MAX_AHEAD = 1024
 
 /** The chunk that a slot lies in, as its importer has it. */
 export interface ReadChunk {
+  readonly number: number
   readonly mem: SlotMem
+  /** Of those views that have some: grants that came ahead of others. */
+  readonly ahead: Map<SlotView, Set<number>>
   /** Told of the last release. */
   forget(view: SlotView): void
 }
@@ -33,45 +48,37 @@ export interface ReadChunk {
  * Keep it and ask `isOpen()` in a loop: that is one `Atomics.load` and one compare of integers.
  */
 export class SlotView extends Source {
-  slot = -1
-  /** Undefined for none: so most hold no number of their own. */
-  #deadline: number | undefined = undefined
   #chunk!: ReadChunk
   #at = 0
   #open = 0
   /** Whatever the importer keeps with it. */
   tag: unknown = undefined
-  #end: SlotEnd | undefined = undefined
   #imports = 0
   /** What RETURNED holds, as far as we know: we alone write it in this generation. */
   #returned = 0
-  /** All grants up to here have come; and so have those in `#ahead`, which are beyond the next. Mostly there are none. */
-  #received = 0
-  #ahead: Set<number> | undefined
+  /** All grants up to here have come; and so have those that its chunk knows to be ahead, which are beyond the next. Mostly there are none. */
+  #received: number
 
   // Written for the reason for which that of a `Slot` is.
   constructor() {
     super()
-    this.#ahead = undefined
+    this.#received = 0
   }
 
   /** @internal For the reader. */
-  place(chunk: ReadChunk, slot: number, generation: number, deadline: number, returned: number): void {
+  place(chunk: ReadChunk, slot: number, generation: number, returned: number): void {
     this.#chunk = chunk
-    this.slot = slot
     this.#at = slotAt(slot)
     this.#open = control(generation, OPEN)
     this.#returned = this.#received = returned
-    if (deadline !== Number.POSITIVE_INFINITY) this.#deadline = deadline
+  }
+
+  get slot(): number {
+    return slotThere(this.#chunk.number, this.#at)
   }
 
   get generation(): number {
     return generationOf(this.#open)
-  }
-
-  /** ms, on the clock that all threads of the process share; Infinity where there is none. Never changes. */
-  get deadline(): number {
-    return this.#deadline ?? Number.POSITIVE_INFINITY
   }
 
   /**
@@ -83,24 +90,23 @@ export class SlotView extends Source {
   }
 
   /**
-   * How it stands. An end, once read, is the same object at every later call, whatever the memory says by then. `stale`: the
-   * owner took the slot back without an end, so the link was closed; `corrupt`: see {@link SlotRefusal}.
+   * How it stands. An end stays as it was read until this is released, or the link is closed: so who keeps one asks no more. `stale`: the
+   * owner took the slot back, so the link was closed; `corrupt`: see {@link SlotRefusal}.
    */
   read(): SlotEnd | 'open' | 'stale' | 'corrupt' {
-    if (this.#end !== undefined) return this.#end
     const { mem } = this.#chunk
     const word = mem.load(this.#at + CONTROL)
     // In another generation the word differs by more than a state can.
     const state = word - this.#open + OPEN
-    if (state === CANCELED) return (this.#end = canceled)
-    if (state === EXPIRED) return (this.#end = expired)
+    if (state === CANCELED) return canceled
+    if (state === EXPIRED) return expired
     if (state === OPEN) return 'open'
     if (state !== (CANCELED | CAUSED) && state !== (EXPIRED | CAUSED)) return 'stale'
     const cause = loadCause(mem, this.#at)
     // The owner writes a cause only after it moved the word on: the same word before and after, and all of it is of this end.
     if (mem.load(this.#at + CONTROL) !== word) return 'stale'
     if (cause === undefined) return 'corrupt'
-    return (this.#end = { kind: state === (CANCELED | CAUSED) ? 'canceled' : 'deadline', cause })
+    return { kind: state === (CANCELED | CAUSED) ? 'canceled' : 'deadline', cause }
   }
 
   /**
@@ -117,32 +123,38 @@ export class SlotView extends Source {
       this.#returned = this.#received
     }
     // Grants that came ahead of others are known nowhere else: remembered until the gap is filled or the slot is reused.
-    if (this.#ahead === undefined) this.#chunk.forget(this)
+    if (SlotView.#aheadOf(this) === undefined) this.#chunk.forget(this)
     return true
   }
 
   /** @internal One more import, by this grant. False where the grant was given back already. */
   take(grant: number, returns: boolean): boolean {
+    const ahead = SlotView.#aheadOf(this)
     if (!returns) {
       // `#received` stays what `#returned` is: nothing is ever given back.
-    } else if (grant <= this.#received || this.#ahead?.has(grant)) {
+    } else if (grant <= this.#received || ahead?.has(grant)) {
       // The same handle again: shares the import while there is one. After that it is over, and the slot perhaps not ours.
       if (this.#imports === 0) return false
-    } else if (grant === this.#received + 1 && this.#ahead === undefined) {
+    } else if (grant === this.#received + 1 && ahead === undefined) {
       this.#received = grant
     } else {
-      SlotView.#overtake(this, grant)
+      SlotView.#overtake(this, ahead ?? new Set(), grant)
     }
     this.#imports++
     return true
   }
 
-  static #overtake(view: SlotView, grant: number): void {
-    const ahead = (view.#ahead ??= new Set())
+  static #aheadOf(view: SlotView): Set<number> | undefined {
+    const { ahead } = view.#chunk
+    return ahead.size === 0 ? undefined : ahead.get(view)
+  }
+
+  static #overtake(view: SlotView, ahead: Set<number>, grant: number): void {
     if (ahead.size === MAX_AHEAD) view.#received = Math.min(...ahead) - 1
     ahead.add(grant)
     while (ahead.delete(view.#received + 1)) view.#received++
-    if (ahead.size === 0) view.#ahead = undefined
+    if (ahead.size > 0) view.#chunk.ahead.set(view, ahead)
+    else view.#chunk.ahead.delete(view)
   }
 
   /** How the context stands: for whoever extends it. */

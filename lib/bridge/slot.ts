@@ -32,6 +32,7 @@ import {
   EXPIRED,
   FREE,
   GRANTED,
+  LINK,
   MAX_GRANT,
   OPEN,
   RETURNED,
@@ -39,7 +40,6 @@ import {
   ringAt,
   slotAt,
   storeCause,
-  storeTerms,
   storeText,
 } from './slot-memory.ts'
 import type { SlotMem } from './slot-memory.ts'
@@ -82,15 +82,7 @@ export class Slot extends Herald {
   }
 
   /** @internal For the table: makes it the next generation of a slot that is free, whose last one was `generation`, with `granted` as the number of its last grant. */
-  place(
-    owner: SlotOwner,
-    mem: SlotMem,
-    number: number,
-    link: number,
-    deadline: number,
-    generation: number,
-    granted: number,
-  ): void {
+  place(owner: SlotOwner, mem: SlotMem, number: number, link: number, generation: number, granted: number): void {
     this.#owner = owner
     this.#mem = mem
     this.number = number
@@ -99,7 +91,7 @@ export class Slot extends Herald {
     this.#granted = granted
     this.#state = 'unsent'
     const at = slotAt(number)
-    storeTerms(mem, at, link, deadline)
+    mem.store(at + LINK, link)
     mem.store(at + CONTROL, control(this.generation, OPEN))
   }
 

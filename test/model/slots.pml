@@ -7,7 +7,7 @@
  * Importer  of one link: accepts handles, looks, waits for the doorbell, releases: in every order
  * Reaper    with -DDIE: terminates importer 1 between any two accesses
  *
- * S1 an end is of its own context and was made        S2 cause and deadline are whole
+ * S1 an end is of its own context and was made        S2 a cause is whole
  * S4 no slot is reused while it is held or a handle is on its way; a holder never loses it; a handle is refused only when swept or over
  * S6 a chunk is known before a slot of it is named     S7, L1: whatever happens, all slots become free and nobody sleeps for
  *    ever. Nobody polls without a block in between, so a leak or a lost wake-up is an invalid end state.
@@ -38,7 +38,7 @@
 #define ENTRIES 2 /* of the ring; they are 8 */
 #define BIT(x) (1 << (x))
 
-typedef Slot { byte gen; byte st; byte link; byte dl; byte granted; byte returned; byte c1; byte c2 }
+typedef Slot { byte gen; byte st; byte link; byte granted; byte returned; byte c1; byte c2 }
 Slot sl[NS];
 byte bell[LINKS+1]; bit asleep[LINKS+1];
 #ifdef RING
@@ -47,7 +47,8 @@ byte ring[ENTRIES];
 chan inbox[LINKS+1] = [NG*MG+2] of { byte, byte, byte, byte }; /* slot, generation, grant; ghost: context */
 bit done, die, dead;
 
-/* Ghosts: by link, and by context from 1. sent and came are sets of grants. */
+/* Ghosts: by slot, whose it is; by link; and by context from 1. sent and came are sets of grants. */
+byte whose[NS];
 bit swept[LINKS+1]; byte ending[NG+1]; short sent[NG+1]; short came[NG+1]; byte held[NG+1];
 
 #ifdef M_NO_GENERATION
@@ -75,10 +76,9 @@ inline open_(s) {
 #else
     if :: gen[s] == 0 -> gen[s] = 1 :: else fi;
 #endif
-    ctx[s] = n; own[s] = OPEN; first[s] = grants[s]; link[s] = (swept[1] -> 2 : 1);
+    ctx[s] = n; whose[s] = n; own[s] = OPEN; first[s] = grants[s]; link[s] = (swept[1] -> 2 : 1);
     sl[s].link = link[s]
   };
-  sl[s].dl = n;
   sl[s].granted = grants[s];
 #ifndef M_KEEP_RETURNED
   sl[s].returned = grants[s];
@@ -217,16 +217,16 @@ inline accept_() {
   atomic { ok = LIVE(s, g); if :: !ok -> refuse() :: else fi };
   if
   :: ok ->
-     lk = sl[s].link; d = sl[s].dl; m = sl[s].granted; r = sl[s].returned;
+     lk = sl[s].link; m = sl[s].granted; r = sl[s].returned;
      atomic {
 #ifndef M_ACCEPT_ONCE
        ok = LIVE(s, g);
 #endif
        if
        :: !ok || lk != me || gr > m -> refuse()
-       :: else -> assert(d == k); assert(r <= m); take() /* S2 */
+       :: else -> assert(whose[s] == k); assert(r <= m); take() /* S1 */
        fi;
-       lk = 0; d = 0; m = 0; r = 0
+       lk = 0; m = 0; r = 0
      }
   :: else
   fi

@@ -316,14 +316,14 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot-view.ts',
-    original: '      SlotView.#overtake(this, grant)\n',
+    original: '      SlotView.#overtake(this, ahead ?? new Set(), grant)\n',
     replacement: '      this.#received = grant\n',
     breaks: 'a handle that came counts for all before it',
     tests: reader,
   },
   {
     file: 'lib/bridge/slot-reader.ts',
-    original: "    if (linkIn(link) !== this.#link) return 'foreign'\n",
+    original: "    if (link !== this.#link) return 'foreign'\n",
     replacement: '',
     breaks: 'a slot of another link is accepted',
     tests: reader,

@@ -40,7 +40,7 @@ test('importers that are terminated in the middle of their work: after the sweep
     const sender = new Sender(post)
     // More than there are slots: so it has come to the middle of something when as many as this were given back.
     let used = 0
-    for (let turn = 0; used < 448 + link * 100 && turn < 2_000_000; turn++) used += batch(table, link, 64, sender, turn)
+    for (let turn = 0; used < 448 + link * 100 && turn < 2_000_000; turn++) used += batch(table, link, 64, sender)
     expect(used).toBeGreaterThan(448)
     await importer.terminate()
     table.sweep(link)

@@ -213,7 +213,7 @@ export class Exporter implements Owner {
     const { due, time } = scope
     // An instant of another clock, say of a simulation, means nothing over there: of such a context only the end is told.
     const at = due !== undefined && time.clock === hostClock ? toShared(due.at) : undefined
-    const handle = this.#named(this.#grant(scope, at, byHand), at)
+    const handle = this.#named(this.#grant(scope, byHand), at)
     if (handle.slot === undefined && !scope.endless) handle.end = describeCause(scope.err())
     else if (due?.cause !== undefined) handle.why = describeCause(due.cause)
     const values = hasBindings(ctx) ? encodeValues(bindingsOf(ctx), this.#reportValue) : none
@@ -231,12 +231,12 @@ export class Exporter implements Owner {
   }
 
   /** Undefined where the context has ended, or never will. */
-  #grant(scope: Scope, at: number | undefined, byHand: boolean): SlotHandle | undefined {
+  #grant(scope: Scope, byHand: boolean): SlotHandle | undefined {
     if (scope.endless || scope.err() !== undefined) return undefined
     let held = Export.of(scope, this)
     let granted = held?.slot.grant()
     if (held === undefined || granted === undefined) {
-      held = this.#open(scope, at)
+      held = this.#open(scope)
       // It may have ended while it was being opened: a deadline has passed.
       granted = held.slot.grant()
     }
@@ -244,10 +244,10 @@ export class Exporter implements Owner {
     return granted
   }
 
-  #open(scope: Scope, at: number | undefined): Export {
+  #open(scope: Scope): Export {
     const held = new Export(this)
     // Where the table is full, or there is none, it goes by messages.
-    if (this.#table?.open(this.#link, at, held) === undefined) {
+    if (this.#table?.open(this.#link, held) === undefined) {
       held.told = new ToldSlot(++ids, (told) => this.#ends.add(told))
       this.#told.set(held.told.id, held)
     }

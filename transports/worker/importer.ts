@@ -126,8 +126,8 @@ export class Importer implements Importing {
   readonly #held = new Batch<number>((grants) => {
     if (!this.#closed) this.#port.post([HELD, grants])
   })
-  /** Imports that have nothing to ask: of contexts that never end, and those whose part of the table has not come yet. */
-  readonly #loose = new Set<RemoteSource>()
+  /** Imports that have nothing to ask: of contexts that never end, and, with their handles, those whose part of the table has not come yet. */
+  readonly #loose = new Map<RemoteSource, ParsedHandle['slot']>()
   /** Whether it is for one import, and over with that. */
   readonly #alone: boolean
   #size = 0
@@ -181,7 +181,7 @@ export class Importer implements Importing {
 
   #all(): RemoteSource[] {
     const views = [...this.reader.views(), ...this.#told.values()]
-    return [...views.flatMap((view) => RemoteSource.of(view)), ...this.#loose]
+    return [...views.flatMap((view) => RemoteSource.of(view)), ...this.#loose.keys()]
   }
 
   /**
@@ -200,7 +200,7 @@ export class Importer implements Importing {
       base,
       source,
       handle.at === undefined ? Infinity : fromShared(handle.at),
-      source.endless ? undefined : why,
+      handle.slot === undefined ? undefined : why,
       true,
     )
     if (mayBeDropped) registerSoon(ctx)
@@ -208,16 +208,16 @@ export class Importer implements Importing {
   }
 
   #sourceOf({ slot }: ParsedHandle): RemoteSource | SlotRefusal {
-    if (slot === undefined) return this.#loosely(new RemoteSource(this))
+    if (slot === undefined) return this.#loosely(undefined)
     const id = toldId(slot.slot)
     if (id !== undefined) {
       const { grant } = slot
-      const view = this.#viewOf(id)
-      if (view.take(grant)) this.#held.add(id, grant)
+      const { taken, isNew } = this.#viewOf(id).take(grant)
+      if (isNew) this.#held.add(id, grant)
       // Of an end that was told before the handle came: it is in this port's queue.
       this.drain()
-      const source = new RemoteSource(this, slot)
-      source.give(view)
+      const source = new RemoteSource(this)
+      source.give(taken)
       return source
     }
     const source = new RemoteSource(this)
@@ -227,7 +227,7 @@ export class Importer implements Importing {
       this.drain()
       view = this.reader.accept(slot, source)
     }
-    if (view === 'unknown' && !Port.takes) return this.#loosely(new RemoteSource(this, slot))
+    if (view === 'unknown' && !Port.takes) return this.#loosely(slot)
     if (typeof view === 'string') return view
     source.give(view)
     this.#listen()
@@ -236,8 +236,9 @@ export class Importer implements Importing {
     return source
   }
 
-  #loosely(source: RemoteSource): RemoteSource {
-    this.#loose.add(source)
+  #loosely(handle: ParsedHandle['slot']): RemoteSource {
+    const source = new RemoteSource(this)
+    this.#loose.set(source, handle)
     return source
   }
 
@@ -255,8 +256,7 @@ export class Importer implements Importing {
 
   /** A chunk has come: whose slot is in it? */
   #settle(): void {
-    for (const source of this.#loose) {
-      const { early } = source
+    for (const [source, early] of this.#loose) {
       if (early === undefined) continue
       const view = this.reader.accept(early, source)
       if (view === 'unknown') continue
@@ -321,7 +321,7 @@ export class Importer implements Importing {
     for (const message of this.#overtaken.splice(0)) this.#receive(message)
   }
 
-  wholeCause(view: SlotView | ToldView): WireCause | undefined {
+  wholeCause(view: SlotView): WireCause | undefined {
     this.drain()
     return this.#whole.get(view) ?? this.#causes.get(`${view.slot}.${view.generation}`)
   }

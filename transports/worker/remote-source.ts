@@ -7,15 +7,14 @@ import { type BridgeError, LinkLostError, withoutStack } from '../../lib/errors.
 import { End, prepareError } from '../../lib/end.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
-import type { ParsedHandle } from './handle.ts'
-import type { ToldView } from './told.ts'
+import type { ToldImport, ToldView } from './told.ts'
 
 /** The link that it was imported over, as far as an import knows it. */
 export interface Importing {
   readonly reader: SlotReader
   readonly label: string
   /** The whole of a cause that did not fit into its slot, if it has come. */
-  wholeCause(view: SlotView | ToldView): WireCause | undefined
+  wholeCause(view: SlotView): WireCause | undefined
   /** Called once, when nothing is left to wait for. */
   forget(source: RemoteSource): void
 }
@@ -33,24 +32,26 @@ class Several {
   }
 }
 
+/** What is asked. */
+type Asked = SlotView | ToldImport | typeof nothing
+
+/** Never ends: what there is to ask for a context that never does, and for one whose chunk has not come yet. */
+const nothing = { tag: undefined as unknown, isOpen: () => true, read: () => 'open' as const, release: () => false }
+
 /** What hangs on a view: mostly it was imported once, and then it is mostly its own. */
 type Imports = RemoteSource | Several | undefined
 
 /** One import. It is also the view of its slot, if it was the first of those. */
 export class RemoteSource extends SlotView {
   readonly #importer: Importing
-  /** What it was imported by, unless the slot knows: where its chunk has not come yet, and where it goes by messages. */
-  readonly #handle: ParsedHandle['slot']
   /** What is asked, until it is given back. */
-  #view: SlotView | ToldView | undefined = undefined
+  #view: Asked | undefined = nothing
+  /** Known while it is not given back: the view has answered with it, and is about to tell of it to whoever listens there. */
   #end: End | undefined = undefined
-  /** `spent`: the view has answered with an end of its own, and is about to tell of it to whoever listens there. */
-  #state: 'held' | 'spent' | 'given back' = 'held'
 
-  constructor(importer: Importing, handle?: ParsedHandle['slot']) {
+  constructor(importer: Importing) {
     super()
     this.#importer = importer
-    this.#handle = handle
   }
 
   /** The imports of a view, as a list of its own, as each may go while it is told. */
@@ -66,21 +67,11 @@ export class RemoteSource extends SlotView {
     ;(view.tag as Imports)?.look()
   }
 
-  /** Whether its context never ends, so that only the loss of the link concerns it. */
-  get endless(): boolean {
-    return this.#view === undefined && this.#handle === undefined
-  }
-
-  /** The handle of a slot whose chunk has not come yet. */
-  get early(): ParsedHandle['slot'] {
-    return this.#view === undefined ? this.#handle : undefined
-  }
-
   get givenBack(): boolean {
-    return this.#state === 'given back'
+    return this.#view === undefined
   }
 
-  give(view: SlotView | ToldView): void {
+  give(view: SlotView | ToldImport): void {
     prepareError()
     this.#view = view
     const imports = view.tag as Imports
@@ -109,12 +100,16 @@ export class RemoteSource extends SlotView {
 
   // Static ones: an object with a private method has a word that says so.
 
-  static #conclude(source: RemoteSource, view: SlotView | ToldView): End | undefined {
+  static #conclude(source: RemoteSource, view: Asked): End | undefined {
     if (source.#end !== undefined) return source.#end
     const end = view.read()
-    // One that is lost is not spent: there may be no bell for it any more, and so its end gives it back.
-    if (typeof end === 'string') return end === 'open' ? undefined : (source.#end = lost(end))
-    source.#state = 'spent'
+    if (end === 'open') return undefined
+    if (typeof end === 'string') {
+      source.#end = lost(end)
+      // There may be no bell for it any more.
+      source.giveBack()
+      return source.#end
+    }
     const { kind, cause } = end
     return (source.#end = new End(kind, typeof cause === 'object' ? revive(source.#importer, view, cause) : cause, unknown))
   }
@@ -134,29 +129,26 @@ export class RemoteSource extends SlotView {
    * a loop that polls does not wait for it.
    */
   override ended(): void {
-    if (this.#state !== 'spent') this.giveBack()
+    if (this.#end === undefined) this.giveBack()
   }
 
   /** Gives the slot back, unless that was done: its end is known, or nobody asks any more. */
   giveBack(): void {
-    if (this.#state === 'given back') return
-    this.#state = 'given back'
     const view = this.#view
-    if (view !== undefined) {
-      RemoteSource.#unlink(this, view)
-      this.#view = undefined
-      // It lives on over there.
-      if (view.release(this.#handle?.grant ?? 0) === true && this.#end === undefined) this.#importer.reader.tellDrop()
-    }
+    if (view === undefined) return
+    this.#view = undefined
+    RemoteSource.#unlink(this, view)
+    // It lives on over there.
+    if (view.release() && this.#end === undefined) this.#importer.reader.tellDrop()
     this.#importer.forget(this)
   }
 
   /** As `giveBack`, where it has ended over there and nobody has heard the bell yet. */
   giveBackSpent(): void {
-    if (this.#state === 'spent') this.giveBack()
+    if (this.#end !== undefined) this.giveBack()
   }
 
-  static #unlink(source: RemoteSource, view: SlotView | ToldView): void {
+  static #unlink(source: RemoteSource, view: Asked): void {
     const imports = view.tag as Imports
     if (imports === source) view.tag = undefined
     else if (imports instanceof Several && imports.all.delete(source) && imports.all.size === 0) view.tag = undefined
@@ -187,10 +179,10 @@ function lost(how: 'stale' | 'corrupt'): End {
 }
 
 /** A cause that was made bytes of, or told by a message; undefined where it cannot be read. */
-function revive(importer: Importing, view: SlotView | ToldView, cause: SlotBytes | WireCause): unknown {
+function revive(importer: Importing, view: Asked, cause: SlotBytes | WireCause): unknown {
   if (!('bytes' in cause)) return reviveCause(cause)
   const { bytes, shortened } = cause
-  const whole = shortened ? importer.wholeCause(view) : undefined
+  const whole = shortened && view instanceof SlotView ? importer.wholeCause(view) : undefined
   if (whole !== undefined) return reviveCause(whole)
   const decoded = decodeCauseBytes(bytes)
   return decoded.ok ? reviveCause(decoded.value) : undefined

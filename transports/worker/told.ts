@@ -88,10 +88,9 @@ export class ToldSlot {
   }
 }
 
-/** The importer's side. All imports of the context share it, and each is released once. */
+/** The importer's side, of one context. All imports of it share this, and each is a `ToldImport`, which is released once. */
 export class ToldView {
   readonly slot: number
-  readonly generation = 0
   /** Whatever the importer keeps with it. */
   tag: unknown
   readonly #giveBack: (grant: number, isLast: boolean) => void
@@ -104,11 +103,11 @@ export class ToldView {
     this.#giveBack = giveBack
   }
 
-  /** Returns false when this very handle is imported already. */
-  take(grant: number): boolean {
+  /** One more import, by this grant; `isNew` unless that very handle is imported already. */
+  take(grant: number): { readonly taken: ToldImport; readonly isNew: boolean } {
     const imports = this.#imports.get(grant) ?? 0
     this.#imports.set(grant, imports + 1)
-    return imports === 0
+    return { taken: new ToldImport(this, grant), isNew: imports === 0 }
   }
 
   told(how: Kind | 'gone', cause: WireCause | undefined): void {
@@ -133,5 +132,38 @@ export class ToldView {
     }
     this.#imports.delete(grant)
     this.#giveBack(grant, this.#imports.size === 0)
+  }
+}
+
+/** One import of it: what a view is to an import by a slot. */
+export class ToldImport {
+  readonly #view: ToldView
+  readonly #grant: number
+
+  constructor(view: ToldView, grant: number) {
+    this.#view = view
+    this.#grant = grant
+  }
+
+  get tag(): unknown {
+    return this.#view.tag
+  }
+
+  set tag(tag: unknown) {
+    this.#view.tag = tag
+  }
+
+  isOpen(): boolean {
+    return this.#view.isOpen()
+  }
+
+  read(): ReturnType<ToldView['read']> {
+    return this.#view.read()
+  }
+
+  /** The exporter is told of it: it need not look. */
+  release(): false {
+    this.#view.release(this.#grant)
+    return false
   }
 }
