@@ -449,7 +449,7 @@ describe('messages of others on the same port', () => {
     }
     expect(await look('x')).toMatchObject([{ threw: expect.arrayContaining(['TypeError']) as unknown }, 0])
     const odd = [[], [1], [1, 1, 0, 1, 1], [1, 1, 'x', {}, null], [1.5, 1, 0, 1, 1], [1, 1, 0, 1, 1, Number.NaN]]
-    for (const handle of [{ ctxbridge: 1, table: 1, link: 1, slot: [0, 1, 1] }, ...odd])
+    for (const handle of [{ ctxbridge: 1, table: 1, link: 1, slot: 0, generation: 1, grant: 1 }, ...odd])
       expect(await look(handle)).toMatchObject([{ threw: [3, expect.arrayContaining(['ERR_HANDLE']) as unknown] }, 0])
   })
 })

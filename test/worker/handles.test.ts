@@ -237,7 +237,7 @@ test('remaining() in the worker is never less than here', async () => {
 })
 
 describe('a bad handle', () => {
-  test.each([undefined, null, 1, 'text', [], {}, { slot: [0, 1, 1] }, { ctxbridge: 'context' }])(
+  test.each([undefined, null, 1, 'text', [], {}, { slot: 0, generation: 1, grant: 1 }, { ctxbridge: 'context' }])(
     '%j is a TypeError',
     async (handle) => {
       const { ask, mine } = begin()
@@ -300,10 +300,15 @@ describe('a bad handle', () => {
     expect(await ask({ do: 'observe' })).toBe('observing')
     const memory = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes)
     const channel = (): MessagePort => new MessageChannel().port1
-    const chunks = [[], ['x'], [null], [new ArrayBuffer(20_000)], ...[0, 5, 64, 2_000, 20_000].map((bytes) => [memory(bytes)])]
-    const attaches: object[] = [
+    // A first chunk has 9,792 bytes, but not all zero.
+    const sizes = [0, 5, 64, 2_000, 9_792, 20_000]
+    const chunks = [[], ['x'], [null], [new ArrayBuffer(9_792)], ...sizes.map((bytes) => [memory(bytes)])]
+    const unknown = [
       ...chunks.map((list) => ({ chunks: list, port: channel() })),
       ...['x', 1.5, -1, {}].map((thread) => ({ chunks: [memory(0)], port: channel(), thread })),
+    ]
+    const attaches: object[] = [
+      ...unknown,
       { chunks: [memory(20_000)], port: 'x' },
       { chunks: 'x', port: channel() },
       { chunks: [memory(20_000)], port: channel(), version: 99 },
@@ -315,8 +320,13 @@ describe('a bad handle', () => {
       const said = { ctxbridge: 'attach', version: 1, table: good.table + 1 + i, link: 1, ...attach }
       worker.postMessage(said, 'port' in attach && attach.port instanceof MessagePort ? [attach.port as never] : [])
       if (said.table === good.table) continue
-      const handle = { ...good, table: said.table, link: said.link, slot: [0, 1, 1] }
-      expect(await ask({ do: 'import', handle }), String(i)).toMatchObject({ err: 'AbortError', cause: { code: 'ERR_HANDLE' } })
+      const handle = { ...good, table: said.table, link: said.link, slot: 0, generation: 1, grant: 1 }
+      // An attach of its form is taken, and its memory is looked at; any other is nobody's.
+      const why = i < unknown.length ? /was never announced/ : /made for another link/
+      expect(await ask({ do: 'import', handle }), String(i)).toMatchObject({
+        err: 'AbortError',
+        cause: { code: 'ERR_HANDLE', message: expect.stringMatching(why) as string },
+      })
     }
     expect(await ask({ do: 'stats' })).toMatchObject({ imports: 1 })
     const told = once(worker, 'message')
