@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { MessageChannel } from 'node:worker_threads'
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import { background, cause, LinkLostError, withCancel, withTimeout } from 'ctxbridge'
 import { link, wrap } from 'ctxbridge/worker'
@@ -13,6 +13,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
 import { run } from '../support/child-process.ts'
 import { compiled } from '../support/compiled.ts'
+import { turn } from '../support/gc.ts'
 import { asker, empty, flag, reached, rejection, start, startJobs } from './workers.ts'
 
 describe('a worker that is gone rejects its pending calls with a LinkLostError, and its slots come back', () => {
@@ -200,6 +201,29 @@ test('a port that is closed is a lost link', async () => {
   port2.close()
   expect(await pending).toBeInstanceOf(LinkLostError)
   expect(link(port1).stats()).toMatchObject(empty)
+})
+
+test.each<[string, (port: MessagePort, other: MessagePort) => MessagePort]>([
+  ['closed', (port) => (port.close(), port)],
+  ['closed at its other end', (port, other) => (other.close(), port)],
+  [
+    'given away',
+    (port) => {
+      new MessageChannel().port1.postMessage(port, [port])
+      return port
+    },
+  ],
+])('a port that was %s is a lost link, whether or not that was told before anybody wrapped it', async (_how, end) => {
+  for (const told of [false, true]) {
+    const { port1, port2 } = new MessageChannel()
+    const closed = once(port1, 'close')
+    end(port1, port2)
+    if (told) await closed.then(turn)
+    expect(await rejection(wrap<Jobs>(port1).look(withCancel(background())))).toBeInstanceOf(LinkLostError)
+    expect(() => link(port1).export(withCancel(background()))).toThrow(LinkLostError)
+    expect(link(port1).stats()).toMatchObject(empty)
+    port2.close()
+  }
 })
 
 describe('a process', { timeout: 30_000 }, () => {

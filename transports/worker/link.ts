@@ -20,7 +20,7 @@ import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent
 import { ended, Importer, importEnded, refused } from './importer.ts'
 import { detach, isAttach, isDetach } from './messages.ts'
 import { Server, unread } from './server.ts'
-import { hasExited, watchEndpoint } from './watch-endpoint.ts'
+import { goneBefore, watchEndpoint } from './watch-endpoint.ts'
 
 export interface LinkOptions {
   /** The portable keys whose values are taken over from contexts that come in. Values of other keys are dropped. */
@@ -153,7 +153,8 @@ export class WorkerLink implements Link {
       lost: (why) => this.#lose(this.#terminated ?? why),
       isAwaited: () => this.#caller?.isAwaited === true,
     })
-    if (hasExited(endpoint)) this.#lose(new LinkLostError('The worker has exited.'))
+    const gone = goneBefore(endpoint)
+    if (gone !== undefined) this.#lose(gone)
   }
 
   register(keys: readonly Key<unknown>[]): void {

@@ -6,6 +6,8 @@ import { report } from '../../lib/spread.ts'
 import { isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { type Emitter, listenTo, threads } from './host.ts'
 
+const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom')
+
 export interface EndpointWatcher {
   message(data: unknown): void
   /** A message could not be read. */
@@ -23,9 +25,18 @@ export function watchEndpoint(endpoint: WorkerEndpoint, watcher: EndpointWatcher
   return isWebWorker(endpoint) ? watchWebWorker(port, watcher) : listen(port, watcher)
 }
 
-/** Whether it is a worker of which nothing comes any more, its end neither. */
-export function hasExited(endpoint: WorkerEndpoint): boolean {
-  return isNodeWorker(endpoint) && endpoint.threadId === -1
+/** Why nothing comes any more over an endpoint, its end neither, which was told before anybody listened. Undefined where it is open, or nobody can tell: a browser does not. */
+export function goneBefore(endpoint: WorkerEndpoint): LinkLostError | undefined {
+  if (isNodeWorker(endpoint)) return endpoint.threadId === -1 ? new LinkLostError('The worker has exited.') : undefined
+  return isClosedPort(endpoint) ? new LinkLostError('The port to the other thread was closed, or given away.') : undefined
+}
+
+/** Node has no property for it: what it shows of a port says whether that is active. */
+function isClosedPort(port: object): boolean {
+  const { [inspect]: show } = port as { [inspect]?: () => unknown }
+  if (typeof show !== 'function') return false
+  const shown = show.call(port) as { readonly active?: unknown } | null
+  return shown?.active === false
 }
 
 function isNodeWorker(endpoint: unknown): endpoint is NodeWorker {
