@@ -5,6 +5,7 @@ const late = ['test/worker/late.test.ts']
 const channels = ['test/pools/channels.test.ts']
 const clock = ['test/threads/clock.test.ts']
 const grace = ['test/threads/grace.test.ts']
+const calls = ['unreadable', 'values', 'given-back', 'closed-by-peer'].map((name) => `test/worker/${name}.test.ts`)
 
 export const threads: readonly Mutant[] = [
   {
@@ -85,17 +86,59 @@ export const threads: readonly Mutant[] = [
     tests: clock,
   },
   {
+    file: 'transports/worker/call.ts',
+    original: '    if (!this.#waits) return\n    this.grace?.watch',
+    replacement: '    this.grace?.watch',
+    breaks: 'a call that is over before it was sent listens to its contexts',
+    tests: calls,
+  },
+  {
+    file: 'transports/worker/call.ts',
+    original: '    for (const grant of this.#grants) grant.release()\n',
+    replacement: '',
+    breaks: 'a call that was answered keeps the slots of its contexts',
+    tests: calls,
+  },
+  {
+    file: 'transports/worker/call.ts',
+    original: '    for (const stop of stops) stop()\n',
+    replacement: '    void stops\n',
+    breaks: 'a call that was answered goes on listening to its contexts',
+    tests: calls,
+  },
+  {
+    file: 'transports/worker/caller.ts',
+    original: '      if (!this.#pending.delete(id)) return\n',
+    replacement: '      this.#pending.delete(id)\n',
+    breaks: 'a call that ended while its arguments were read gives its contexts back twice',
+    tests: calls,
+  },
+  {
+    file: 'transports/worker/caller.ts',
+    original: '    if (this.#lost !== undefined) throw this.#lost\n    this.#pending',
+    replacement: '    this.#pending',
+    breaks: 'a call whose transfer handler closes the link waits for ever',
+    tests: calls,
+  },
+  {
+    file: 'transports/worker/comlink.ts',
+    original: '  posted = toTransfer = []\n  return [...taken]',
+    replacement: '  return [posted.slice(1), toTransfer]',
+    breaks: 'the first of several arguments is lost',
+    tests: calls,
+  },
+  {
     file: 'transports/worker/grace.ts',
-    original: '      this.#forget?.()\n      for',
-    replacement: '      for',
+    original: '    this.#forget?.()\n    for',
+    replacement: '    for',
     breaks: 'a worker is terminated for a method that has heeded its context in time',
     tests: grace,
   },
   {
     file: 'transports/worker/grace.ts',
-    original: '      for (const stop of stops) stop()\n',
-    replacement: '      void stops\n',
-    breaks: 'a call that was answered goes on listening to its contexts',
+    original: '    for (const stop of this.#stops) stop()\n',
+    replacement: '',
+    breaks: 'who watches over a call goes on listening to its contexts when that is over',
     tests: grace,
   },
   {

@@ -1,8 +1,9 @@
 /** What is done with the arguments and results of a call, beside contexts: the same as Comlink does. */
 import { MessageChannel } from 'node:worker_threads'
 import * as Comlink from 'comlink'
-import { background, BridgeError, withCancel } from 'ctxbridge'
-import { expose, wrap } from 'ctxbridge/worker'
+import { background, BridgeError, type Context, LinkLostError, withCancel } from 'ctxbridge'
+import { assertNoLeaks } from 'ctxbridge/testing'
+import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, onTestFinished, test } from 'vitest'
 
 const api = {
@@ -80,3 +81,35 @@ test('what a transfer handler throws rejects the call whose argument or result i
   expect(await remote.show({ marked: true })).toEqual(['object'])
   expect(await remote.marked()).toEqual({ marked: true })
 })
+
+test('a call leaves nothing on its contexts, however it ends: answered, refused, unsendable', async () => {
+  const remote = served()
+  const [ctx, cancel] = withCancel(background())
+  await remote.show(ctx)
+  await remote.show({ ctx })
+  await expect((remote as unknown as { none(ctx: Context): unknown }).none(ctx)).rejects.toMatchObject({ code: 'ERR_NO_METHOD' })
+  await expect(remote.show(ctx, () => undefined)).rejects.toMatchObject({ code: 'ERR_UNSENDABLE' })
+  assertNoLeaks(ctx)
+  cancel()
+})
+
+test.each([
+  ['can', 1],
+  ['cannot', () => undefined],
+])(
+  'an argument whose reading closes the link rejects its call, when the rest %s be sent, and leaves nothing',
+  async (_, more) => {
+    const { port1, port2 } = new MessageChannel()
+    const remote = wrap<{ take(...args: unknown[]): void }>(port2)
+    const [ctx, cancel] = withCancel(background())
+    // Of a class, so that nobody reads it in search of contexts.
+    const closing = Object.defineProperty(new (class Closing {})(), 'closes', {
+      enumerable: true,
+      get: () => link(port2)[Symbol.dispose](),
+    })
+    await expect(remote.take(ctx, closing, more)).rejects.toThrow(LinkLostError)
+    assertNoLeaks(ctx)
+    cancel()
+    port1.close()
+  },
+)
