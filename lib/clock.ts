@@ -1,6 +1,6 @@
 /**
  * Time, as a value: a context tree takes its clock from its root, so that a simulation can have one of its own.
- * This is the one file of `lib` that names the host's clocks and timers.
+ * This is the one file of `lib` that names the host, and its clocks and timers.
  */
 
 /** What a context tree needs of time. All instants and spans are in milliseconds and may be fractions. */
@@ -26,6 +26,7 @@ const { setTimeout, clearTimeout, performance, Date } = globalThis
 
 /** As much of Node as is used here. */
 interface Host {
+  readonly version?: string
   getBuiltinModule?(name: 'node:async_hooks'): { readonly AsyncResource: new (type: string) => Nobody }
 }
 
@@ -33,8 +34,12 @@ interface Nobody {
   runInAsyncScope<T>(f: () => T): T
 }
 
-const host = (globalThis as { readonly process?: Host }).process?.getBuiltinModule?.('node:async_hooks')
-const nobody = host && new host.AsyncResource('ctxbridge')
+const host = (globalThis as { readonly process?: Host }).process
+const hooks = host?.getBuiltinModule?.('node:async_hooks')
+const nobody = hooks && new hooks.AsyncResource('ctxbridge')
+
+/** Whether signals are those of Node 20: see `controllerFor`. */
+export const isNode20: boolean = host?.version?.startsWith('v20') === true
 
 /**
  * Runs `f` on nobody's behalf: not in the `AsyncLocalStorage` of whoever happens to run, but in that of this module's import, which mostly is none. For what many share:

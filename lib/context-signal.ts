@@ -1,4 +1,5 @@
 /** The way out to `AbortSignal`; the way in is `signal.ts`. */
+import { isNode20 } from './clock.ts'
 import type { Scope } from './scope.ts'
 import { endOf } from './tree.ts'
 
@@ -39,11 +40,19 @@ export function signalsWith(reasonOf: (scope: Scope) => unknown): AbortSignal {
   return Signal.prototype
 }
 
-/** A controller of the platform's, whose signal asks the scope. Whoever ends the scope aborts it. */
+/**
+ * A controller of the platform's, whose signal asks the scope. Whoever ends the scope aborts it.
+ *
+ * All these signals have one shape, so that an engine that knows how to find what it needs in one of them knows it for all; otherwise it looks that up anew at each step of each `abort`, which takes
+ * twice as long. V8 before that of Node 24 gives an object a shape of its own where a property is added behind its prototype: here it comes first. In Node 20 the platform's own signals are made
+ * that way; a property whose kind changes then makes a dictionary of each, and these are alike.
+ */
 export function controllerFor(scope: Scope, prototype: AbortSignal = ContextSignal.prototype): AbortController {
   const controller = new AbortController()
-  const signal = Object.setPrototypeOf(controller.signal, prototype) as ContextSignal
+  const signal = controller.signal as ContextSignal
   signal[scopeOfSignal] = scope
+  Object.setPrototypeOf(signal, prototype)
+  if (isNode20) Object.defineProperty(signal, scopeOfSignal, { enumerable: false })
   return controller
 }
 

@@ -17,6 +17,7 @@ const folders = [
   'test/message-port',
   'test/websocket',
   'test/contract',
+  'test/node',
 ]
 
 const unknown = wanted.filter((version) => !/^\d+(\.\d+){0,2}$/.test(version))
