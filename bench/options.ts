@@ -20,7 +20,8 @@ export const usage = `npm run bench -- [options]
 
   --only PATTERN   only the suites and curves whose id matches this regular expression, as 'worker' or '^core/'
   --peers          other libraries as well; installs them into bench/peers the first time
-  --rounds N       so many rounds of each suite, from 1 to 1000, instead of its own number
+  --rounds N       so many rounds of each suite, from 1 to 1000, instead of its own number;
+                   and so many values for each point of a curve, up to 5
   --json FILE      write the results into a file
   --compare FILE   compare with the results of an earlier run, written by --json
   --report FILE    write a page of the results, with charts, that needs no network

@@ -7,7 +7,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Extra } from './cases/all.ts'
 import { cost, must } from './cases/cost.ts'
-import { latency, pause } from './cases/latency.ts'
+import { latency } from './cases/latency.ts'
+import { nextJobs } from './cases/next-job.ts'
 import { projectFile } from './cases/paths.ts'
 import { rest } from './cases/websocket-far.ts'
 import { now } from './harness/clock.ts'
@@ -24,8 +25,8 @@ const kit = {
   cost,
   latency,
   must,
+  nextJobs,
   now,
-  pause,
   Reports,
   rest,
   turn,

@@ -116,7 +116,7 @@ const workerBytes: Suite = {
   about: 'All messages of a call and its answer, and of giving back what went along, as V8 serializes them.',
   unit: 'bytes',
   sample: 'mean',
-  rounds: 4,
+  rounds: 5,
   warmUp: 1,
   contenders: () => [
     counted(
@@ -169,7 +169,7 @@ const websocketBytes: Suite = {
     'On the wire in both directions, with the headers of frames: a call without arguments, one at a time, and its answer, a number.',
   unit: 'bytes',
   sample: 'mean',
-  rounds: 4,
+  rounds: 5,
   warmUp: 1,
   contenders: () => [
     {

@@ -1,62 +1,68 @@
 /** What many contexts cost that are exported to one worker and live all at once. */
 import { background, withCancel } from 'ctxbridge'
-import { type ContextHandle, link, wrap as wrapWorker } from 'ctxbridge/worker'
+import { type ContextHandle, type Link, link, type Remote, wrap as wrapWorker } from 'ctxbridge/worker'
 import type { Jobs } from '../far/worker-jobs.ts'
 import type { CurveSuite, Suite } from '../harness/model.ts'
 import { must, timed } from './cost.ts'
+import { foundTogether } from './lines.ts'
 import { powers } from './scale.ts'
 import { far as farWorker } from './worker-far.ts'
 
 type Step = 'export' | 'import' | 'release' | 'end'
 
-/** What was found together with another step, and not yet asked for: one run of n contexts gives a value for each line. */
-const found = new Map<string, number[]>()
+interface Exporting {
+  readonly out: Link
+  readonly jobs: Remote<Jobs>
+  close(): Promise<void>
+}
 
-async function share(step: Step, n: number): Promise<number> {
-  const kept = found.get(`${step} ${n}`)?.shift()
-  if (kept !== undefined) return kept
-  const all = await exportAll(n)
-  for (const [other, value] of Object.entries(all)) {
-    const key = `${other} ${n}`
-    if (other !== step) found.set(key, [...(found.get(key) ?? []), value])
+/** A worker that has taken some exports, until the code of both sides is compiled, for which a function of some lines must have run ten thousand times: what is asked here is not what a first export costs. */
+async function start(): Promise<Exporting> {
+  const it = farWorker('ctxbridge')
+  const jobs = wrapWorker<Jobs>(it.worker)
+  const out = link(it.worker)
+  for (let i = 0; i < 30; i++) {
+    const some = Array.from({ length: 1_000 }, () => withCancel(background()))
+    await jobs.take(
+      background(),
+      some.map((ctx) => out.export(ctx)),
+    )
+    for (const ctx of some) ctx.cancel()
   }
-  return all[step]
+  return { out, jobs, close: () => it.close() }
 }
 
 /** Each one's share of the steps, taken for all of n contexts. */
-async function exportAll(n: number): Promise<Record<Step, number>> {
-  const it = farWorker('ctxbridge')
+async function exportAll({ out, jobs }: Exporting, n: number): Promise<Record<Step, number>> {
+  // What came before has left is not collected within this.
+  globalThis.gc?.()
+  const contexts = Array.from({ length: n }, () => withCancel(background()))
+  const handles = Array.from<ContextHandle | undefined>({ length: n }).fill(undefined)
+  const exporting = timed(() => {
+    let i = 0
+    for (const ctx of contexts) handles[i++] = out.export(ctx)
+  })
+  must(out.stats().exports === n, 'all were exported')
+  const [importing, releasing] = await jobs.take(background(), handles as ContextHandle[])
+  const ending = timed(() => {
+    for (const ctx of contexts) ctx.cancel()
+  })
+  must(out.stats().exports === 0, 'nothing was left')
+  return { export: exporting / n, import: importing / n, release: releasing / n, end: ending / n }
+}
+
+/** In a worker of its own, which nothing else has used. */
+async function exportAllAfresh(n: number): Promise<Record<Step, number>> {
+  const it = await start()
   try {
-    const jobs = wrapWorker<Jobs>(it.worker)
-    const out = link(it.worker)
-    // Until the code of both sides is compiled, for which a function of some lines must have run ten thousand times: what is asked here is not what a first export costs.
-    for (let i = 0; i < 30; i++) {
-      const some = Array.from({ length: 1_000 }, () => withCancel(background()))
-      await jobs.take(
-        background(),
-        some.map((ctx) => out.export(ctx)),
-      )
-      for (const ctx of some) ctx.cancel()
-    }
-    // What the round before has left is not collected within this one.
-    globalThis.gc?.()
-    const contexts = Array.from({ length: n }, () => withCancel(background()))
-    const handles = Array.from<ContextHandle | undefined>({ length: n }).fill(undefined)
-    const exporting = timed(() => {
-      let i = 0
-      for (const ctx of contexts) handles[i++] = out.export(ctx)
-    })
-    must(out.stats().exports === n, 'all were exported')
-    const [importing, releasing] = await jobs.take(background(), handles as ContextHandle[])
-    const ending = timed(() => {
-      for (const ctx of contexts) ctx.cancel()
-    })
-    must(out.stats().exports === 0, 'nothing was left')
-    return { export: exporting / n, import: importing / n, release: releasing / n, end: ending / n }
+    return await exportAll(it, n)
   } finally {
     await it.close()
   }
 }
+
+/** Of all points of the curve, started when it is first needed. */
+let shared: Promise<Exporting> | undefined
 
 const exported: CurveSuite = {
   id: 'scale/exports',
@@ -65,11 +71,13 @@ const exported: CurveSuite = {
     "Each context's share of four steps, each taken for all of them in one turn of the event loop: here export and end, in the worker import and release.",
   unit: 'ns',
   axis: 'exports',
-  lines: (['export', 'import', 'release', 'end'] as const).map((what) => ({
-    name: what,
-    points: powers(100_000),
-    measure: (n: number) => share(what, n),
-  })),
+  lines: foundTogether({ export: 'export', import: 'import', release: 'release', end: 'end' }, powers(100_000), async (n) =>
+    exportAll(await (shared ??= start()), n),
+  ),
+  async close() {
+    await (await shared)?.close()
+    shared = undefined
+  },
 }
 
 const many = 100_000
@@ -99,12 +107,12 @@ const together: Suite = {
       kind: 'ours',
       start: () => ({
         async prove() {
-          const { import: importing } = await exportAll(100)
+          const { import: importing } = await exportAllAfresh(100)
           must(importing > 0, 'the worker imported them')
           return 'all were exported at once, imported, and given back'
         },
         async round(record) {
-          const { export: exporting, import: importing, release } = await exportAll(many)
+          const { export: exporting, import: importing, release } = await exportAllAfresh(many)
           record(exporting + importing + release)
         },
       }),

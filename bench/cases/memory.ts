@@ -61,7 +61,7 @@ function ahead(sample: () => Promise<number>): { readonly proven: Promise<number
   }
 }
 
-const common = { unit: 'bytes', sample: 'mean', rounds: 4, warmUp: 0 } as const
+const common = { unit: 'bytes', sample: 'mean', rounds: 5, warmUp: 0 } as const
 
 const context: Suite = {
   ...common,
@@ -118,6 +118,7 @@ const exported: CurveSuite = {
     'Bytes of the exporting thread for each: the context, its handle, and its share of the table of slots, which grows by chunks. In a fresh process for each point.',
   unit: 'bytes',
   axis: 'exports',
+  fresh: true,
   lines: [{ name: 'context, handle and slot', points: powers(100_000).slice(2), measure: (n) => bytesOf('exported', n) }],
 }
 

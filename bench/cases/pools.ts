@@ -1,7 +1,7 @@
 /** How soon a worker does its next job after one that was busy was cancelled: of our own calls, and of pools that run their jobs with contexts. */
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { background, cause, type Context, withCancel } from 'ctxbridge'
+import { background, type CancelableContext, cause, type Context, withCancel } from 'ctxbridge'
 import { type PiscinaPool, run as runPiscina } from 'ctxbridge/piscina'
 import { run as runTinypool } from 'ctxbridge/tinypool'
 import { wrap } from 'ctxbridge/worker'
@@ -9,11 +9,10 @@ import { run as runWorkerpool } from 'ctxbridge/workerpool'
 import { Tinypool } from 'tinypool'
 import { pool as makeWorkerpool } from 'workerpool'
 import type { Jobs } from '../far/worker-jobs.ts'
-import { now } from '../harness/clock.ts'
 import type { Contender, Suite } from '../harness/model.ts'
 import { turn } from '../harness/runner.ts'
 import { must } from './cost.ts'
-import { pause } from './latency.ts'
+import { type Busy, nextJobs, type OneWorker } from './next-job.ts'
 import { farProgram } from './paths.ts'
 import { far } from './worker-far.ts'
 
@@ -22,50 +21,18 @@ const { Piscina } = createRequire(import.meta.url)('piscina') as {
   readonly Piscina: new (options: object) => PiscinaPool & { destroy(): Promise<void> }
 }
 
-interface OneWorker {
-  /** A job that is busy until its context ends. */
-  spin(ctx: Context): Promise<unknown>
-  /** Resolves once that job is busy. */
-  begun(): Promise<void>
-  /** A job that returns 1 at once. */
-  nothing(): Promise<number>
-  /** Resolves once the busy job has been seen to end, where that is reported. */
-  seen?(): Promise<unknown>
-  close(): Promise<unknown>
+function next(name: string, note: string, start: () => OneWorker): Contender {
+  return { name, kind: 'ours', note, start: () => nextJobs(start(), 100) }
 }
 
-function next(name: string, note: string, start: () => OneWorker): Contender {
+/** What ends a job by its context, and shows that it did. */
+function ending(ctx: CancelableContext, job: Promise<unknown>, seen?: () => Promise<unknown>): Busy {
+  const busy = job.catch((error: unknown) => error)
   return {
-    name,
-    kind: 'ours',
-    note,
-    async start() {
-      const it = start()
-      must((await it.nothing()) === 1, 'the worker does jobs')
-      const one = async (): Promise<number> => {
-        const ctx = withCancel(background())
-        const busy = it.spin(ctx).catch((error: unknown) => error)
-        await it.begun()
-        pause()
-        const before = now()
-        ctx.cancel('proof')
-        const result = await it.nothing()
-        const time = now() - before
-        must(result === 1, 'the next job was done')
-        await it.seen?.()
-        must((await busy) === ctx.err() && cause(ctx) === 'proof', 'the busy job rejected with the end of its context')
-        return time
-      }
-      return {
-        async prove() {
-          await one()
-          return 'the busy job was stopped, and the next one done'
-        },
-        async round(record) {
-          for (let i = 0; i < 100; i++) record(await one())
-        },
-        close: async () => void (await it.close()),
-      }
+    cancel: () => ctx.cancel('proof'),
+    async over() {
+      await seen?.()
+      must((await busy) === ctx.err() && cause(ctx) === 'proof', 'the busy job rejected with the end of its context')
     },
   }
 }
@@ -74,10 +41,13 @@ function calls(): OneWorker {
   const it = far('ctxbridge')
   const jobs = wrap<Jobs>(it.worker)
   return {
-    spin: (ctx) => jobs.watch(ctx, 'err'),
-    begun: () => it.reports.ready(),
+    async begin() {
+      const ctx = withCancel(background())
+      const busy = ending(ctx, jobs.watch(ctx, 'err'), () => it.reports.seen())
+      await it.reports.ready()
+      return busy
+    },
     nothing: () => jobs.nothing(background()),
-    seen: () => it.reports.seen(),
     close: () => it.close(),
   }
 }
@@ -87,14 +57,13 @@ interface Task {
 }
 
 function jobsOf(run: (ctx: Context, task: Task) => Promise<number>, close: () => Promise<unknown>): OneWorker {
-  let flag = new Int32Array(new SharedArrayBuffer(4))
   return {
-    spin(ctx) {
-      flag = new Int32Array(new SharedArrayBuffer(4))
-      return run(ctx, { flag })
-    },
-    async begun() {
+    async begin() {
+      const flag = new Int32Array(new SharedArrayBuffer(4))
+      const ctx = withCancel(background())
+      const busy = ending(ctx, run(ctx, { flag }))
       while (Atomics.load(flag, 0) === 0) await turn()
+      return busy
     },
     nothing: () => run(background(), {}),
     close,

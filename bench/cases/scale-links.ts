@@ -12,9 +12,10 @@ import type { CurveSuite } from '../harness/model.ts'
 import { keepAwake } from '../harness/runner.ts'
 import { median } from '../harness/samples.ts'
 import { must } from './cost.ts'
+import { foundTogether } from './lines.ts'
 import { powers } from './scale.ts'
 import { bareSocket, type Far as FarProcess, far as farProcess, urlOf } from './websocket-far.ts'
-import { far as farWorker } from './worker-far.ts'
+import { type Far as FarWorker, far as farWorker } from './worker-far.ts'
 
 /** All made in one turn: each one's share of the time until all have resolved. */
 async function atOnce(n: number, call: () => Promise<unknown>): Promise<number> {
@@ -29,23 +30,13 @@ async function atOnce(n: number, call: () => Promise<unknown>): Promise<number> 
   return median(times)
 }
 
-async function withWorker(
-  role: 'ctxbridge' | 'comlink',
-  f: (it: ReturnType<typeof farWorker>) => Promise<number>,
-): Promise<number> {
-  const it = farWorker(role)
-  try {
-    return await f(it)
-  } finally {
-    await it.close()
-  }
-}
-
-/** One far process for all points of a curve, started when it is first needed. */
-function sharedProcess(): { get(): Promise<FarProcess>; close(): Promise<void> } {
-  let started: Promise<FarProcess> | undefined
+/** A far side for all points of a curve, started when it is first needed. */
+function shared<T extends { close(): Promise<void> }>(
+  start: () => Promise<T> | T,
+): { get(): Promise<T>; close(): Promise<void> } {
+  let started: Promise<T> | undefined
   return {
-    get: () => (started ??= farProcess()),
+    get: () => (started ??= Promise.resolve(start())),
     async close() {
       const it = await started
       started = undefined
@@ -54,7 +45,14 @@ function sharedProcess(): { get(): Promise<FarProcess>; close(): Promise<void> }
   }
 }
 
-const callService = sharedProcess()
+const ownWorker = shared(() => withJobs('ctxbridge', ({ worker }) => wrapWorker<Jobs>(worker)))
+const comlinkWorker = shared(() => withJobs('comlink', ({ worker }) => Comlink.wrap<ComlinkJobs>(nodeEndpoint(worker))))
+const callService = shared(() => farProcess())
+
+function withJobs<T>(role: 'ctxbridge' | 'comlink', wrapped: (it: FarWorker) => T): { jobs: T; close(): Promise<void> } {
+  const it = farWorker(role)
+  return { jobs: wrapped(it), close: () => it.close() }
+}
 
 const calls: CurveSuite = {
   id: 'scale/calls',
@@ -67,20 +65,18 @@ const calls: CurveSuite = {
     {
       name: 'worker',
       points: powers(10_000),
-      measure: (n) =>
-        withWorker('ctxbridge', ({ worker }) => {
-          const jobs = wrapWorker<Jobs>(worker)
-          return atOnce(n, () => jobs.nothing(withCancel(background())))
-        }),
+      async measure(n) {
+        const { jobs } = await ownWorker.get()
+        return atOnce(n, () => jobs.nothing(withCancel(background())))
+      },
     },
     {
       name: 'Comlink, without contexts',
       points: powers(10_000),
-      measure: (n) =>
-        withWorker('comlink', ({ worker }) => {
-          const jobs = Comlink.wrap<ComlinkJobs>(nodeEndpoint(worker))
-          return atOnce(n, () => jobs.nothing())
-        }),
+      async measure(n) {
+        const { jobs } = await comlinkWorker.get()
+        return atOnce(n, () => jobs.nothing())
+      },
     },
     {
       name: 'WebSocket',
@@ -94,10 +90,12 @@ const calls: CurveSuite = {
       },
     },
   ],
-  close: () => callService.close(),
+  async close() {
+    for (const far of [ownWorker, comlinkWorker, callService]) await far.close()
+  },
 }
 
-const linkService = sharedProcess()
+const linkService = shared(() => farProcess())
 const connections: Connection[] = []
 
 /** So many connections of the service are open, of which the first one is used. */
@@ -138,29 +136,17 @@ const links: CurveSuite = {
   about: 'A call and back, and a cancel to the handler, on one connection; the others are open and silent.',
   unit: 'ns',
   axis: 'connections',
-  lines: [
-    {
-      name: 'a call and back',
-      points: powers(1_000),
-      async measure(n) {
-        const remote = wrap<Served>(await connected(n))
-        return medianOf(100, async () => {
-          const before = now()
-          must((await remote.nothing(background())) === 1, 'the call returned what the method returns')
-          return now() - before
-        })
-      },
-    },
-    {
-      name: 'a cancel, until the handler sees it',
-      points: powers(1_000),
-      async measure(n) {
-        const connection = await connected(n)
-        const it = await linkService.get()
-        return medianOf(100, () => cancelOver(connection, it))
-      },
-    },
-  ],
+  lines: foundTogether({ call: 'a call and back', cancel: 'a cancel, until the handler sees it' }, powers(1_000), async (n) => {
+    const connection = await connected(n)
+    const remote = wrap<Served>(connection)
+    const it = await linkService.get()
+    const call = await medianOf(100, async () => {
+      const before = now()
+      must((await remote.nothing(background())) === 1, 'the call returned what the method returns')
+      return now() - before
+    })
+    return { call, cancel: await medianOf(100, () => cancelOver(connection, it)) }
+  }),
   async close() {
     for (const connection of connections.splice(0)) connection.close()
     await linkService.close()

@@ -2,6 +2,7 @@
 import { afterFunc, background, type CancelableContext, type Context, withCancel, withTimeout } from 'ctxbridge'
 import type { CurveSuite } from '../harness/model.ts'
 import { must, timed } from './cost.ts'
+import { foundTogether } from './lines.ts'
 
 export const powers = (last: number): number[] => Array.from({ length: Math.round(Math.log10(last)) + 1 }, (_, i) => 10 ** i)
 
@@ -194,16 +195,12 @@ const observers: CurveSuite = {
   about: "One more afterFunc and its stop; and each one's share of the cancel() that starts them all.",
   unit: 'ns',
   axis: 'functions',
-  lines: (['add', 'end'] as const).map((what) => ({
-    name: what === 'add' ? 'one more, and its stop' : 'its share of the end',
-    points: powers(100_000),
-    async measure(n: number) {
-      const found = (await observed(n))[what]
-      // They run before the next point is measured.
-      await turn()
-      return found
-    },
-  })),
+  lines: foundTogether({ add: 'one more, and its stop', end: 'its share of the end' }, powers(100_000), async (n) => {
+    const found = await observed(n)
+    // They run before the next point is measured.
+    await turn()
+    return found
+  }),
 }
 
 export const treeCurves: readonly CurveSuite[] = [cancel, look, observers, timers]

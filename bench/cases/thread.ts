@@ -74,7 +74,7 @@ const thread: Suite = {
 
 /** ms; fractions, so that the host's timers, which count in whole ones, are met at every phase. */
 function delay(): number {
-  return 15 + Math.random() * 3
+  return 6 + Math.random() * 3
 }
 
 interface Clockwork {
@@ -158,7 +158,7 @@ const deadline: Suite = {
   id: 'deadline/late',
   title: 'How late a deadline is',
   about:
-    'From the instant of the deadline, 15 to 18 ms after it was set, until it is seen. Never early: a sample below zero would fail the run.',
+    'From the instant of the deadline, 6 to 9 ms after it was set, until it is seen. Never early: a sample below zero would fail the run.',
   unit: 'ns',
   sample: 'event',
   rounds: 6,

@@ -130,7 +130,7 @@ const storms: Suite = {
     'From the first cancel() until the far process has seen the last end. The calls have been open for 50 ms: the garbage of opening them is collected by then.',
   unit: 'ns',
   sample: 'event',
-  rounds: 7,
+  rounds: 5,
   warmUp: 4,
   contenders: () => [
     storm('all under one parent', 'ours', 'one cancel', 'parent'),

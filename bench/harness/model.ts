@@ -66,6 +66,8 @@ export interface CurveSuite {
   readonly unit: Unit
   /** What is counted along the axis. */
   readonly axis: string
+  /** Each value is taken in a process of its own: there is nothing that a first one could warm up. */
+  readonly fresh?: true
   readonly lines: readonly {
     readonly name: string
     readonly points: readonly number[]

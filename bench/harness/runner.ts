@@ -209,10 +209,10 @@ function summary({ contender: { name, kind, note }, started, proof, samples, fre
 /** ms. A point that has taken longer is not measured again, once it has two values: a million contexts are slow to make. */
 const enough = 400
 
-/** Takes each point of a curve several times, in random order of lines and points, and keeps the medians. */
+/** Takes each point of a curve several times, in random order of lines and points, and keeps the medians: of three values, or of as many as there are rounds, up to five. */
 export async function measureCurve(
   suite: CurveSuite,
-  options: { random: () => number; progress: Progress; times?: number },
+  options: { random: () => number; rounds?: number | undefined; progress: Progress },
 ): Promise<CurveResult> {
   try {
     return await curveOf(suite, options)
@@ -222,13 +222,19 @@ export async function measureCurve(
 }
 
 async function curveOf(
-  { id, title, about, unit, axis, lines }: CurveSuite,
-  { random, progress, times = 5 }: { random: () => number; progress: Progress; times?: number },
+  { id, title, about, unit, axis, lines, fresh }: CurveSuite,
+  { random, rounds = 3, progress }: { random: () => number; rounds?: number | undefined; progress: Progress },
 ): Promise<CurveResult> {
+  const times = Math.min(5, rounds)
+  const warmUp = fresh === true ? 0 : 1
   const work = lines.flatMap((line) => line.points.map((n) => ({ line, n, values: [] as number[], spent: 0 })))
-  for (let time = -1; time < times; time++) {
+  for (let time = -warmUp; time < times; time++) {
     for (const [done, point] of shuffled(work, random).entries()) {
-      progress.at(id, (time + 1 + done / work.length) / (times + 1), `${point.line.name}, ${point.n.toLocaleString('en')}`)
+      progress.at(
+        id,
+        (time + warmUp + done / work.length) / (times + warmUp),
+        `${point.line.name}, ${point.n.toLocaleString('en')}`,
+      )
       if (point.values.length >= 2 && point.spent > enough) continue
       const before = performance.now()
       globalThis.gc?.()

@@ -5,37 +5,20 @@ import { versionOf } from './worker.mjs'
 const jobs = fileURLToPath(new URL('pool-jobs.mjs', import.meta.url))
 
 /** @param start resolves with { spin(flag): { cancel, over }, nothing(): Promise<1>, close() } */
-function pool({ now, must, pause, turn }, name, note, start, samples = 3) {
+function pool({ nextJobs, turn }, name, note, start, samples = 3) {
   return {
     name,
     kind: 'peer',
     note,
     async start() {
-      const it = await start()
-      must((await it.nothing()) === 1, 'the pool does jobs')
-      const one = async () => {
+      const { spin, ...it } = await start()
+      const begin = async () => {
         const flag = new Int32Array(new SharedArrayBuffer(4))
-        const job = it.spin(flag)
+        const job = spin(flag)
         while (Atomics.load(flag, 0) === 0) await turn()
-        pause()
-        const before = now()
-        job.cancel()
-        const result = await it.nothing()
-        const time = now() - before
-        must(result === 1, 'the next job was done')
-        await job.over
-        return time
+        return { cancel: job.cancel, over: () => job.over }
       }
-      return {
-        async prove() {
-          await one()
-          return 'the busy job was stopped, and the next one done'
-        },
-        async round(record) {
-          for (let i = 0; i < samples; i++) record(await one())
-        },
-        close: () => it.close(),
-      }
+      return nextJobs({ ...it, begin }, samples)
     },
   }
 }

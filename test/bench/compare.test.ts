@@ -51,6 +51,9 @@ test('a difference counts when it is beyond chance and beyond some percent', () 
 test('too few rounds are no verdict', () => {
   expect(compare([1, 2, 3], [10, 20, 30]).verdict).toBe('too few rounds')
   expect(compare([1, 2, 3, 4], [10, 20, 30]).verdict).toBe('too few rounds')
+  // Of 4 and 4 that lie wholly apart, chance makes 3 in a hundred.
+  expect(compare([1, 2, 3, 4], [10, 20, 30, 40]).verdict).toBe('too few rounds')
+  expect(compare([1, 2, 3, 4, 5], [10, 20, 30, 40, 50]).verdict).toBe('slower')
 })
 
 test('runs are compared in what both measured, and the machine by what is not ours', () => {

@@ -176,7 +176,7 @@ test('a curve has the medians of its points', async () => {
         },
       ],
     },
-    { random, progress, times: 5 },
+    { random, progress, rounds: 12 },
   )
   expect(lines[0]?.points).toEqual([
     [1, 5],
