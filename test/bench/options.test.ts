@@ -87,7 +87,7 @@ test('--help and --list measure nothing', () => {
 
 test('a small run is measured, proven, written, and compared with itself', () => {
   const [json, page] = [join(folder, 'run.json'), join(folder, 'run.html')]
-  const first = bench('--only', '^worker/busy$', '--rounds', '4', '--json', json, '--report', page)
+  const first = bench('--only', '^(worker/busy|core/value)$', '--rounds', '5', '--json', json, '--report', page)
   expect(first.stderr).toBe('')
   expect(first.status).toBe(0)
   const run: unknown = JSON.parse(readFileSync(json, 'utf8'))
@@ -97,18 +97,18 @@ test('a small run is measured, proven, written, and compared with itself', () =>
   expect(first.stdout.includes('\ncommit ')).toBe(commit !== undefined)
   const [suite] = (run as Run).suites
   expect(suite?.results.map(({ name, proof, rounds }) => [name, proof, rounds.length])).toEqual([
-    ['ctx.err()', 'seen as AbortError, cause: proof', 4],
-    ['ctx.err(), with a deadline', 'seen as AbortError, cause: proof', 4],
-    ['ctx.err(), with a cause', 'seen as AbortError, cause: proof', 4],
-    ['ctx.signal.aborted', 'seen as AbortError, cause: proof', 4],
-    ['bare Atomics flag', 'seen; it carries no error', 4],
-    ['bare Atomics flag, in the same job', 'seen; it carries no error', 4],
+    ['ctx.err()', 'seen as AbortError, cause: proof', 5],
+    ['ctx.err(), with a deadline', 'seen as AbortError, cause: proof', 5],
+    ['ctx.err(), with a cause', 'seen as AbortError, cause: proof', 5],
+    ['ctx.signal.aborted', 'seen as AbortError, cause: proof', 5],
+    ['bare Atomics flag', 'seen; it carries no error', 5],
+    ['bare Atomics flag, in the same job', 'seen; it carries no error', 5],
   ])
   expect(suite?.absent.map(({ name }) => name)).toContain('transferableAbortSignal')
   expect((run as Run).clocks.map(({ offset, error }) => Math.abs(offset) <= error + 1)).toEqual([true, true])
   expect(readFileSync(page, 'utf8')).toContain('ctx.err()')
-  const second = bench('--only', '^worker/busy$', '--rounds', '4', '--compare', json)
-  expect(second.stdout).toMatch(/worker\/busy {2}ctx\.err\(\) .*p=.*(same|slower|faster)/)
+  const second = bench('--only', '^core/value$', '--rounds', '5', '--compare', json)
+  expect(second.stdout).toMatch(/core\/value {2}withValue\(p, key, value\) .*p=.*(same|slower|faster)/)
 }, 320_000)
 
 test('a cancel in a page reaches the worker of the service behind it, with its cause, on clocks that were compared', () => {
