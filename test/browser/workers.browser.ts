@@ -16,6 +16,7 @@ test('the page is what it was asked to be', () => {
 conformance({
   name: isolated ? 'in shared memory' : 'by messages alone',
   sharedMemory: isolated,
+  wholeInLoops: false,
   start: () => new Worker(new URL('../conformance/jobs.ts', import.meta.url), { type: 'module' }),
   listen: (worker, f) => {
     const listener = (event: MessageEvent): void => f(event.data)

@@ -16,6 +16,8 @@ export interface Platform {
   readonly name: string
   /** Whether a loop that never yields sees an end. */
   readonly sharedMemory: boolean
+  /** Whether such a loop sees all of a cause that is too long for a slot: where a message can be taken without a turn. */
+  readonly wholeInLoops: boolean
   /** What `wrap` and `link` need to know for it to be so. */
   readonly options?: { readonly sharedMemory: boolean }
   start(): Worker
@@ -50,7 +52,7 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
 }
 
 export function conformance(platform: Platform): void {
-  const { sharedMemory, options } = platform
+  const { sharedMemory, wholeInLoops, options } = platform
   let running: Worker[] = []
 
   afterEach(async () => {
@@ -179,6 +181,44 @@ export function conformance(platform: Platform): void {
       expect(await jobs.last()).toMatchObject({ name: 'AbortError', ...seen })
       await nothingLeft(worker)
     })
+
+    test('all of a long cause reaches who waits, though the worker was busy when it came', async () => {
+      const { worker, jobs } = start()
+      for (let i = 0; i < 10; i++) {
+        const [ctx, other] = [withCancel(background()), withCancel(background())]
+        const waits = heard(worker, 'started')
+        const call = rejection(jobs.idle(ctx, 'done'))
+        await waits
+        const works = heard(worker, 'started')
+        const work = rejection(jobs.deaf(other, 30))
+        await works
+        ctx.cancel(new Error('y'.repeat(600)))
+        expect(await call).toBe(ctx.err())
+        while (link(worker).stats().calls > 1) await turn()
+        expect(await jobs.last()).toMatchObject({ message: 'y'.repeat(600) })
+        other.cancel()
+        await work
+      }
+      await quiet(worker)
+      await nothingLeft(worker)
+    })
+
+    test.each(sharedMemory ? ['a loop'] : [])(
+      'a long cause can be read at once by %s that never yields, shortened or not',
+      async () => {
+        const { worker, jobs } = start()
+        const ctx = withCancel(background())
+        const started = heard(worker, 'started')
+        const call = rejection(jobs.spin(ctx))
+        await started
+        ctx.cancel(new RangeError('z'.repeat(600)))
+        expect(await call).toBe(ctx.err())
+        await quiet(worker)
+        const message = wholeInLoops ? 'z'.repeat(600) : (expect.stringMatching(/^z{30,90}…$/) as string)
+        expect(await jobs.last()).toMatchObject({ name: 'AbortError', cause: 'RangeError', message, turned: false })
+        await nothingLeft(worker)
+      },
+    )
 
     test('two contexts of one call, of which the second ends first', async () => {
       const { worker, jobs } = start()

@@ -1,13 +1,18 @@
 import { MessageChannel } from 'node:worker_threads'
 import { background } from 'ctxbridge'
-import { expect, test } from 'vitest'
-import { bellAt } from '../../lib/bridge/slot-memory.ts'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { bellAt, CAUSE_BYTES } from '../../lib/bridge/slot-memory.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { Slot } from '../../lib/bridge/slot.ts'
 import type { CancelableContext } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
-import { turn } from '../support/gc.ts'
+import type { WireCause } from '../../lib/wire/cause.ts'
+import { encodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
+import { describeCause } from '../../lib/wire/cause-describe.ts'
+import { Port } from '../../transports/worker/host.ts'
 import { Importer } from '../../transports/worker/importer.ts'
+import { CAUSE, type ChannelMessage } from '../../transports/worker/messages.ts'
+import { turn } from '../support/gc.ts'
 
 interface Imported {
   readonly importer: Importer
@@ -18,8 +23,8 @@ interface Imported {
   readonly close: () => void
 }
 
-/** A link, as the other side of it has it. */
-function linked(link: number): Imported {
+/** A link, as the other side of it has it. `post`: what the exporter says on its channel. */
+function linked(link: number): Imported & { readonly post: (message: ChannelMessage) => void } {
   const table = new SlotTable({ id: 9 })
   const chunks = table.chunks()
   const bells = new Int32Array(chunks[0] ?? new SharedArrayBuffer(0))
@@ -29,6 +34,7 @@ function linked(link: number): Imported {
   return {
     importer,
     open,
+    post: (message) => port1.postMessage(message),
     import(slot = open()) {
       const parsed = {
         table: 9,
@@ -101,6 +107,39 @@ test('an end is not missed that comes before the import listens, while it begins
     await turns()
     expect([when, reader.stats().views, slot?.returned]).toEqual([when, 0, true])
     expect(ctx.err()?.name).toBe('AbortError')
+    it.close()
+  }
+})
+
+test('where the event loop alone takes messages, who waits is told with all of a long cause, whatever is heard first: its message or the bell', async () => {
+  const whole = describeCause(new Error('x'.repeat(500)))
+  const { bytes, shortened } = encodeCauseBytes(whole, CAUSE_BYTES)
+  vi.spyOn(Port, 'takes', 'get').mockReturnValue(false)
+  vi.spyOn(Port.prototype, 'take').mockReturnValue(undefined)
+  onTestFinished(() => void vi.restoreAllMocks())
+  for (const [first, said, length] of [
+    ['the message', whole, 500],
+    ['the bell', whole, 500],
+    ['the bell', ['no cause'] as unknown as WireCause, bytes.length],
+  ] as const) {
+    const it = linked(8)
+    const slot = it.open() as Slot
+    const ctx = it.import(slot)
+    let told: number | undefined
+    void ctx.done.then((error) => (told = (error.cause as Error).message.length))
+    const message = [CAUSE, slot.number, slot.generation, said] as const
+    if (first === 'the message') it.post(message)
+    await turns()
+    slot.end('canceled', bytes, shortened)
+    await turns()
+    if (first === 'the bell') {
+      expect(told).toBe(undefined)
+      it.post(message)
+      await turns()
+    }
+    expect(told).toBeLessThanOrEqual(length)
+    if (length === 500) expect(told).toBe(500)
+    expect(slot.returned).toBe(true)
     it.close()
   }
 })

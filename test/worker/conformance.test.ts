@@ -7,6 +7,7 @@ function platform(name: string, sharedMemory: boolean): Platform {
   return {
     name,
     sharedMemory,
+    wholeInLoops: sharedMemory,
     options: { sharedMemory },
     start: () => new NodeWorker(compiled('test/conformance/jobs.ts'), { workerData: { sharedMemory } }),
     listen: (worker, f) => {

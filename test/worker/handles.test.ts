@@ -300,9 +300,9 @@ describe('a bad handle', () => {
     expect(await ask({ do: 'observe' })).toBe('observing')
     const memory = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes)
     const channel = (): MessagePort => new MessageChannel().port1
-    // A first chunk has 9,792 bytes, but not all zero.
-    const sizes = [0, 5, 64, 2_000, 9_792, 20_000]
-    const chunks = [[], ['x'], [null], [new ArrayBuffer(9_792)], ...sizes.map((bytes) => [memory(bytes)])]
+    // A first chunk has 9,280 bytes, but not all zero.
+    const sizes = [0, 5, 64, 2_000, 9_280, 20_000]
+    const chunks = [[], ['x'], [null], [new ArrayBuffer(9_280)], ...sizes.map((bytes) => [memory(bytes)])]
     const unknown = [
       ...chunks.map((list) => ({ chunks: list, port: channel() })),
       ...['x', 1.5, -1, {}].map((thread) => ({ chunks: [memory(0)], port: channel(), thread })),

@@ -76,6 +76,12 @@ class Ended extends Source {
   }
 }
 
+/** Whether it has ended with a cause of which the slot has only a part. */
+function isShortened(view: SlotView): boolean {
+  const end = view.read()
+  return typeof end === 'object' && typeof end.cause === 'object' && end.cause.shortened
+}
+
 const reasons: Record<SlotRefusal, string> = {
   malformed: 'it is forged or damaged',
   unknown: 'its part of the table was never announced',
@@ -298,8 +304,16 @@ export class Importer implements Importing {
   /** Looks at what has ended since the bell stood at `seen`, and returns where it stood before that. */
   #hear(seen: number): number {
     const now = this.reader.bell() ?? seen
-    for (const view of this.reader.rungSince(seen)) RemoteSource.lookAll(view)
+    for (const view of this.reader.rungSince(seen)) this.#lookWhole(view)
     return now
+  }
+
+  /**
+   * A view may have ended. Where the event loop alone takes messages, as in a browser, the bell may be heard before the message with a cause that was too long for the
+   * slot, though that was posted ahead of it: who waits is told when it comes. Who asks meanwhile gets the shortened one.
+   */
+  #lookWhole(view: SlotView): void {
+    if (Port.takes || !isShortened(view) || this.wholeCause(view) !== undefined) RemoteSource.lookAll(view)
   }
 
   /** Handles now what has come over the port, though this thread does not yield, except that listeners are called later. */
@@ -345,9 +359,14 @@ export class Importer implements Importing {
     } else if (isMessage(message, CAUSE)) {
       const [, slot, generation, data] = message
       const cause = parseCause(data)
-      if (!cause.ok || !Number.isInteger(slot) || !Number.isInteger(generation)) return
+      if (!Number.isInteger(slot) || !Number.isInteger(generation)) return
       const view = this.reader.find(slot as number, generation as number)
-      if (view !== undefined) return void this.#whole.set(view, cause.value)
+      if (view !== undefined) {
+        if (cause.ok) this.#whole.set(view, cause.value)
+        // Where the bell was heard before.
+        return Port.takes ? undefined : this.#look(view)
+      }
+      if (!cause.ok) return
       this.#causes.set(`${Number(slot)}.${Number(generation)}`, cause.value)
       const [oldest] = this.#causes.keys()
       if (this.#causes.size > MAX_CAUSES && oldest !== undefined) this.#causes.delete(oldest)
