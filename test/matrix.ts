@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const all = ['20', '22', '24', '26']
+const all = ['20.19', '22', '24', '26']
 const wanted = process.argv.slice(2)
 const folders = [
   'test/worker',

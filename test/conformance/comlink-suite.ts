@@ -102,6 +102,18 @@ export function comlinkSuite(name: string, sharedMemory: boolean, start: () => P
       expect(told).toBe('called back')
     })
 
+    test('gets an AbortSignal as a result', async () => {
+      const remote = await begin()
+      const signal = await remote.makeSignal()
+      expect(signal).toBeInstanceOf(AbortSignal)
+      expect(signal.aborted).toBe(false)
+      const over = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+      await remote.abort()
+      await over
+      expect(String(signal.reason)).toBe('RangeError: the worker says so')
+      expect(await remote.aborted()).toMatchObject({ aborted: true, reason: 'long ago' })
+    })
+
     test.each(sharedMemory ? ['by shared memory'] : [])('ends a loop that never yields, %s', async () => {
       const remote = await begin()
       const [ctx, cancel] = withCancel(background())

@@ -44,6 +44,14 @@ const api = {
     return ctx
   },
   end: (): void => undefined,
+  /** A signal of this worker's, and what aborts it. */
+  makeSignal(): AbortSignal {
+    const controller = new AbortController()
+    api.abort = () => controller.abort(new RangeError('the worker says so'))
+    return controller.signal
+  },
+  abort: (): void => undefined,
+  aborted: (): AbortSignal => AbortSignal.abort('long ago'),
   async callback(f: (ctx: Context) => Promise<string>): Promise<string> {
     const [ctx, cancel] = withCancel(background())
     const told = f(ctx)
