@@ -61,8 +61,9 @@ export function notify(wave: Watch[]): void {
     const { scope, extras } = watch
     if (extras !== undefined) {
       const { error } = scope.end as End
-      extras.resolve?.(error)
       extras.controller?.abort(error)
+      // Whoever awaits it hears of it later in any case.
+      extras.resolve?.(error)
     }
     for (let o = watch.takeListeners(); o !== undefined; o = o.next as Listener | undefined) {
       if (o instanceof Follower) {

@@ -139,6 +139,8 @@ export class Importer implements Importing {
   #size = 0
   /** Whether something waits for the bell. */
   #listening = false
+  /** Where the bell stood before that. */
+  #seen = 0
   #overtaken: unknown[] = []
   #closed = false
 
@@ -288,15 +290,17 @@ export class Importer implements Importing {
   #await(seen: number): void {
     // It may have rung meanwhile; but whoever rings without a pause must not keep this thread from all else.
     for (let tries = 0; tries < 3; tries++) {
-      const before = seen
-      if (this.reader.listen(before, () => this.#rung(before))) return
-      seen = this.#hear(before)
+      this.#seen = seen
+      if (this.reader.listen(seen, this.#rung)) return
+      seen = this.#hear(seen)
     }
-    setTimeout(() => this.#rung(seen))
+    this.#seen = seen
+    setTimeout(this.#rung)
   }
 
-  #rung(seen: number): void {
-    const now = this.#hear(seen)
+  // One function for all waits: what is made anew for each is looked up anew when it is called, which whoever waits for an end would wait for.
+  readonly #rung = (): void => {
+    const now = this.#hear(this.#seen)
     this.#listening = !this.#closed && this.#size > this.#loose.size
     if (this.#listening) this.#await(now)
   }
