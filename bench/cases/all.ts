@@ -15,6 +15,7 @@ import { websocketCallSuites } from './websocket-calls.ts'
 import { processClock } from './websocket-far.ts'
 import { websocketSuites } from './websocket.ts'
 import { workerCallSuites } from './worker-calls.ts'
+import { workerCheckSuites } from './worker-check.ts'
 import { workerClock } from './worker-far.ts'
 import { workerSuites } from './worker.ts'
 
@@ -28,6 +29,7 @@ const own: readonly Suite[] = [
   ...threadSuites,
   ...workerSuites,
   ...workerCallSuites,
+  ...workerCheckSuites,
   ...poolSuites,
   ...websocketSuites,
   ...browserSuites,
