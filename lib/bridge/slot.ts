@@ -135,14 +135,19 @@ export class Slot extends Herald {
   }
 
   /**
-   * Makes a handle, one for each send. From here on the slot is held until the importer gives this grant back, the grant is
-   * revoked, or the link is swept. Undefined when the slot has ended (send the end instead) or its numbers are spent (open another).
+   * Grants it once more, one for each send: the handle to send has its number, its generation and `granted`. From here on the slot is held until the importer gives
+   * this grant back, the grant is revoked, or the link is swept. False when the slot has ended (send the end instead) or its numbers are spent (open another).
    */
-  grant(): SlotHandle | undefined {
-    if (!this.open || this.#granted === MAX_GRANT) return undefined
+  lend(): boolean {
+    if (!this.open || this.#granted === MAX_GRANT) return false
     this.#state = 'open'
     this.#mem.store(slotAt(this.number) + GRANTED, ++this.#granted)
-    return { slot: this.number, generation: this.generation, grant: this.#granted }
+    return true
+  }
+
+  /** As `lend`, with the handle. */
+  grant(): SlotHandle | undefined {
+    return this.lend() ? { slot: this.number, generation: this.generation, grant: this.#granted } : undefined
   }
 
   /** Takes back a handle that was never sent, say because `postMessage` threw. Only the last one made can be taken back. */

@@ -260,15 +260,15 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/exporter.ts',
-    original: 'if (!held.byHand) held.slot.takeBack()',
+    original: '    held.slot.takeBack()\n',
     replacement: '',
     breaks: 'a call that was never read keeps its slots',
     tests: ['test/worker/given-back.test.ts'],
   },
   {
     file: 'transports/worker/exporter.ts',
-    original: 'if (!held.byHand) held.slot.takeBack()',
-    replacement: 'held.slot.takeBack()',
+    original: 'if (--held.uses > 0) return',
+    replacement: 'held.uses--',
     breaks: 'the end of a call takes back what was also given out by hand',
     tests: ['test/worker/given-back.test.ts'],
   },

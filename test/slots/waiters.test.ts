@@ -39,12 +39,8 @@ function linked(link: number): Imported & { readonly post: (message: ChannelMess
       const parsed = {
         table: 9,
         link,
-        slot: slot?.grant(),
-        told: undefined,
+        ...slot?.grant(),
         at: Infinity,
-        end: undefined,
-        why: undefined,
-        values: [],
       }
       return importer.import(parsed, background(), undefined)
     },

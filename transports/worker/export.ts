@@ -69,10 +69,8 @@ function drop(slot: Slot): void {
 /** One context on one link, for as long as it lives and somebody needs it there: what observes the context and its slot, in one. */
 export class Export extends Slot {
   readonly #owner: Owner
-  /** Calls under way that it was sent with. */
-  calls = 0
-  /** Whether a handle of it may be out beside those of calls. */
-  byHand = false
+  /** How often it was sent, but for those calls that are over: who sends a handle by hand does not say when that is. */
+  uses = 0
   /** What it has in place of a slot, where it goes by messages alone. */
   told: ToldSlot | undefined = undefined
 
@@ -114,7 +112,7 @@ export class Grant {
     this.#owner = owner
     this.#held = held
     this.handle = handle
-    if (held !== undefined) held.calls++
+    if (held !== undefined) held.uses++
   }
 
   /** It was not sent. Of several grants, the last one made goes first. */

@@ -6,7 +6,7 @@
  */
 
 import { CAUSE_BYTES, chunkOf, hearsBells } from '../../lib/bridge/slot-memory.ts'
-import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
+import type { Slot } from '../../lib/bridge/slot.ts'
 import type { SlotTable } from '../../lib/bridge/slot-table.ts'
 import { bindingsOf, hasBindings } from '../../lib/boundary.ts'
 import { forNobody, hostClock } from '../../lib/clock.ts'
@@ -201,10 +201,10 @@ export class Exporter implements Owner {
 
   /** @internal For grants. */
   release(held: Export): void {
-    if (--held.calls > 0) return
+    // One that was also sent by hand is left to `collect`.
+    if (--held.uses > 0) return
     // Whoever was called is through with it, or has never taken it: of a call of another version nothing is read.
-    if (!held.byHand) held.slot.takeBack()
-    // Fails where somebody still holds it, since its handle was also sent by hand: `collect` finds it later.
+    held.slot.takeBack()
     if (held.slot.withdraw() || held.told?.returned === true) held.drop()
   }
 
@@ -213,7 +213,7 @@ export class Exporter implements Owner {
     const { due, time } = scope
     // An instant of another clock, say of a simulation, means nothing over there: of such a context only the end is told.
     const at = due !== undefined && time.clock === hostClock ? toShared(due.at) : undefined
-    const handle = this.#named(this.#grant(scope, byHand), at)
+    const handle = this.#named(this.#lend(scope, byHand), at)
     if (handle.slot === undefined && !scope.endless) handle.end = describeCause(scope.err())
     else if (due?.cause !== undefined) handle.why = describeCause(due.cause)
     const values = hasBindings(ctx) ? encodeValues(bindingsOf(ctx), this.#reportValue) : none
@@ -222,26 +222,25 @@ export class Exporter implements Owner {
   }
 
   /** Most handles are the first of these: made at once, as each field that is added later moves the others. */
-  #named(granted: SlotHandle | undefined, at: number | undefined): Writable {
+  #named(lent: Slot | ToldSlot | undefined, at: number | undefined): Writable {
     const link = this.#link
-    if (granted === undefined) return { ctxbridge: VERSION, table: tableId, link }
-    const { slot, generation, grant } = granted
+    if (lent === undefined) return { ctxbridge: VERSION, table: tableId, link }
+    const { number: slot, generation, granted: grant } = lent
     if (at === undefined) return { ctxbridge: VERSION, table: tableId, link, slot, generation, grant }
     return { ctxbridge: VERSION, table: tableId, link, slot, generation, grant, at }
   }
 
-  /** Undefined where the context has ended, or never will. */
-  #grant(scope: Scope, byHand: boolean): SlotHandle | undefined {
+  /** What is granted for one more handle; undefined where the context has ended, or never will. */
+  #lend(scope: Scope, byHand: boolean): Slot | ToldSlot | undefined {
     if (scope.endless || scope.err() !== undefined) return undefined
     let held = Export.of(scope, this)
-    let granted = held?.slot.grant()
-    if (held === undefined || granted === undefined) {
+    if (held?.slot.lend() !== true) {
       held = this.#open(scope)
       // It may have ended while it was being opened: a deadline has passed.
-      granted = held.slot.grant()
+      if (!held.slot.lend()) return undefined
     }
-    if (byHand) held.byHand = true
-    return granted
+    if (byHand) held.uses++
+    return held.slot
   }
 
   #open(scope: Scope): Export {

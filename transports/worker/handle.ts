@@ -30,16 +30,22 @@ export interface ContextHandle {
   readonly values?: readonly (readonly [name: string, data: unknown])[]
 }
 
-/** A handle as it came, each field of the right form. */
+/** A handle as it came, each field of the right form. It has the numbers of a slot, all of them, or an end, or neither. */
 export interface ParsedHandle {
   readonly table: number
   readonly link: number
-  readonly slot: SlotHandle | undefined
-  /** Undefined for none: then nothing is made to hold it. */
-  readonly at: number | undefined
-  readonly end: WireCause | undefined
-  readonly why: WireCause | undefined
-  readonly values: readonly WirePair[]
+  readonly slot?: number | undefined
+  readonly generation?: number | undefined
+  readonly grant?: number | undefined
+  readonly at?: number | undefined
+  readonly end?: WireCause | undefined
+  readonly why?: WireCause | undefined
+  readonly values?: readonly WirePair[] | undefined
+}
+
+/** Whether it names a slot. */
+export function hasSlot(handle: ParsedHandle): handle is ParsedHandle & SlotHandle {
+  return handle.slot !== undefined
 }
 
 /** Whether it is, or says it is, a handle. What is wrong with it beyond that, `parseHandle` tells. */
@@ -48,25 +54,18 @@ export function isHandle(value: unknown): value is ContextHandle {
   return typeof handle === 'object' && handle !== null && Number.isInteger(handle.ctxbridge)
 }
 
-const none: readonly WirePair[] = []
-
-/** The fields of a handle, or undefined where one is not of its form. Never throws. */
+/** A handle, or undefined where a field is not of its form. Never throws. Most say no more than what a slot is, or nothing: then it is the very one that came, and nothing is made of it. */
 export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   try {
-    const { ctxbridge, table, link, slot, generation, grant, at, end, why, values = none } = handle
+    const { ctxbridge, table, link, slot, generation, grant, at, end, why, values } = handle
     if (ctxbridge !== VERSION || !Number.isInteger(table) || !Number.isInteger(link)) return undefined
     if (!isInstant(at)) return undefined
-    if (!Array.isArray(values)) return undefined
-    // Not by `every`, which goes on where there is nothing.
-    for (const pair of values as readonly unknown[]) if (!isPair(pair)) return undefined
-    if (end === undefined) {
-      // It has the numbers of a slot, or none of them: nothing is made to hold them.
-      if (slot !== undefined && !areNumbers(slot, generation, grant)) return undefined
-      const place = slot === undefined ? undefined : (handle as SlotHandle)
-      return { table, link, slot: place, at, end: undefined, why: causeOr(why), values }
-    }
+    if (end === undefined && slot !== undefined && !areNumbers(slot, generation, grant)) return undefined
+    if (end === undefined && why === undefined && values === undefined) return handle as ParsedHandle
+    if (values !== undefined && !arePairs(values)) return undefined
+    if (end === undefined) return { table, link, slot, generation, grant, at, why: causeOr(why), values }
     const cause = causeOr(end)
-    return cause === undefined ? undefined : { table, link, slot: undefined, at, end: cause, why: undefined, values }
+    return cause === undefined ? undefined : { table, link, at, end: cause, values }
   } catch {
     return undefined
   }
@@ -98,7 +97,14 @@ export function parseSent(sent: unknown, caller: string): ParsedHandle | undefin
   const [table, link, slot, generation, grant, at] = sent as unknown as FlatHandle
   if (!Number.isInteger(table) || !Number.isInteger(link) || !isInstant(at)) return undefined
   if (!areNumbers(slot, generation, grant)) return undefined
-  return { table, link, slot: { slot, generation, grant }, at, end: undefined, why: undefined, values: none }
+  return { table, link, slot, generation, grant, at }
+}
+
+function arePairs(values: unknown): values is readonly WirePair[] {
+  if (!Array.isArray(values)) return false
+  // Not by `every`, which goes on where there is nothing.
+  for (const pair of values as readonly unknown[]) if (!isPair(pair)) return false
+  return true
 }
 
 function isPair(pair: unknown): pair is WirePair {

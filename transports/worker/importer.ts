@@ -7,6 +7,7 @@
 
 import { dispose } from '../../lib/dispose.ts'
 import { hearsBells } from '../../lib/bridge/slot-memory.ts'
+import type { SlotHandle } from '../../lib/bridge/slot.ts'
 import { SlotReader, type SlotRefusal } from '../../lib/bridge/slot-reader.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
 import { forNobody, hostClock } from '../../lib/clock.ts'
@@ -20,7 +21,7 @@ import { BridgeError, ContextError, kindOf, LinkLostError, withoutStack } from '
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { fromShared } from './clock.ts'
-import type { ParsedHandle } from './handle.ts'
+import { hasSlot, type ParsedHandle } from './handle.ts'
 import { Port, type PortListener, warn } from './host.ts'
 import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD } from './messages.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
@@ -40,7 +41,7 @@ function unusable(why: string): BridgeError {
 }
 
 /** What an import gets its values from. */
-export function baseOf({ values }: ParsedHandle, keys: readonly Key<unknown>[]): Context {
+export function baseOf({ values = [] }: ParsedHandle, keys: readonly Key<unknown>[]): Context {
   const { bindings } = decodeValues(values, keys, (error, key) =>
     warn(`The value of the portable key ${named(key)} was not received: ${String(error)}`),
   )
@@ -133,7 +134,7 @@ export class Importer implements Importing {
     if (!this.#closed) this.#port.post([HELD, grants])
   })
   /** Imports that have nothing to ask: of contexts that never end, and, with their handles, those whose part of the table has not come yet. */
-  readonly #loose = new Map<RemoteSource, ParsedHandle['slot']>()
+  readonly #loose = new Map<RemoteSource, SlotHandle | undefined>()
   /** Whether it is for one import, and over with that. */
   readonly #alone: boolean
   #size = 0
@@ -215,11 +216,11 @@ export class Importer implements Importing {
     return ctx
   }
 
-  #sourceOf({ slot }: ParsedHandle): RemoteSource | SlotRefusal {
-    if (slot === undefined) return this.#loosely(undefined)
-    const id = toldId(slot.slot)
+  #sourceOf(handle: ParsedHandle): RemoteSource | SlotRefusal {
+    if (!hasSlot(handle)) return this.#loosely(undefined)
+    const id = toldId(handle.slot)
     if (id !== undefined) {
-      const { grant } = slot
+      const { grant } = handle
       const { taken, isNew } = this.#viewOf(id).take(grant)
       if (isNew) this.#held.add(id, grant)
       // Of an end that was told before the handle came: it is in this port's queue.
@@ -229,13 +230,13 @@ export class Importer implements Importing {
       return source
     }
     const source = new RemoteSource(this)
-    let view = this.reader.accept(slot, source)
+    let view = this.reader.accept(handle, source)
     if (view === 'unknown') {
       // The handle came by another way, and faster than the chunk, which is in this port's queue.
       this.drain()
-      view = this.reader.accept(slot, source)
+      view = this.reader.accept(handle, source)
     }
-    if (view === 'unknown' && !Port.takes) return this.#loosely(slot)
+    if (view === 'unknown' && !Port.takes) return this.#loosely(handle)
     if (typeof view === 'string') return view
     source.give(view)
     this.#listen()
@@ -244,7 +245,7 @@ export class Importer implements Importing {
     return source
   }
 
-  #loosely(handle: ParsedHandle['slot']): RemoteSource {
+  #loosely(handle: SlotHandle | undefined): RemoteSource {
     const source = new RemoteSource(this)
     this.#loose.set(source, handle)
     return source

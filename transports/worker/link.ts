@@ -218,7 +218,7 @@ export class WorkerLink implements Link {
   /** @param mayBeDropped whether nobody may cancel it */
   #import(parsed: ParsedHandle | undefined, mayBeDropped: boolean): CancelableContext {
     if (parsed === undefined) return refused('it is forged, damaged, or of another version')
-    const base = parsed.values.length === 0 ? background() : this.#baseOf(parsed)
+    const base = parsed.values === undefined ? background() : this.#baseOf(parsed)
     const importer = this.#importerOf(parsed)
     if (this.lost !== undefined) return ended(base, new End('canceled', this.lost, hostClock.now()))
     if (importer === undefined) return refused('it was made for another link, or for one that is closed')
@@ -227,7 +227,7 @@ export class WorkerLink implements Link {
     return importEnded(parsed.end, base)
   }
 
-  #baseOf({ values }: ParsedHandle): Context {
+  #baseOf({ values = [] }: ParsedHandle): Context {
     const { bindings } = decodeValues(values, this.#keys, (error, name) => this.#warn(name, 'received', error))
     return bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), background())
   }

@@ -23,9 +23,11 @@ export function toldId(slot: unknown): number | undefined {
 /** The exporter's side: one context on one link. */
 export class ToldSlot {
   readonly id: number
+  readonly generation = 0
+  /** The number of the last grant. */
+  granted = 0
   readonly #out = new Set<number>()
   readonly #tell: (told: Told) => void
-  #granted = 0
   #end: Told | undefined
   #open = true
 
@@ -44,11 +46,16 @@ export class ToldSlot {
     return this.#open
   }
 
-  /** Makes one more handle; undefined when it has ended. Where a slot of shared memory has its number, it has one that none there has. */
-  grant(): SlotHandle | undefined {
-    if (!this.#open) return undefined
-    this.#out.add(++this.#granted)
-    return { slot: slotOf(this.id), generation: 0, grant: this.#granted }
+  /** What its handles have where others have the number of a slot of shared memory: none there has it. */
+  get number(): number {
+    return slotOf(this.id)
+  }
+
+  /** Grants it once more, as a slot of shared memory does; false when it has ended. */
+  lend(): boolean {
+    if (!this.#open) return false
+    this.#out.add(++this.granted)
+    return true
   }
 
   /** Takes a handle back that was never sent. */
@@ -71,7 +78,7 @@ export class ToldSlot {
     if (this.#end !== undefined) this.#tell(this.#end)
     else if (this.returned) this.#tell([this.id, 'gone', undefined])
     // One that was given back and is imported again, while others are held: it is held like those.
-    else if (grant <= this.#granted) this.#out.add(grant)
+    else if (grant <= this.granted) this.#out.add(grant)
   }
 
   end(kind: Kind, cause: WireCause | undefined): void {
