@@ -294,7 +294,12 @@ export class CancelScope extends Scope implements CancelableContext {
   declare readonly [Symbol.dispose]: () => void
   /** Bound, so that it can be taken off; made on first use. */
   get cancel(): CancelFunc {
-    return (this.bound ??= (cause) => conclude(this, 'canceled', cause))
+    return (this.bound ??= this.endBy.bind(this))
+  }
+
+  /** To be bound: an arrow function would be twice as large, with the object that holds its `this`. */
+  protected endBy(cause?: unknown): void {
+    conclude(this, 'canceled', cause)
   }
 
   get 0(): Context {
