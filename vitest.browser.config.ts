@@ -22,6 +22,8 @@ export default defineConfig({
   },
   optimizeDeps: { include: ['comlink', 'msgpackr'] },
   worker: { format: 'es' },
+  // Of its own: both kinds of page are tested at once.
+  cacheDir: `node_modules/.vite/${isolated ? 'isolated' : 'plain'}`,
   test: {
     include: ['test/browser/*.browser.ts'],
     globalSetup: ['test/browser/websocket-server.ts'],

@@ -22,7 +22,7 @@ async function vitest(isolated: boolean): Promise<{ code: number | null; output:
   return { code, output }
 }
 
-test.each([
+test.concurrent.each([
   ['cross-origin isolated', true],
   ['not isolated', false],
 ] as const)(

@@ -11,17 +11,23 @@ declare module 'vitest' {
   }
 }
 
-let server: ChildProcess | undefined
+let server: Promise<{ readonly child: ChildProcess; readonly url: string }> | undefined
 
-export async function setup(project: TestProject): Promise<void> {
+async function start(): Promise<{ readonly child: ChildProcess; readonly url: string }> {
   const child = spawn(process.execPath, [fileURLToPath(compiled('test/fixtures/browser-server.ts'))], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const [line] = (await once(child.stdout, 'data')) as [Buffer]
-  project.provide('url', line.toString().trim())
-  server = child
+  return { child, url: line.toString().trim() }
 }
 
-export function teardown(): void {
-  server?.kill()
+/** Called for the whole and for each browser of it: a second server would be forgotten, and its process keep the test runner from its end. */
+export async function setup(project: TestProject): Promise<void> {
+  const { url } = await (server ??= start())
+  project.provide('url', url)
+}
+
+export async function teardown(): Promise<void> {
+  const { child } = (await server) ?? {}
+  child?.kill()
 }
