@@ -1,9 +1,10 @@
 import { MessageChannel } from 'node:worker_threads'
-import { background } from 'ctxbridge'
+import { afterFunc, background } from 'ctxbridge'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { bellAt, CAUSE_BYTES } from '../../lib/bridge/slot-memory.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { Slot } from '../../lib/bridge/slot.ts'
+import { SlotView } from '../../lib/bridge/slot-view.ts'
 import type { CancelableContext } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
@@ -25,7 +26,7 @@ interface Imported {
 
 /** A link, as the other side of it has it. `post`: what the exporter says on its channel. */
 function linked(link: number): Imported & { readonly post: (message: ChannelMessage) => void } {
-  const table = new SlotTable({ id: 9 })
+  const table = new SlotTable({ id: 9, onGrow: (number, chunk) => void importer.reader.attach(number, chunk) })
   const chunks = table.chunks()
   const bells = new Int32Array(chunks[0] ?? new SharedArrayBuffer(0))
   const { port1, port2 } = new MessageChannel()
@@ -138,4 +139,25 @@ test('where the event loop alone takes messages, who waits is told with all of a
     expect(slot.returned).toBe(true)
     it.close()
   }
+})
+
+test('of ten thousand imports that are observed, the end of one looks at that one alone', async () => {
+  const it = linked(9)
+  const slots = Array.from({ length: 10_000 }, () => it.open() as Slot)
+  let told: unknown[] = []
+  for (const [i, slot] of slots.entries()) afterFunc(it.import(slot), () => told.push(i))
+  await turns()
+  expect(it.importer.observed).toBe(10_000)
+  const looks = vi.spyOn(SlotView.prototype, 'isOpen')
+  onTestFinished(() => looks.mockRestore())
+  for (const ended of [7_000, 3, 9_999]) {
+    looks.mockClear()
+    told = []
+    slots[ended]?.end('canceled')
+    await turns()
+    expect(told).toEqual([ended])
+    expect(new Set(looks.mock.contexts.map((view) => (view as SlotView).slot))).toEqual(new Set([slots[ended]?.number]))
+    expect(looks.mock.calls.length).toBeLessThan(10)
+  }
+  it.close()
 })
