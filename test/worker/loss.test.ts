@@ -131,23 +131,25 @@ test('contexts that came from a worker end with its loss as their cause', async 
   expect(cause(mine.import(handle))).toBeInstanceOf(LinkLostError)
 })
 
-test.each(['spin', 'block'] as const)(
-  'a worker that never yields sees that the thread of its context has exited: %s',
-  async (how) => {
-    const { jobs: owner } = startJobs()
-    const { jobs: holder } = startJobs()
-    const { port1, port2 } = new MessageChannel()
-    await holder.serveOver(Comlink.transfer(port1, [port1]))
-    const held = flag()
-    await owner.lend(Comlink.transfer(port2, [port2]), held)
-    await reached(held)
-    const at = flag()
-    const seen = holder.waitForKept(how, at)
-    await reached(at)
-    await rejection(owner.exit(0))
-    expect(await seen).toMatchObject({ name: 'AbortError', cause: { name: 'LinkLostError' }, turned: false })
-  },
-)
+test.each([
+  ['spin', 'exit'],
+  ['block', 'exit'],
+  ['spin', 'crash'],
+  ['block', 'crash'],
+] as const)('a worker that never yields sees that the thread of its context has ended: %s, %s', async (how, end) => {
+  const { jobs: owner } = startJobs()
+  const { jobs: holder } = startJobs()
+  const { port1, port2 } = new MessageChannel()
+  await holder.serveOver(Comlink.transfer(port1, [port1]))
+  const held = flag()
+  await owner.lend(Comlink.transfer(port2, [port2]), held)
+  await reached(held)
+  const at = flag()
+  const seen = holder.waitForKept(how, at)
+  await reached(at)
+  await rejection(end === 'exit' ? owner.exit(0) : owner.crash())
+  expect(await seen).toMatchObject({ name: 'AbortError', cause: { name: 'LinkLostError' }, turned: false })
+})
 
 test('contexts in a worker end when this side closes the link, and a new link works', async () => {
   const worker = start('worker-handles')
