@@ -11,7 +11,7 @@ import {
   withCancel,
   withTimeout,
 } from 'ctxbridge'
-import { expose, link } from 'ctxbridge/worker'
+import { expose, link, sleepSync } from 'ctxbridge/worker'
 
 export const tenant = createKey<string>('tenant', {
   portable: { encode: (value: string) => value, decode: (data: unknown) => String(data) },
@@ -85,6 +85,15 @@ const jobs = {
       if (ctx.err() === undefined) continue
       note(ctx, before)
       ctx.throwIfDone()
+    }
+  },
+
+  block(ctx: Context): void {
+    const before = begin()
+    try {
+      sleepSync(ctx, 60_000)
+    } finally {
+      note(ctx, before)
     }
   },
 

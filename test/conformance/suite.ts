@@ -220,6 +220,23 @@ export function conformance(platform: Platform): void {
       },
     )
 
+    test.each(sharedMemory ? (['cancel', 'deadline'] as const) : [])(
+      'a worker that blocks in sleepSync is woken by a %s',
+      async (end) => {
+        const { worker, jobs } = start()
+        await jobs.add(0, 0)
+        const ctx = end === 'cancel' ? withCancel(background()) : withTimeout(background(), 300, 'wake up')
+        const started = heard(worker, 'started')
+        const call = rejection(jobs.block(ctx))
+        await started
+        if (end === 'cancel') ctx.cancel('wake up')
+        expect(await call).toBe(ctx.err())
+        await quiet(worker)
+        expect(await jobs.last()).toMatchObject({ name: ctx.err()?.name, cause: 'wake up', turned: false })
+        await nothingLeft(worker)
+      },
+    )
+
     test('two contexts of one call, of which the second ends first', async () => {
       const { worker, jobs } = start()
       const [a, b] = [withCancel(background()), withCancel(background())]
