@@ -1,5 +1,6 @@
-/** `npm run bench`: measures, prints, and writes what it was asked to write. */
+/** `npm run bench`: measures, prints, and writes the page of a whole run, and what it was asked to write. */
 import { writeFileSync } from 'node:fs'
+import { relative } from 'node:path'
 import { judge } from './bars.ts'
 import { allCurves, allSuites } from './cases/all.ts'
 import { projectFile } from './cases/paths.ts'
@@ -20,7 +21,7 @@ import {
   progress,
   suiteText,
 } from './harness/terminal.ts'
-import { type Options, parseOptions, usage, UsageError } from './options.ts'
+import { type Options, pageOf, parseOptions, usage, UsageError } from './options.ts'
 import { installPeers, peerSuites } from './peers.ts'
 import { mustBeWritable, readRun } from './run-file.ts'
 
@@ -28,7 +29,8 @@ async function main(options: Options): Promise<void> {
   if (options.help) return print(usage.trimEnd())
   const earlier = options.compare === undefined ? undefined : readRun(options.compare, '--compare')
   if (options.json !== undefined) mustBeWritable(options.json, '--json')
-  if (options.report !== undefined) mustBeWritable(options.report, '--report')
+  const page = pageOf(options)
+  if (page !== undefined && !options.list) mustBeWritable(page, '--report')
   const wanted = ({ id }: { readonly id: string }): boolean => options.only?.test(id) ?? true
   const suites = allSuites(options.peers ? peerSuites() : []).filter(wanted)
   const curves = allCurves().filter(wanted)
@@ -109,11 +111,12 @@ async function main(options: Options): Promise<void> {
   // First of all: what follows could fail, and this took minutes.
   const unwritten = [
     ...write(options.json, '--json', () => `${JSON.stringify(run, rounded, 1)}\n`),
-    ...write(options.report, '--report', () => reportOf(run)),
+    ...write(page, '--report', () => reportOf(run)),
   ]
   if (run.bars.length > 0) print(barText(run.bars))
   const measuredAt = commit === undefined ? '' : `commit ${commitText(commit)}\n`
   print(`\n${measuredAt}${machineText(run.machine)}\n${clockText(run.clocks)}\n${run.seconds} s`)
+  print(page === undefined ? 'as a page, with charts: --report FILE' : `as a page, with charts: ${relative('', page)}`)
   if (earlier !== undefined) print(comparisonText(compareRuns(earlier, run), machineRatio(earlier, run), earlier.commit))
   const failures = [...failuresOf(run), ...unwritten]
   if (failures.length === 0) return

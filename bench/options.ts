@@ -1,5 +1,7 @@
 /** The command line of `npm run bench`. */
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { projectFile } from './cases/paths.ts'
 
 export interface Options {
   readonly only?: RegExp
@@ -24,11 +26,17 @@ export const usage = `npm run bench -- [options]
                    and so many values for each point of a curve, up to 5
   --json FILE      write the results into a file
   --compare FILE   compare with the results of an earlier run, written by --json
-  --report FILE    write a page of the results, with charts, that needs no network
+  --report FILE    write a page of the results, with charts, that needs no network;
+                   without --only it is written into bench/report.html, unless this says otherwise
   --no-pin         leave it to the system which core a thread runs on
   --list           show what there is to measure, and measure nothing
   --help           this text
 `
+
+/** Where the page is to be written, if at all. Without a word about it that of a whole run is kept beside the bench: a part would take its place there. */
+export function pageOf({ report, only }: Pick<Options, 'report' | 'only'>): string | undefined {
+  return report ?? (only === undefined ? fileURLToPath(projectFile('bench/report.html')) : undefined)
+}
 
 /** @throws UsageError */
 export function parseOptions(args: readonly string[]): Options {

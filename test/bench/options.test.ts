@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { commitOf } from '../../bench/harness/commit.ts'
 import type { Run } from '../../bench/harness/model.ts'
-import { parseOptions, usage, UsageError } from '../../bench/options.ts'
+import { pageOf, parseOptions, usage, UsageError } from '../../bench/options.ts'
 import { isRun } from '../../bench/run-file.ts'
 import { compiled } from '../support/compiled.ts'
 
@@ -54,6 +54,13 @@ test.for([
 ] as const)('%j is refused in a sentence', ([args, sentence]) => {
   expect(() => parseOptions(args)).toThrow(UsageError)
   expect(() => parseOptions(args)).toThrow(sentence)
+})
+
+test('the page of a whole run is written in any case, that of a part where it is asked for', () => {
+  expect(pageOf(parseOptions([]))).toMatch(/[/\\]bench[/\\]report\.html$/)
+  expect(pageOf(parseOptions(['--report', 'a.html']))).toBe('a.html')
+  expect(pageOf(parseOptions(['--only', 'core']))).toBeUndefined()
+  expect(pageOf(parseOptions(['--only', 'core', '--report', 'a.html']))).toBe('a.html')
 })
 
 test('every option is explained', () => {
@@ -107,6 +114,7 @@ test('a small run is measured, proven, written, and compared with itself', () =>
   expect(suite?.absent.map(({ name }) => name)).toContain('transferableAbortSignal')
   expect((run as Run).clocks.map(({ offset, error }) => Math.abs(offset) <= error + 1)).toEqual([true, true])
   expect(readFileSync(page, 'utf8')).toContain('ctx.err()')
+  expect(first.stdout).toMatch(/as a page, with charts: \S*run\.html\n/)
   const second = bench('--only', '^core/value$', '--rounds', '5', '--compare', json)
   expect(second.stdout).toMatch(/core\/value {2}withValue\(p, key, value\) .*p=.*(same|slower|faster)/)
 }, 320_000)
