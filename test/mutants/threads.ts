@@ -38,6 +38,13 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/remote-source.ts',
+    original: '      source.giveBack()\n      return source.#end\n',
+    replacement: '      return source.#end\n',
+    breaks: 'an import whose slot was taken back is kept until something tells of it',
+    tests: ['test/slots/waiters.test.ts'],
+  },
+  {
+    file: 'transports/worker/remote-source.ts',
     original: 'if (view.release() && this.#end === undefined) this.#importer.reader.tellDrop()',
     replacement: 'view.release()',
     breaks: 'who gives a live context back does not count it, so that nobody looks for it',

@@ -141,6 +141,17 @@ test('where the event loop alone takes messages, who waits is told with all of a
   }
 })
 
+test('an import whose slot was taken back is given back by the look that finds it: nothing may ever tell of it', () => {
+  const it = linked(10)
+  const slot = it.open()
+  const ctx = it.import(slot)
+  expect([ctx.err(), it.importer.reader.stats().views]).toEqual([undefined, 1])
+  slot?.free()
+  expect(ctx.err()?.cause).toBeInstanceOf(LinkLostError)
+  expect(it.importer.reader.stats().views).toBe(0)
+  it.close()
+})
+
 test('of ten thousand imports that are observed, the end of one looks at that one alone', async () => {
   const it = linked(9)
   const slots = Array.from({ length: 10_000 }, () => it.open() as Slot)
