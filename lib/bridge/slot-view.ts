@@ -45,7 +45,7 @@ export interface ReadChunk {
  *
  * It is one object with what ends the context that is made of the first import: who keeps more with it extends it. {@link SlotReader.accept} gives it a slot, once.
  *
- * Keep it and ask `isOpen()` in a loop: that is one `Atomics.load` and one compare of integers.
+ * Keep it and ask `isOpen()` in a loop: that is one load and one compare of integers.
  */
 export class SlotView extends Source {
   #chunk!: ReadChunk
@@ -86,7 +86,7 @@ export class SlotView extends Source {
    * the memory each time, so keep a false.
    */
   isOpen(): boolean {
-    return this.#chunk.mem.load(this.#at + CONTROL) === this.#open
+    return this.#chunk.mem.glance(this.#at + CONTROL) === this.#open
   }
 
   /**

@@ -294,6 +294,13 @@ const slots: readonly Mutant[] = [
     tests: table,
   },
   {
+    file: 'lib/bridge/slot-memory.ts',
+    original: '    if (++this.#glances < GLANCES) return',
+    replacement: '    if (++this.#glances > 0) return',
+    breaks: 'a loop never looks in a way that the language promises to see anything',
+    tests: reader,
+  },
+  {
     file: 'lib/bridge/slot-view.ts',
     original: "    if (mem.load(this.#at + CONTROL) !== word) return 'stale'\n",
     replacement: '',

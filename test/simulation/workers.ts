@@ -41,6 +41,7 @@ function asked(mem: SlotMem, ask: () => void): SlotMem {
   }
   return {
     load: after((at: number) => mem.load(at)),
+    glance: after((at: number) => mem.glance(at)),
     store: after((at: number, value: number) => mem.store(at, value)),
     compareExchange: after((at: number, expected: number, value: number) => mem.compareExchange(at, expected, value)),
     add: after((at: number, value: number) => mem.add(at, value)),

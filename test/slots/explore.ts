@@ -145,6 +145,7 @@ export function explore<Ghosts>(
       const word = (at: number): string => `${buffers.get(buffer)}:${at}`
       return {
         load: (at) => access(() => read(world.words, word(at))),
+        glance: (at) => access(() => read(world.words, word(at))),
         store: (at, value) => access(() => write(world.words, word(at), value)),
         compareExchange: (at, expected, value) =>
           access(() => {

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import {
   bellAt,
   CAUSE,
@@ -7,6 +7,7 @@ import {
   CONTROL,
   control,
   FREE,
+  GLANCES,
   GRANTED,
   OPEN,
   RETURNED,
@@ -284,4 +285,20 @@ describe('garbage in the memory', () => {
       }),
     )
   })
+})
+
+test('whoever looks at slots in a loop, at one or at several in turn, loads each of them atomically again and again', () => {
+  const { table, reader } = setup()
+  const views = Array.from({ length: 4 }, () => accepted(reader.accept(granted(table.open(LINK)))))
+  const loads = vi.spyOn(Atomics, 'load')
+  onTestFinished(() => loads.mockRestore())
+  for (const some of [views.slice(0, 1), views.slice(0, 2), views]) {
+    const loaded = (): unknown[] => loads.mock.calls.map(([, at]) => at)
+    for (let round = 0; round < 3; round++) {
+      loads.mockClear()
+      for (let look = 0; look < GLANCES; look++) for (const view of some) view.isOpen()
+      expect(new Set(loaded())).toEqual(new Set(some.map((view) => slotAt(view.slot) + CONTROL)))
+      expect(loaded()).toHaveLength(some.length)
+    }
+  }
 })
