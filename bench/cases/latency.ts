@@ -45,9 +45,6 @@ interface Latency {
  */
 export const untilCompiled = 16
 
-/** The same where most of what is measured is the waking of the other side, which no compiler makes shorter: such rounds are level earlier. */
-export const untilLevel = 8
-
 /** us between ready and act, at least and at most: random, so that no period of either side is met in step. */
 const [leastPause, mostPause] = [60, 260]
 

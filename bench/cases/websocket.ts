@@ -7,7 +7,7 @@ import type { Served } from '../far/service-types.ts'
 import { now } from '../harness/clock.ts'
 import type { Started, Suite } from '../harness/model.ts'
 import { must } from './cost.ts'
-import { latency, type Near, told, untilLevel } from './latency.ts'
+import { latency, type Near, told, untilCompiled } from './latency.ts'
 import { bareSocket, cancelSize, type Far, far, urlOf } from './websocket-far.ts'
 
 /** @param measured the cause of what is measured; its proof has one always */
@@ -97,7 +97,7 @@ const cancel: Suite = {
     "From cancel() until an observer of the handler's context runs in another process; loopback. Without a cause, as the bare frame, unless it says so; each proof of ours has one.",
   unit: 'ns',
   sample: 'event',
-  warmUp: untilLevel,
+  warmUp: untilCompiled,
   contenders: () => [
     latency({ name: 'ctxbridge/websocket, afterFunc', kind: 'ours', carries, start: () => ours(1, 'func') }),
     latency({
@@ -131,7 +131,7 @@ const hops: Suite = {
   about: 'The gateway passes its own context on. Three processes on the same machine, of which two share a core.',
   unit: 'ns',
   sample: 'event',
-  warmUp: untilLevel,
+  warmUp: untilCompiled,
   contenders: () => [
     latency({ name: 'ctxbridge/websocket', kind: 'ours', carries, start: () => ours(2) }),
     latency({ name: 'bare ws frames, forwarded', kind: 'limit', start: () => bareWs(2) }),

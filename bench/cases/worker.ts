@@ -8,7 +8,7 @@ import { wrap } from 'ctxbridge/worker'
 import { installSignalHandler } from '../far/signal-handler.ts'
 import type { ComlinkJobs, How, Jobs, Role } from '../far/worker-jobs.ts'
 import type { Contender, Suite } from '../harness/model.ts'
-import { type Act, latency, type Near, untilCompiled, untilLevel } from './latency.ts'
+import { type Act, latency, type Near, untilCompiled } from './latency.ts'
 import { type Far, far } from './worker-far.ts'
 
 /** A way that is not ours: `arm` is told the worker, and returns what causes the event. */
@@ -138,7 +138,7 @@ const idle: Suite = {
   about: 'From cancel() until a listener runs in a worker whose event loop had nothing to do.',
   unit: 'ns',
   sample: 'event',
-  warmUp: untilLevel,
+  warmUp: untilCompiled,
   contenders: () => [
     ours('signal', "ctx.signal, 'abort' listener"),
     ours('afterFunc', 'afterFunc(ctx, f)'),
@@ -207,7 +207,7 @@ const blocked: Suite = {
   about: 'From cancel() until sleepSync has thrown in the worker, which blocked in it.',
   unit: 'ns',
   sample: 'event',
-  warmUp: untilLevel,
+  warmUp: untilCompiled,
   contenders: () => [
     ours('sleepSync', 'sleepSync(ctx, ms)'),
     latency({ name: 'bare Atomics.wait', kind: 'limit', start: bare('atomics-wait', storeAndNotify) }),
