@@ -19,12 +19,12 @@ async function ours(hops: 1 | 2, method: 'watch' | 'func' = 'watch', measured?: 
   return {
     reports: service.reports,
     arm() {
-      const ctx = withCancel(background())
+      const [ctx, cancel] = withCancel(background())
       const call = remote[method](ctx).catch((error: unknown) => {
         if (error !== ctx.err()) service.reports.fail(error as Error)
       })
       return (cause) => {
-        ctx.cancel(cause === '' ? measured : cause)
+        cancel(cause === '' ? measured : cause)
         return call
       }
     },
@@ -159,10 +159,10 @@ const rate: Suite = {
         return scheduled(
           it,
           async () => {
-            const ctx = withTimeout(background(), 60_000)
+            const [ctx, cancel] = withTimeout(background(), 60_000)
             void remote.watch(ctx).catch(() => {})
             await it.reports.ready()
-            return (cause) => ctx.cancel(cause)
+            return (cause) => cancel(cause)
           },
           () => connection.close(),
           'seen as AbortError, cause: proof',

@@ -40,12 +40,12 @@ function ours(how: How, name: string, { timeout = false, sharedMemory = true, me
       return {
         reports: it.reports,
         arm() {
-          const ctx = timeout ? withTimeout(background(), 3_600_000) : withCancel(background())
+          const [ctx, cancel] = timeout ? withTimeout(background(), 3_600_000) : withCancel(background())
           const call = jobs.watch(ctx, how).catch((error: unknown) => {
             if (error !== ctx.err()) it.reports.fail(error as Error)
           })
           return (cause) => {
-            ctx.cancel(cause === '' ? measured : cause)
+            cancel(cause === '' ? measured : cause)
             return call
           }
         },
