@@ -1,8 +1,9 @@
 /**
  * The memory of the slot table: where each word lies, who writes it, and the few operations that touch it.
  *
- * Everything shared is an Int32 word and every access to it is an `Atomics` access, cause bytes included.
- * So there is no data race, nothing can be torn, and what runs is an interleaving of these accesses, no more: a test
+ * Everything shared is an Int32 word and every access to it is an `Atomics` access, cause bytes included, but for a `glance`,
+ * which is compared with the open word and no more: what differs is loaded again.
+ * So there is no data race that matters, nothing can be torn, and what runs is an interleaving of these accesses, no more: a test
  * that makes each of them a yield point sees all that can happen. A plain copy of a cause would be faster, but one
  * is written and read per end.
  *
@@ -130,7 +131,7 @@ export function chunkBytes(chunk: number): number {
 /** The shared words of one chunk. In production `Atomics`; a test can make each call a place where threads change. */
 export interface SlotMem {
   load(at: number): number
-  /** As `load`, for a loop: cheaper, and what it gives orders nothing. What another thread has stored it tells after {@link GLANCES} calls at the latest. */
+  /** As `load`, for a loop: cheaper, and what it gives orders nothing. Each of {@link GLANCES} at a chunk is a `load`. */
   glance(at: number): number
   store(at: number, value: number): void
   compareExchange(at: number, expected: number, value: number): number
@@ -150,7 +151,7 @@ export interface SlotMemory {
 
 /**
  * An atomic load is a call in all engines, and takes as long as all else of a look. A plain one sees what another thread has stored just as soon, but an engine may put it before the loop that it stands in: not
- * where that loop has an atomic one, too. It is a prime, so that who looks at several in turn loads each.
+ * where that loop has an atomic one, too. So each of so many is one. A prime, so that who looks at several slots of a chunk in turn loads each of them, unless there are 61 of them, or twice as many.
  */
 export const GLANCES = 61
 

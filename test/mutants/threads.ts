@@ -114,6 +114,20 @@ export const threads: readonly Mutant[] = [
     tests: calls,
   },
   {
+    file: 'transports/worker/call.ts',
+    original: '    if (ended !== undefined) this.#reject(ended.end())\n',
+    replacement: '    void ended\n',
+    breaks: 'a call whose context has ended rejects with the loss of a link that somebody closed for that',
+    tests: calls,
+  },
+  {
+    file: 'transports/worker/grace.ts',
+    original: '      if (this.#isOver) stop()\n      else this',
+    replacement: '      this',
+    breaks: 'who watches over a call that ends meanwhile listens on',
+    tests: grace,
+  },
+  {
     file: 'transports/worker/caller.ts',
     original: '      if (!this.#pending.delete(id)) return\n',
     replacement: '      this.#pending.delete(id)\n',
@@ -143,7 +157,7 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/grace.ts',
-    original: '    for (const stop of this.#stops) stop()\n',
+    original: '    for (const stop of this.#stops.splice(0)) stop()\n',
     replacement: '',
     breaks: 'who watches over a call goes on listening to its contexts when that is over',
     tests: grace,

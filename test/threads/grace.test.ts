@@ -22,6 +22,15 @@ test('a call that was answered is watched no more: no timer ends its worker, and
   assertNoLeaks(live)
 })
 
+test('a call that is over while it begins to be watched is not watched', () => {
+  const watch = new Grace({ terminate: vi.fn() } as unknown as WorkerLink, 'over', 1)
+  const [ctx, cancel] = withCancel(background())
+  watch.over()
+  watch.watch([new Tie(ctx, false)])
+  expect(() => assertNoLeaks(ctx)).not.toThrow()
+  cancel()
+})
+
 test('a call that is not answered costs its worker', async () => {
   const terminate = vi.fn()
   const watch = new Grace({ terminate, caller: { isHeldUp: () => false } } as unknown as WorkerLink, 'deaf', 1)

@@ -1,8 +1,8 @@
 /** What is done with the arguments and results of a call, beside contexts: the same as Comlink does. */
 import { MessageChannel } from 'node:worker_threads'
 import * as Comlink from 'comlink'
-import { background, BridgeError, type Context, LinkLostError, withCancel } from 'ctxbridge'
-import { assertNoLeaks } from 'ctxbridge/testing'
+import { background, BridgeError, type Context, createRoot, LinkLostError, withCancel, withTimeout } from 'ctxbridge'
+import { assertNoLeaks, createFakeClock } from 'ctxbridge/testing'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, onTestFinished, test } from 'vitest'
 
@@ -113,3 +113,33 @@ test.each([
     port1.close()
   },
 )
+
+test('a call whose context has ended rejects with that, also where whoever hears of it first closes the link', async () => {
+  const { port1, port2 } = new MessageChannel()
+  expose({ wait: () => new Promise(() => undefined) }, port1)
+  const remote = wrap<{ wait(...given: unknown[]): Promise<void> }>(port2)
+  const [ctx, cancel] = withCancel(background())
+  const [other, cancelOther] = withCancel(background())
+  ctx.signal.addEventListener('abort', () => remote[Symbol.dispose]())
+  const call = remote.wait(other, ctx)
+  cancel('through with it')
+  await expect(call).rejects.toBe(ctx.err())
+  assertNoLeaks(other)
+  cancelOther()
+  port1.close()
+})
+
+test('a link that is closed while a call begins to listen leaves nothing on its other contexts', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const remote = wrap<{ wait(...given: unknown[]): Promise<void> }>(port2)
+  const clock = createFakeClock()
+  const [live, cancel] = withCancel(background())
+  const ctx = withTimeout(createRoot({ clock }), 5)
+  ctx.signal.addEventListener('abort', () => remote[Symbol.dispose]())
+  // Of a class, so that nobody reads it in search of contexts.
+  const late = Object.defineProperty(new (class Late {})(), 'late', { enumerable: true, get: () => clock.block(10) })
+  await expect(remote.wait(live, ctx, live, late)).rejects.toBe(ctx.err())
+  assertNoLeaks(live)
+  cancel()
+  port1.close()
+})

@@ -13,7 +13,7 @@ export type Parcel<M> = readonly [message: M, transfer: readonly Transferable[]]
 
 const nothing: readonly never[] = []
 
-/** Takes the place of an argument that is a context, or has some, on its way through Comlink. */
+/** Takes the place of an argument that is a context, or has some, on its way. */
 export abstract class Sent {
   /** The argument itself, with what `arrive` makes of each context. */
   abstract open(arrive: (sent: SentContext) => unknown): unknown

@@ -38,12 +38,14 @@ export class Call {
     if (!this.#waits) return
     this.grace?.watch(this.#ties)
     for (const tie of this.#ties) {
+      // To listen may tell others of an end, and whoever hears of it may close the link.
+      if (!this.#waits) return
       const stop = listen(tie.ctx, () => {
         this.#leave()
         this.#reject(tie.end())
       })
-      if (!this.#waits) break
-      this.#stops.push(stop)
+      if (this.#waits) this.#stops.push(stop)
+      else stop()
     }
   }
 
@@ -64,6 +66,9 @@ export class Call {
     // Taking a listener back looks at its context: where a deadline has passed that the other thread saw before our timer fired, the listener runs, and the caller gets
     // the error of its own context.
     this.#leave()
+    // One that has ended may not have come to us yet, where somebody who heard of it before has closed the link.
+    const ended = this.#ties.find((tie) => tie.ctx.err() !== undefined)
+    if (ended !== undefined) this.#reject(ended.end())
     for (const grant of this.#grants) grant.release()
   }
 

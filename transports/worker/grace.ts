@@ -13,7 +13,8 @@ export class Grace {
   readonly #ms: number
   #runs = false
   #ended: Tie | undefined
-  #stops: readonly (() => boolean)[] = []
+  readonly #stops: (() => boolean)[] = []
+  #isOver = false
   #forget: (() => void) | undefined
 
   constructor(link: WorkerLink, name: string, ms: number) {
@@ -30,19 +31,23 @@ export class Grace {
 
   /** What must not end while the method goes on. */
   watch(ties: readonly Tie[]): void {
-    this.#stops = ties.map((tie) =>
-      listen(tie.ctx, () => {
+    for (const tie of ties) {
+      const stop = listen(tie.ctx, () => {
         this.#ended ??= tie
         this.#count()
-      }),
-    )
+      })
+      // To listen may tell others of an end, and whoever hears of it may close the link.
+      if (this.#isOver) stop()
+      else this.#stops.push(stop)
+    }
   }
 
   /** The call is over. */
   over(): void {
+    this.#isOver = true
     this.#runs = false
     this.#forget?.()
-    for (const stop of this.#stops) stop()
+    for (const stop of this.#stops.splice(0)) stop()
   }
 
   #count(): void {

@@ -1,7 +1,7 @@
 /**
  * The importing side of one exporter's channel.
  *
- * A context that was imported asks its slot: one load of shared memory while it is live. What waits for its end is woken by a message, which
+ * A context that was imported asks its slot: one load of shared memory while it is live. What waits for its end is woken by the link's bell, or by a message, which
  * also lets go of the slots of those that nobody looks at any more.
  */
 
