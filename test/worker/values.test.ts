@@ -1,7 +1,17 @@
 /** What is done with the arguments and results of a call, beside contexts: the same as Comlink does. */
 import { MessageChannel } from 'node:worker_threads'
 import * as Comlink from 'comlink'
-import { background, BridgeError, type Context, createRoot, LinkLostError, withCancel, withTimeout } from 'ctxbridge'
+import {
+  background,
+  BridgeError,
+  type Context,
+  createKey,
+  createRoot,
+  LinkLostError,
+  withCancel,
+  withTimeout,
+  withValue,
+} from 'ctxbridge'
 import { assertNoLeaks, createFakeClock } from 'ctxbridge/testing'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, onTestFinished, test } from 'vitest'
@@ -141,5 +151,15 @@ test('a link that is closed while a call begins to listen leaves nothing on its 
   await expect(remote.wait(live, ctx, live, late)).rejects.toBe(ctx.err())
   assertNoLeaks(live)
   cancel()
+  port1.close()
+})
+
+test('a call that cannot be sent leaves no slot, also where a codec of a value has ended its context meanwhile', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const [ended, cancel] = withCancel(background())
+  const key = createKey<string>('ends', { portable: { encode: () => (cancel('while it is sent'), 'x'), decode: String } })
+  const remote = wrap<{ take(...given: unknown[]): void }>(port2)
+  await expect(remote.take(withValue(ended, key, 'a value'), () => undefined)).rejects.toMatchObject({ code: 'ERR_UNSENDABLE' })
+  expect(link(port2).stats()).toMatchObject({ slots: 0, calls: 0 })
   port1.close()
 })

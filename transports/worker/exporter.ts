@@ -128,12 +128,12 @@ export class Exporter implements Owner {
     const exporter: Exporter = new Exporter(reportValue, () => exporter.close(), true, false)
     if (scope.endless || scope.err() !== undefined) {
       exporter.close()
-      return { alone: { handle: exporter.#handle(ctx, true) } }
+      return { alone: { handle: exporter.export(ctx) } }
     }
     const port = exporter.#other as MessagePort
     const alone: Alone = {
       get handle() {
-        return exporter.#handle(ctx, true)
+        return exporter.export(ctx)
       },
       get attach() {
         return exporter.#attach(port)
@@ -190,13 +190,17 @@ export class Exporter implements Owner {
   export(ctx: Context): ContextHandle {
     // As many as were exported, but together: what lies side by side is soon looked at, and cold memory is waited for once.
     if (this.#table !== undefined && ++this.#exported % LOOKS === 0) collect(this.#table, LOOKS)
-    return this.#handle(ctx, true)
+    const scope = scopeOf(ctx, 'export')
+    const held = this.#lend(scope)
+    if (held !== undefined) held.uses++
+    return this.#handle(ctx, scope, held)
   }
 
   /** As `export`, for a call that tells when it is over. */
   exportForCall(ctx: Context): Grant {
-    const handle = this.#handle(ctx, false)
-    return new Grant(this, handle.slot === undefined ? undefined : Export.of(scopeOf(ctx, 'export'), this), handle)
+    const scope = scopeOf(ctx, 'export')
+    const held = this.#lend(scope)
+    return new Grant(this, held, this.#handle(ctx, scope, held))
   }
 
   /** @internal For grants. */
@@ -208,12 +212,12 @@ export class Exporter implements Owner {
     if (held.slot.withdraw() || held.told?.returned === true) held.drop()
   }
 
-  #handle(ctx: Context, byHand: boolean): ContextHandle {
-    const scope = scopeOf(ctx, 'export')
+  /** To write its values runs their codecs, which may end the context: what was lent before is in the handle. */
+  #handle(ctx: Context, scope: Scope, held: Export | undefined): ContextHandle {
     const { due, time } = scope
     // An instant of another clock, say of a simulation, means nothing over there: of such a context only the end is told.
     const at = due !== undefined && time.clock === hostClock ? toShared(due.at) : undefined
-    const handle = this.#named(this.#lend(scope, byHand), at)
+    const handle = this.#named(held?.slot, at)
     if (handle.slot === undefined && !scope.endless) handle.end = describeCause(scope.err())
     else if (due?.cause !== undefined) handle.why = describeCause(due.cause)
     const values = hasBindings(ctx) ? encodeValues(bindingsOf(ctx), this.#reportValue) : none
@@ -230,8 +234,8 @@ export class Exporter implements Owner {
     return { ctxbridge: VERSION, table: tableId, link, slot, generation, grant, at }
   }
 
-  /** What is granted for one more handle; undefined where the context has ended, or never will. */
-  #lend(scope: Scope, byHand: boolean): Slot | ToldSlot | undefined {
+  /** Grants one more handle; undefined where the context has ended, or never will. */
+  #lend(scope: Scope): Export | undefined {
     if (scope.endless || scope.err() !== undefined) return undefined
     let held = Export.of(scope, this)
     if (held?.slot.lend() !== true) {
@@ -239,8 +243,7 @@ export class Exporter implements Owner {
       // It may have ended while it was being opened: a deadline has passed.
       if (!held.slot.lend()) return undefined
     }
-    if (byHand) held.uses++
-    return held.slot
+    return held
   }
 
   #open(scope: Scope): Export {

@@ -10,72 +10,22 @@ import { hearsBells } from '../../lib/bridge/slot-memory.ts'
 import type { SlotHandle } from '../../lib/bridge/slot.ts'
 import { SlotReader, type SlotRefusal } from '../../lib/bridge/slot-reader.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
-import { forNobody, hostClock } from '../../lib/clock.ts'
+import { forNobody } from '../../lib/clock.ts'
 import { sourceOf, withRemote } from '../../lib/boundary.ts'
-import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
-import { type Key, named } from '../../lib/key.ts'
-import { decodeValues } from '../../lib/wire/values.ts'
-import { End } from '../../lib/end.ts'
-import { Source } from '../../lib/source.ts'
-import { BridgeError, ContextError, kindOf, LinkLostError, withoutStack } from '../../lib/errors.ts'
-import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
+import type { CancelableContext, Context } from '../../lib/context.ts'
+import { LinkLostError } from '../../lib/errors.ts'
+import type { WireCause } from '../../lib/wire/cause.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { fromShared } from './clock.ts'
 import { hasSlot, type ParsedHandle } from './handle.ts'
-import { Port, type PortListener, warn } from './host.ts'
+import { Port, type PortListener } from './host.ts'
+import { importLabel, refused, unusable } from './import-ended.ts'
 import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD } from './messages.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
 import { toldId, ToldView } from './told.ts'
 
-const label = 'Import'
 /** Causes that came ahead of whoever asks for them. A handle that is never imported must not keep its cause for ever. */
 const MAX_CAUSES = 256
-
-/** A context that is done, because its handle cannot be imported. */
-export function refused(why: string): CancelableContext {
-  return ended(background(), new End('canceled', unusable(why), hostClock.now()))
-}
-
-function unusable(why: string): BridgeError {
-  return withoutStack(() => new BridgeError('ERR_HANDLE', `The handle cannot be imported: ${why}.`))
-}
-
-/** What an import gets its values from. */
-export function baseOf({ values = [] }: ParsedHandle, keys: readonly Key<unknown>[]): Context {
-  const { bindings } = decodeValues(values, keys, (error, key) =>
-    warn(`The value of the portable key ${named(key)} was not received: ${String(error)}`),
-  )
-  return bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), background())
-}
-
-/** A context that is done, as its handle says. */
-export function importEnded(end: WireCause, base: Context): CancelableContext {
-  const error = reviveCause(end)
-  if (!(error instanceof ContextError)) return refused('it says that its context has ended, but not how')
-  return ended(base, new End(kindOf(error) ?? 'canceled', undefined, hostClock.now(), error))
-}
-
-/** A context that is done: with what a handle says. */
-export function ended(base: Context, end: End): CancelableContext {
-  return withRemote(base, new Ended(end), Number.POSITIVE_INFINITY, undefined)
-}
-
-class Ended extends Source {
-  readonly #end: End
-
-  constructor(end: End) {
-    super()
-    this.#end = end
-  }
-
-  poll(): End {
-    return this.#end
-  }
-
-  override label(): string {
-    return label
-  }
-}
 
 /** Whether it has ended with a cause of which the slot has only a part. */
 function isShortened(view: SlotView): boolean {
@@ -160,7 +110,7 @@ export class Importer implements Importing {
     this.table = table
     this.link = link
     this.#alone = alone
-    this.label = Number.isInteger(thread) ? `${label}(thread ${thread})` : label
+    this.label = Number.isInteger(thread) ? `${importLabel}(thread ${thread})` : importLabel
     this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
     for (const [number, chunk] of chunks.entries()) this.reader.attach(number, chunk)
     const name = channelOf(table, link)

@@ -3,12 +3,11 @@
 import { inspectAsText, show } from '../../lib/bridge/link-show.ts'
 import { disposable } from '../../lib/dispose.ts'
 import { hostClock } from '../../lib/clock.ts'
-import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
+import type { CancelableContext, Context } from '../../lib/context.ts'
 import { End } from '../../lib/end.ts'
 import { type BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { isKey, type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
-import { decodeValues } from '../../lib/wire/values.ts'
 import { isAnswer, isAsk, isBegun, isCall, packBegun, type PackedCall } from './call-message.ts'
 import { Caller } from './caller.ts'
 import { canTerminate, endpointAndOptions, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
@@ -17,7 +16,8 @@ import { Exporter } from './exporter.ts'
 import { refusal } from './failure.ts'
 import { threads, warn } from './host.ts'
 import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent } from './handle.ts'
-import { ended, Importer, importEnded, refused } from './importer.ts'
+import { baseOf, ended, importEnded, refused } from './import-ended.ts'
+import { Importer } from './importer.ts'
 import { detach, isAttach, isDetach } from './messages.ts'
 import { Server, unread } from './server.ts'
 import { goneBefore, watchEndpoint } from './watch-endpoint.ts'
@@ -218,18 +218,13 @@ export class WorkerLink implements Link {
   /** @param mayBeDropped whether nobody may cancel it */
   #import(parsed: ParsedHandle | undefined, mayBeDropped: boolean): CancelableContext {
     if (parsed === undefined) return refused('it is forged, damaged, or of another version')
-    const base = parsed.values === undefined ? background() : this.#baseOf(parsed)
+    const base = baseOf(parsed, this.#keys, this.#notReceived)
     const importer = this.#importerOf(parsed)
     if (this.lost !== undefined) return ended(base, new End('canceled', this.lost, hostClock.now()))
     if (importer === undefined) return refused('it was made for another link, or for one that is closed')
     if (parsed.end === undefined)
       return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why), mayBeDropped)
     return importEnded(parsed.end, base)
-  }
-
-  #baseOf({ values = [] }: ParsedHandle): Context {
-    const { bindings } = decodeValues(values, this.#keys, (error, name) => this.#warn(name, 'received', error))
-    return bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), background())
   }
 
   #importerOf({ table, link }: { readonly table: number; readonly link: number }): Importer | undefined {
@@ -350,6 +345,8 @@ export class WorkerLink implements Link {
   #post(message: unknown, transfer: readonly Transferable[]): void {
     if (this.#lost === undefined) this.#endpoint.postMessage(message, transfer as never)
   }
+
+  readonly #notReceived = (error: unknown, name: string): void => this.#warn(name, 'received', error)
 
   /** A value that is left out harms nothing else, but somebody misses it: said once for each key. */
   #warn(name: string, what: string, error: unknown): void {
