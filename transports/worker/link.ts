@@ -20,6 +20,7 @@ import { baseOf, ended, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import { detach, isAttach, isDetach } from './messages.ts'
 import { Server, unread } from './server.ts'
+import { keepSpecimens } from './specimens.ts'
 import { goneBefore, watchEndpoint } from './watch-endpoint.ts'
 
 export interface LinkOptions {
@@ -144,6 +145,7 @@ export class WorkerLink implements Link {
   #terminated: LinkLostError | undefined
 
   constructor(endpoint: WorkerEndpoint, shared: boolean, forget: () => void) {
+    keepSpecimens(shared)
     this.#endpoint = endpoint
     this.#shared = shared
     this.#forget = forget

@@ -21,6 +21,7 @@ import { canShare, warn } from './host.ts'
 import { baseOf, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import { channelOf, VERSION } from './messages.ts'
+import { keepSpecimens } from './specimens.ts'
 import { isOrHasWithin } from './within.ts'
 
 export interface RunOptions {
@@ -227,6 +228,7 @@ export function job<Task, Result>(
     if (!isKey(key) || key.portable === undefined)
       throw new TypeError(`job() needs portable keys from createKey(), but got ${named(key)}.`)
   }
+  keepSpecimens(true)
   return async (envelope: unknown): Promise<Awaited<Result>> => {
     if (!isEnvelope(envelope))
       throw new TypeError('A job() needs its context: call it with run(pool, ctx, task), not by the pool itself.')
