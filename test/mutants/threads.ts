@@ -7,6 +7,8 @@ const clock = ['test/threads/clock.test.ts']
 const grace = ['test/threads/grace.test.ts']
 const calls = ['unreadable', 'values', 'given-back', 'closed-by-peer'].map((name) => `test/worker/${name}.test.ts`)
 
+const specimens = ['test/threads/specimens.test.ts']
+
 export const threads: readonly Mutant[] = [
   {
     file: 'transports/worker/told.ts',
@@ -203,5 +205,33 @@ export const threads: readonly Mutant[] = [
     replacement: '',
     breaks: 'a job is ended by force that has ended by itself',
     tests: channels,
+  },
+  {
+    file: 'transports/worker/specimens.ts',
+    original: 'createRoot({ clock: still })',
+    replacement: 'createRoot(still.now() > 0 ? { clock: still } : {})',
+    breaks: 'specimens ring what is due in the thread, in the middle of what somebody else does',
+    tests: specimens,
+  },
+  {
+    file: 'transports/worker/specimens.ts',
+    original: '    forNobody(() => {',
+    replacement: '    ;((f: () => void) => f.call(forNobody))(() => {',
+    breaks: 'specimens keep the storage of whoever came first',
+    tests: specimens,
+  },
+  {
+    file: 'transports/worker/specimens.ts',
+    original: '  } catch {',
+    replacement: '  } finally {',
+    breaks: 'where specimens cannot be made, whoever imports is told',
+    tests: specimens,
+  },
+  {
+    file: 'transports/worker/specimens.ts',
+    original: "    importer?.close(new LinkLostError('It was a specimen.'))\n    port1.close()\n",
+    replacement: '    void [importer, LinkLostError]\n',
+    breaks: 'specimens leave a port behind',
+    tests: specimens,
   },
 ]

@@ -18,6 +18,7 @@ import { baseOf, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import { isAttach } from './messages.ts'
 import { SentSignal } from './sent-signal.ts'
+import { keepSpecimens } from './specimens.ts'
 import { hasWithin } from './within.ts'
 
 export { expose, type LinkOptions, type Remote, wrap, type WrapOptions } from './index.ts'
@@ -148,6 +149,7 @@ function receive(sent: Partial<Alone> | null | undefined, keys: readonly Key<unk
     return parsed.end === undefined ? withCancel(base) : importEnded(parsed.end, base)
   }
   if (!isAttach(attach)) return refused('it came without its channel')
+  keepSpecimens(attach.chunks.length > 0)
   const importer = new Importer(attach, () => undefined, true)
   return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why))
 }

@@ -145,7 +145,6 @@ export class WorkerLink implements Link {
   #terminated: LinkLostError | undefined
 
   constructor(endpoint: WorkerEndpoint, shared: boolean, forget: () => void) {
-    keepSpecimens(shared)
     this.#endpoint = endpoint
     this.#shared = shared
     this.#forget = forget
@@ -323,6 +322,7 @@ export class WorkerLink implements Link {
     if (isAttach(data)) {
       if (this.#importerOf(data) !== undefined) return
       this.#join()
+      keepSpecimens(data.chunks.length > 0)
       const importer: Importer = new Importer(data, () => {
         this.#importers = this.#importers.filter((other) => other !== importer)
         // Where it has opened another one since, it is there.

@@ -228,7 +228,6 @@ export function job<Task, Result>(
     if (!isKey(key) || key.portable === undefined)
       throw new TypeError(`job() needs portable keys from createKey(), but got ${named(key)}.`)
   }
-  keepSpecimens(true)
   return async (envelope: unknown): Promise<Awaited<Result>> => {
     if (!isEnvelope(envelope))
       throw new TypeError('A job() needs its context: call it with run(pool, ctx, task), not by the pool itself.')
@@ -273,6 +272,7 @@ function importFrom({ handle, chunks }: Envelope, keys: readonly Key<unknown>[])
   let importer = importers.get(name)
   if (importer === undefined) {
     leaveOthers(table)
+    keepSpecimens(true)
     importer = new Importer({ table, link, chunks: [], port: new BroadcastChannel(name) }, () => undefined)
     importers.set(name, importer)
   }
