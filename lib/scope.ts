@@ -19,12 +19,17 @@ export class Binding {
   readonly outer: Binding | undefined
   /** A context that is not ours, to ask for what is not bound below it. */
   readonly foreign: Context | undefined
+  /** The key of the outer one, and what is beyond that: so who looks for a key takes two at a step, each of which waits for memory. */
+  readonly next: Key<unknown> | undefined
+  readonly beyond: Binding | undefined
 
   constructor(key: Key<unknown> | undefined, value: unknown, outer: Binding | undefined, foreign?: Context) {
     this.key = key
     this.value = value
     this.outer = outer
     this.foreign = foreign
+    this.next = outer?.key
+    this.beyond = outer?.outer
   }
 }
 
@@ -79,12 +84,13 @@ export abstract class ContextNode implements Context {
   value<T>(key: Key<T>): T | undefined {
     if (!isKey(key)) throw new TypeError(`value() needs a key from createKey(), but got ${named(key)}.`)
     let last: Binding | undefined
-    for (let b = this.bindings; b !== undefined; b = b.outer) {
+    for (let b = this.bindings; b !== undefined; b = b.beyond) {
       if (b.key === key) return b.value as T
+      if (b.next === key) return b.outer?.value as T
       last = b
     }
     if ((key as unknown) === nodeKey) return this as unknown as T
-    return last?.foreign?.value(key)
+    return (last?.outer ?? last)?.foreign?.value(key)
   }
 
   toString(): string {

@@ -11,6 +11,7 @@ import {
 } from 'ctxbridge'
 import { createFakeClock } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
+import { Wrapper } from '../support/foreign.ts'
 
 const name = createKey<string | null | undefined>('name')
 const count = createKey<number>('count')
@@ -22,6 +23,27 @@ describe('values', () => {
     const inner = withValue(middle, name, 'inner')
     expect([outer.value(name), middle.value(name), inner.value(name)]).toEqual(['outer', 'outer', 'inner'])
     expect([outer.value(count), inner.value(count)]).toEqual([undefined, 1])
+  })
+
+  it('C43: each of many bindings is found from each of the contexts below it, and what hides another is', () => {
+    const keys = Array.from({ length: 9 }, (_, i) => createKey<string | undefined>(`key ${i}`))
+    const bottom = withValue(background(), name, 'bottom')
+    // A context of somebody else's is asked for what is not bound below it, however many bindings that are.
+    for (const root of [bottom, new Wrapper(bottom)]) {
+      const bound = new Map<Key<string | undefined>, string | undefined>()
+      let ctx: Context = root
+      const bind = (key: Key<string | undefined>, value: string | undefined): void => {
+        bound.set(key, value)
+        ctx = withValue(ctx, key, value)
+        expect(keys.map((each) => ctx.value(each))).toEqual(keys.map((each) => bound.get(each)))
+        expect([ctx.value(name), ctx.value(count)]).toEqual(['bottom', undefined])
+      }
+      for (const [i, key] of keys.entries()) {
+        bind(key, String(i))
+        const before = keys[i - 2]
+        if (before !== undefined && i % 3 === 2) bind(before, i % 2 === 0 ? undefined : 'hides')
+      }
+    }
   })
 
   it('C43: an unknown key is undefined, never an error, at the root and below', () => {

@@ -23,6 +23,20 @@ const contract = (...names: string[]): string[] => [
 
 const tree: readonly Mutant[] = [
   {
+    file: 'lib/scope.ts',
+    original: 'return (last?.outer ?? last)?.foreign?.value(key)',
+    replacement: 'return last?.foreign?.value(key)',
+    breaks: 'a context of somebody else is not asked below every other number of bindings',
+    tests: contract('values'),
+  },
+  {
+    file: 'lib/scope.ts',
+    original: '      if (b.next === key) return b.outer?.value as T\n',
+    replacement: '',
+    breaks: 'every other binding is passed over',
+    tests: contract('values'),
+  },
+  {
     file: 'lib/spread.ts',
     original: 'if (isNew && top.below > 0) epoch = new Epoch()',
     replacement: '',
