@@ -34,7 +34,7 @@ export const bars: readonly Bar[] = [
     ],
     bar: { atMost: 1.25 },
     reason:
-      "an 'abort' event takes 4 to 5 us on Node 20, a tenth of a bare wake-up, though that is half of what it takes on the platform's own signals",
+      "an 'abort' event takes 3 to 5 us on Node 20, which is half of what it takes on the platform's own signals: a bare wake-up that ends in one of those does not meet the bar itself, see the limit in that suite",
   },
   {
     id: 'worker-idle-others',
