@@ -96,13 +96,6 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/call.ts',
-    original: '    if (!this.#waits) return\n    this.grace?.watch',
-    replacement: '    this.grace?.watch',
-    breaks: 'a call that is over before it was sent listens to its contexts',
-    tests: calls,
-  },
-  {
-    file: 'transports/worker/call.ts',
     original: '    for (const grant of this.#grants) grant.release()\n',
     replacement: '',
     breaks: 'a call that was answered keeps the slots of its contexts',

@@ -35,7 +35,6 @@ export class Call {
 
   /** It was sent: from now on its contexts may end it. */
   watch(): void {
-    if (!this.#waits) return
     this.grace?.watch(this.#ties)
     for (const tie of this.#ties) {
       // To listen may tell others of an end, and whoever hears of it may close the link.
