@@ -227,4 +227,25 @@ export const threads: readonly Mutant[] = [
     breaks: 'specimens leave a port behind',
     tests: specimens,
   },
+  {
+    file: 'transports/worker/link.ts',
+    original: '      keepSpecimens(data.chunks.length > 0)\n',
+    replacement: '    void keepSpecimens\n',
+    breaks: 'a thread that imports over a link keeps no specimens',
+    tests: specimens,
+  },
+  {
+    file: 'transports/worker/pool.ts',
+    original: '    keepSpecimens(true)\n',
+    replacement: '    void keepSpecimens\n',
+    breaks: 'a thread of a pool keeps no specimens',
+    tests: specimens,
+  },
+  {
+    file: 'transports/worker/install.ts',
+    original: '  keepSpecimens(attach.chunks.length > 0)\n',
+    replacement: '    void keepSpecimens\n',
+    breaks: 'a thread that imports by plain Comlink keeps no specimens',
+    tests: specimens,
+  },
 ]

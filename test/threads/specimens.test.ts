@@ -3,6 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import type { Context } from '../../lib/context.ts'
 import { collected } from '../support/gc.ts'
 
 /** A thread that has kept none as yet, as far as its modules know. */
@@ -66,3 +67,45 @@ test.each(['AbortController', 'EventTarget', 'MessageChannel', 'SharedArrayBuffe
     expect(broken).toHaveBeenCalled()
   },
 )
+
+/** The ways on which a context comes into a thread. What is given is to come in, in this one. */
+const ways: Record<string, (ctx: Context) => Promise<unknown>> = {
+  async 'a link'(ctx) {
+    const { link } = await import('../../transports/worker/link.ts')
+    const { port1, port2 } = new MessageChannel()
+    const near = link(port1)
+    link(port2)
+    onTestFinished(() => near[Symbol.dispose]())
+    near.export(ctx)
+    await once(port2, 'message')
+  },
+  async 'a job of a pool'(ctx) {
+    const { job, runIn } = await import('../../transports/worker/pool.ts')
+    const answer = job(() => 1)
+    await runIn(ctx, 'task', 'answer', {}, (envelope) => ({ result: answer(envelope as never), force: () => undefined }))
+  },
+  async 'plain Comlink'(ctx) {
+    const { install } = await import('../../transports/worker/install.ts')
+    const transferHandlers = new Map<
+      string,
+      { serialize(ctx: Context): [unknown, unknown]; deserialize(sent: unknown): Context }
+    >()
+    install({ transferHandlers })
+    const handler = transferHandlers.get('ctxbridge.context')
+    handler?.deserialize(handler.serialize(ctx)[0])
+  },
+}
+
+test.each(Object.entries(ways))('%s keeps them before anything comes in', async (_name, comesIn) => {
+  vi.resetModules()
+  const keepSpecimens = vi.fn<(shared: boolean) => void>()
+  vi.doMock('../../transports/worker/specimens.ts', () => ({ keepSpecimens }))
+  onTestFinished(() => {
+    vi.doUnmock('../../transports/worker/specimens.ts')
+  })
+  const { background, withCancel } = await import('../../lib/context.ts')
+  const [ctx, cancel] = withCancel(background())
+  onTestFinished(() => cancel())
+  await comesIn(ctx)
+  expect(keepSpecimens).toHaveBeenCalledExactlyOnceWith(true)
+})
