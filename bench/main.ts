@@ -1,5 +1,6 @@
 /** `npm run bench`: measures, prints, and writes the page of a whole run, and what it was asked to write. */
 import { writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { relative } from 'node:path'
 import { judge } from './bars.ts'
 import { allCurves, allSuites } from './cases/all.ts'
@@ -52,8 +53,8 @@ async function main(options: Options): Promise<void> {
   process.once('SIGINT', () => interrupted.abort())
   let pinned: string | undefined
   let done = 0
-  const found = async (id: string | undefined): Promise<Outcome> => {
-    const part = { id, peers: options.peers, rounds: options.rounds, pin: options.pin, seed: started.getTime() + done }
+  const found = async (id: string | undefined, pin = options.pin): Promise<Outcome> => {
+    const part = { id, peers: options.peers, rounds: options.rounds, pin, seed: started.getTime() + done }
     const what = id ?? 'compares clocks'
     progress(what)
     const result = await measuredAlone(
@@ -64,16 +65,21 @@ async function main(options: Options): Promise<void> {
       { stop: interrupted.signal },
     )
     // Of the clocks, which come first: a suite may do without.
-    pinned ??= result.pinned
+    if (id === undefined) pinned = result.pinned
     return result.outcome
   }
   const compared: ClockResult[] = []
   const [measured, drawn]: [SuiteResult[], CurveResult[]] = [[], []]
   const lost: { id: string; reason: string }[] = []
-  for (const id of [undefined, ...suites.map((one) => one.id), ...curves.map((one) => one.id)]) {
+  const ids = [...suites, ...curves].map((one) => one.id)
+  const counted = await sideBySide(
+    [...suites, ...curves].filter(({ unit }) => unit === 'bytes').map((one) => one.id),
+    (id) => found(id, false),
+  )
+  for (const id of [undefined, ...ids]) {
     let outcome: Outcome
     try {
-      outcome = await found(id)
+      outcome = await (id === undefined ? found(id) : (counted.get(id) ?? found(id)))
     } catch (error) {
       if (interrupted.signal.aborted) {
         lost.push({ id: id ?? 'clocks', reason: 'It was interrupted, and what follows it was not begun.' })
@@ -122,6 +128,26 @@ async function main(options: Options): Promise<void> {
   if (failures.length === 0) return
   print(failureText(failures))
   process.exitCode = interrupted.signal.aborted ? 130 : 1
+}
+
+/**
+ * What only counts bytes takes as many whatever else runs: so there are as many of these at a time as there are processors. All have settled then.
+ */
+async function sideBySide(
+  ids: readonly string[],
+  found: (id: string) => Promise<Outcome>,
+): Promise<ReadonlyMap<string, Promise<Outcome>>> {
+  const outcomes = new Map<string, Promise<Outcome>>()
+  const rest = ids.values()
+  const lane = async (): Promise<void> => {
+    for (const id of rest) {
+      const outcome = found(id)
+      outcomes.set(id, outcome)
+      await outcome.catch(() => undefined)
+    }
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, lane))
+  return outcomes
 }
 
 /** What went wrong, in a sentence: a full disk takes with it the file, but not what is printed. */

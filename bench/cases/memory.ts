@@ -61,7 +61,7 @@ function ahead(sample: () => Promise<number>): { readonly proven: Promise<number
   }
 }
 
-const common = { unit: 'bytes', sample: 'mean', rounds: 5, warmUp: 0 } as const
+const common = { unit: 'bytes', sample: 'mean', rounds: 3, warmUp: 0 } as const
 
 const context: Suite = {
   ...common,

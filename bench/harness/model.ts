@@ -49,7 +49,7 @@ export interface Suite {
   readonly unit: Unit
   /** `event`: each sample is one event. `mean`: each sample is the mean of a batch, so its tail says nothing of single operations. */
   readonly sample: 'event' | 'mean'
-  /** Rounds that count. Default: 8. */
+  /** Rounds that count. Default: 6. */
   readonly rounds?: number
   /** Rounds before those. Default: 2. */
   readonly warmUp?: number

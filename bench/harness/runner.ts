@@ -95,9 +95,9 @@ export async function measure(
   { random, rounds, progress }: { random: () => number; rounds?: number | undefined; progress: Progress },
 ): Promise<SuiteResult> {
   const { id, title, about, unit, sample } = suite
-  const counted = rounds ?? suite.rounds ?? 8
+  const counted = rounds ?? suite.rounds ?? 6
   // Who asks for a few rounds wants a quick look.
-  const warmUp = Math.min(suite.warmUp ?? 2, 2 * counted)
+  const warmUp = Math.min(suite.warmUp ?? 2, rounds === undefined ? Infinity : 2 * rounds)
   const all = await suite.contenders()
   const running: Running[] = []
   const absent: Absent[] = all.flatMap(({ name, kind, cannot }) => (cannot === undefined ? [] : [{ name, kind, cannot }]))
