@@ -34,7 +34,7 @@ export const bars: readonly Bar[] = [
     ],
     bar: { atMost: 1.25 },
     reason:
-      "an 'abort' event takes 3 to 5 us on Node 20, which is half of what it takes on the platform's own signals: a bare wake-up that ends in one of those does not meet the bar itself, see the limit in that suite",
+      "most of what is allowed goes to what has nothing to do with crossing: see in that suite a bare message that cancels a context of the worker's own, and a bare wake-up that aborts one of the platform's signals",
   },
   {
     id: 'worker-idle-others',

@@ -53,7 +53,10 @@ async function main(options: Options): Promise<void> {
   process.once('SIGINT', () => interrupted.abort())
   let pinned: string | undefined
   let done = 0
-  const found = async (id: string | undefined, pin = options.pin): Promise<Outcome> => {
+  const compared: ClockResult[] = []
+  const [measured, drawn]: [SuiteResult[], CurveResult[]] = [[], []]
+  const lost: { id: string; reason: string }[] = []
+  const found = async (id: string | undefined, pin: boolean): Promise<Outcome> => {
     const part = { id, peers: options.peers, rounds: options.rounds, pin, seed: started.getTime() + done }
     const what = id ?? 'compares clocks'
     progress(what)
@@ -65,33 +68,24 @@ async function main(options: Options): Promise<void> {
       { stop: interrupted.signal },
     )
     // Of the clocks, which come first: a suite may do without.
-    if (id === undefined) pinned = result.pinned
+    pinned ??= result.pinned
     return result.outcome
   }
-  const compared: ClockResult[] = []
-  const [measured, drawn]: [SuiteResult[], CurveResult[]] = [[], []]
-  const lost: { id: string; reason: string }[] = []
-  const ids = [...suites, ...curves].map((one) => one.id)
-  const counted = await sideBySide(
-    [...suites, ...curves].filter(({ unit }) => unit === 'bytes').map((one) => one.id),
-    (id) => found(id, false),
-  )
-  for (const id of [undefined, ...ids]) {
+  const take = async (id: string | undefined, pin = options.pin): Promise<void> => {
+    if (interrupted.signal.aborted) return
     let outcome: Outcome
     try {
-      outcome = await (id === undefined ? found(id) : (counted.get(id) ?? found(id)))
+      outcome = await found(id, pin)
     } catch (error) {
-      if (interrupted.signal.aborted) {
-        lost.push({ id: id ?? 'clocks', reason: 'It was interrupted, and what follows it was not begun.' })
-        break
-      }
       // The others are measured all the same; that this one is missing is said at the end, and by the exit code.
-      lost.push({ id: id ?? 'clocks', reason: (error as Error).message })
-      continue
+      const { message } = error as Error
+      const reason = interrupted.signal.aborted ? 'It was interrupted, and what follows it was not begun.' : message
+      lost.push({ id: id ?? 'clocks', reason })
+      return
     }
     if ('clocks' in outcome) {
       compared.push(...outcome.clocks)
-      continue
+      return
     }
     done++
     if ('suite' in outcome) {
@@ -102,6 +96,13 @@ async function main(options: Options): Promise<void> {
       print(curveText(outcome.curve))
     }
   }
+  const parts = [...suites, ...curves]
+  const [counted, timed] = [parts.filter(({ unit }) => unit === 'bytes'), parts.filter(({ unit }) => unit !== 'bytes')]
+  await take(undefined)
+  await sideBySide(counted, ({ id }) => take(id, false))
+  for (const { id } of timed) await take(id)
+  const place = ({ id }: { readonly id: string }): number => parts.findIndex((part) => part.id === id)
+  for (const list of [measured, drawn]) list.sort((a, b) => place(a) - place(b))
   const run: Run = {
     format: 1,
     ...(commit !== undefined && { commit }),
@@ -130,24 +131,13 @@ async function main(options: Options): Promise<void> {
   process.exitCode = interrupted.signal.aborted ? 130 : 1
 }
 
-/**
- * What only counts bytes takes as many whatever else runs: so there are as many of these at a time as there are processors. All have settled then.
- */
-async function sideBySide(
-  ids: readonly string[],
-  found: (id: string) => Promise<Outcome>,
-): Promise<ReadonlyMap<string, Promise<Outcome>>> {
-  const outcomes = new Map<string, Promise<Outcome>>()
-  const rest = ids.values()
+/** For what only counts bytes, which are as many whatever else runs: as many of these at a time as there are processors. */
+async function sideBySide<T>(all: readonly T[], f: (one: T) => Promise<void>): Promise<void> {
+  const rest = all.values()
   const lane = async (): Promise<void> => {
-    for (const id of rest) {
-      const outcome = found(id)
-      outcomes.set(id, outcome)
-      await outcome.catch(() => undefined)
-    }
+    for (const one of rest) await f(one)
   }
   await Promise.all(Array.from({ length: availableParallelism() }, lane))
-  return outcomes
 }
 
 /** What went wrong, in a sentence: a full disk takes with it the file, but not what is printed. */

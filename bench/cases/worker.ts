@@ -6,7 +6,7 @@ import { MessageChannel } from 'node:worker_threads'
 import { background, withCancel, withTimeout } from 'ctxbridge'
 import { wrap } from 'ctxbridge/worker'
 import { installSignalHandler } from '../far/signal-handler.ts'
-import type { ComlinkJobs, How, Jobs, Role } from '../far/worker-jobs.ts'
+import type { Bare, ComlinkJobs, How, Jobs, Role } from '../far/worker-jobs.ts'
 import type { Contender, Suite } from '../harness/model.ts'
 import { type Act, latency, type Near, untilCompiled } from './latency.ts'
 import { type Far, far } from './worker-far.ts'
@@ -55,23 +55,29 @@ function ours(how: How, name: string, { timeout = false, sharedMemory = true, me
   })
 }
 
-/** The limit, in the same surroundings as ours: the worker polls it in a job that was called as ours are, with a context that nobody ends meanwhile. */
-function flagInJob(): Near {
-  const it = far('ctxbridge')
-  const jobs = wrap<Jobs>(it.worker)
-  return {
-    reports: it.reports,
-    arm() {
-      const ctx = withCancel(background())
-      const call = jobs.watch(ctx, 'flag').then(ctx.cancel, (error: Error) => it.reports.fail(error))
-      return () => {
-        Atomics.store(it.words, 0, 1)
-        return call
-      }
-    },
-    close: () => it.close(),
+/** A limit, in the same surroundings as ours: in a job that was called as ours are, with a context that nobody ends meanwhile. */
+function inJob(how: Bare, act: (far: Far) => void): () => Near {
+  return () => {
+    const it = far('ctxbridge')
+    const jobs = wrap<Jobs>(it.worker)
+    return {
+      reports: it.reports,
+      arm() {
+        const ctx = withCancel(background())
+        const call = jobs.watch(ctx, how).then(ctx.cancel, (error: Error) => it.reports.fail(error))
+        return () => {
+          act(it)
+          return call
+        }
+      },
+      close: () => it.close(),
+    }
   }
 }
+
+const raise = ({ words }: Far): void => void Atomics.store(words, 0, 1)
+
+const post = ({ wake }: Far): void => wake.postMessage(1)
 
 const store = ({ worker, words }: Far): Act => {
   worker.postMessage({})
@@ -106,7 +112,7 @@ const busy: Suite = {
       name: 'bare Atomics flag, in the same job',
       kind: 'limit',
       note: 'polled in a call to the worker like those of the lines above, and not after a bare message: nothing of the cancel is ours, but what ran before it is',
-      start: flagInJob,
+      start: inJob('flag', raise),
     }),
     { name: 'transferableAbortSignal', kind: 'platform', cannot: message },
     { name: 'Comlink, handler by hand', kind: 'peer', cannot: message },
@@ -155,6 +161,18 @@ const idle: Suite = {
       start: bare('wait-async-abort', storeAndNotify),
     }),
     latency({ name: 'bare MessagePort, long-lived', kind: 'limit', start: messagePort }),
+    latency({
+      name: 'bare MessagePort, in the same job',
+      kind: 'limit',
+      note: 'the message comes in a call to the worker like those of the first lines, and not after a bare message: nothing of the cancel is ours, but what ran before it is',
+      start: inJob('message', post),
+    }),
+    latency({
+      name: "the same, to an 'abort' listener of a context there",
+      kind: 'limit',
+      note: 'the bare message cancels a context of the worker itself, which has nothing to do with this side: no end that has to cross can be heard sooner by such a listener',
+      start: inJob('message, to a context', post),
+    }),
     latency({
       name: 'bare MessageChannel for each job',
       kind: 'limit',

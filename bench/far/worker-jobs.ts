@@ -21,12 +21,17 @@ export const clockSamples = 1_000
 export interface FarData {
   readonly role: Role
   readonly report: MessagePort
+  /** For those limits that wait for a message. */
+  readonly wake: MessagePort
   /** Word 0 is the bare flag. */
   readonly words: Int32Array<SharedArrayBuffer>
 }
 
+/** How it waits for something else, the limits in the same surroundings: for a flag, for a message, for a message by which it ends a context of its own. */
+export type Bare = 'flag' | 'message' | 'message, to a context'
+
 /** How a job of ours waits for its context to end. */
-export type How = 'err' | 'aborted' | 'signal' | 'afterFunc' | 'done' | 'sleepSync' | 'flag'
+export type How = 'err' | 'aborted' | 'signal' | 'afterFunc' | 'done' | 'sleepSync' | Bare
 
 /** A message to those that are not ours. */
 export interface Order {

@@ -2,7 +2,7 @@
 import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { afterFunc, type CancelableContext, cause, type Context } from 'ctxbridge'
+import { afterFunc, background, type CancelableContext, cause, type Context, withCancel } from 'ctxbridge'
 import { type ContextHandle, expose, link, sleepSync } from 'ctxbridge/worker'
 import { now } from '../harness/clock.ts'
 import { pinFar } from '../harness/pin.ts'
@@ -12,7 +12,7 @@ import { installSignalHandler } from './signal-handler.ts'
 import { clockSamples, type ComlinkJobs, type FarData, type How, type Jobs, type Order } from './worker-jobs.ts'
 
 pinFar()
-const { role, report, words } = workerData as FarData
+const { role, report, wake, words } = workerData as FarData
 
 function tell(message: Report): void {
   report.postMessage(message)
@@ -25,14 +25,13 @@ function ended(ctx: Context): void {
   tell({ ready: false, at, name: ctx.err()?.name ?? 'none', cause: String(cause(ctx)) })
 }
 
-function watch(ctx: Context, how: How): void {
+function watch(ctx: Context, how: Exclude<How, 'message' | 'message, to a context'>): void {
   switch (how) {
     case 'err':
       ready()
       while (ctx.err() === undefined);
       return ended(ctx)
     case 'flag':
-      // Nothing of ours: the same job, in which the limit is polled.
       ready()
       while (Atomics.load(words, 0) === 0);
       seen()
@@ -63,8 +62,27 @@ function watch(ctx: Context, how: How): void {
   }
 }
 
-/** A call of ours that lasts until its context ends: with it the context is given back. */
+let woken: (() => void) | undefined
+
+/** Waits for a bare message, in a call of ours that lasts until then. What that ends, if anything, is a context of this thread, with a listener on its signal. */
+async function wokenByMessage(ends: boolean): Promise<void> {
+  if (woken === undefined) wake.on('message', () => woken?.())
+  const ctx = ends ? withCancel(background()) : undefined
+  ctx?.signal.addEventListener('abort', seen, { once: true })
+  const told = ctx?.cancel ?? seen
+  const come = new Promise<void>((resolve) => {
+    woken = () => {
+      told()
+      resolve()
+    }
+  })
+  ready()
+  return come
+}
+
+/** A call of ours that lasts until its context ends, with which that is given back, or until the limit has seen its event. */
 function watched(ctx: Context, how: How): void | Promise<void> {
+  if (how === 'message' || how === 'message, to a context') return wokenByMessage(how !== 'message')
   watch(ctx, how)
   return how === 'signal' || how === 'afterFunc' || how === 'done' ? ctx.done.then(() => undefined) : undefined
 }

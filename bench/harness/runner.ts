@@ -95,7 +95,7 @@ export async function measure(
   { random, rounds, progress }: { random: () => number; rounds?: number | undefined; progress: Progress },
 ): Promise<SuiteResult> {
   const { id, title, about, unit, sample } = suite
-  const counted = rounds ?? suite.rounds ?? 6
+  const counted = rounds ?? suite.rounds ?? (sample === 'event' ? 8 : 6)
   // Who asks for a few rounds wants a quick look.
   const warmUp = Math.min(suite.warmUp ?? 2, rounds === undefined ? Infinity : 2 * rounds)
   const all = await suite.contenders()

@@ -142,16 +142,25 @@ test('where contenders fail, the run says so at its end, in its results, and by 
   expect([suite?.results, suite?.absent.map(({ failed }) => failed)]).toEqual([[], [true, true, true, true]])
 }, 180_000)
 
-test('bytes that cross are counted, in every contender', () => {
+test('bytes are counted in every contender, side by side and ahead of all else; the results keep their order', () => {
   const json = join(folder, 'bytes.json')
-  const { status, stderr } = bench('--only', '^(worker|websocket)/bytes$', '--rounds', '1', '--json', json)
+  const only = '^((worker|websocket)/bytes|core/value|worker/exports-bytes)$'
+  const { status, stderr, stdout } = bench('--only', only, '--rounds', '1', '--json', json)
   expect([status, stderr]).toEqual([0, ''])
-  const { suites } = JSON.parse(readFileSync(json, 'utf8')) as Run
+  const { suites, machine } = JSON.parse(readFileSync(json, 'utf8')) as Run
   expect(suites.map(({ id, unit, absent }) => [id, unit, absent])).toEqual([
     ['worker/bytes', 'bytes', []],
     ['websocket/bytes', 'bytes', []],
+    ['core/value', 'ns', []],
+    ['worker/exports-bytes', 'bytes', []],
   ])
-  for (const { results } of suites) for (const { p50, name } of results) expect(p50, name).toBeGreaterThan(10)
+  const told = [...stdout.matchAll(/\[(\S+\/\S+)\]\n/g)].map(([, id]) => id)
+  expect(told.toSorted()).toEqual(suites.map(({ id }) => id).toSorted())
+  expect(told.at(-1)).toBe('core/value')
+  // As what is timed is pinned, and these are not.
+  expect(machine.pinned).toMatch(/^(near side on core|no: )/)
+  for (const { results, unit } of suites)
+    for (const { p50, name } of results) if (unit === 'bytes') expect(p50, name).toBeGreaterThan(10)
 }, 180_000)
 
 test('what could not be written, or is no whole run, is refused before anything is measured', () => {
@@ -178,22 +187,22 @@ test('a disk that is full takes the file, and not what was measured; it is said 
 test('one that is interrupted writes what it has measured until then, and says that it is not whole', async () => {
   const json = join(folder, 'interrupted.json')
   const flags = ['--expose-gc', fileURLToPath(compiled('bench/main.ts'))]
-  const child = spawn(process.execPath, [...flags, '--only', '/bytes$', '--rounds', '40', '--json', json], {
+  const child = spawn(process.execPath, [...flags, '--only', '^core/(cancel|value|signal)$', '--rounds', '40', '--json', json], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let told = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     // That of the first suite; the next one has begun, or is about to.
-    if (!told.includes('[worker/bytes]') && (told + text).includes('[worker/bytes]')) child.kill('SIGINT')
+    if (!told.includes('[core/cancel]') && (told + text).includes('[core/cancel]')) child.kill('SIGINT')
     told += text
   })
   const [code] = (await once(child, 'close')) as [number]
   expect(code).toBe(130)
   const run = JSON.parse(readFileSync(json, 'utf8')) as Run
-  expect(run.suites[0]?.id).toBe('worker/bytes')
+  expect(run.suites[0]?.id).toBe('core/cancel')
   const reason = 'It was interrupted, and what follows it was not begun.'
   expect(run.lost?.map((one) => one.reason)).toEqual([reason])
-  expect(told).toMatch(/\nFAILED\n {2}\S+\/bytes: It was interrupted/)
+  expect(told).toMatch(/\nFAILED\n {2}core\/(value|signal): It was interrupted/)
 }, 60_000)
 
 test('a page of what is no run is refused in a sentence', () => {

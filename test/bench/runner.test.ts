@@ -88,6 +88,18 @@ test('rounds that count for nothing, but for the first, are told so, and keep th
   expect(process.getActiveResourcesInfo()).not.toContain('Immediate')
 })
 
+test('where nobody asks for a number of rounds, events have 8 and means 6, and who asks for a few warms up less', async () => {
+  const roundsOf = async (parts: Partial<Suite>, rounds?: number): Promise<readonly [counted: number, taken: number]> => {
+    const { rounds: _, ...suite } = suiteOf(contender('a'))
+    const { results } = await measure({ ...suite, warmUp: 14, ...parts }, { random, progress, rounds })
+    return [results[0]?.rounds.length ?? 0, log.length - 1]
+  }
+  expect(await roundsOf({})).toEqual([8, 22])
+  expect(await roundsOf({ sample: 'mean' })).toEqual([6, 20])
+  expect(await roundsOf({ rounds: 3 })).toEqual([3, 17])
+  expect(await roundsOf({}, 2)).toEqual([2, 6])
+})
+
 test('what a contender remarks of what it found joins its note', async () => {
   let early = 0
   const remarking = contender('remarking', { remark: () => (early > 0 ? `early ${early} times` : undefined) })
