@@ -50,6 +50,7 @@ test.for([
   [/To make and end a context takes ([\d.]+) ns/, () => p50('core/cancel', 'withCancel(p), disposed in finally')],
   [/where Go's took ([\d.]+) ns/, () => p50('core/cancel', "Go's WithCancel")],
   [/a loop here sees a cancel after ([\d.]+) us/, () => p50('worker/busy', 'ctx.err()') / 1_000],
+  [/neither cause nor deadline, does after ([\d.]+) us/, () => p50('worker/busy', 'vscode-jsonrpc, shared memory') / 1_000],
   [/a bare flag takes ([\d.]+) us/, () => p50('worker/busy', 'bare Atomics flag') / 1_000],
   [/listener in an idle worker runs after ([\d.]+) us/, () => p50('worker/idle', "ctx.signal, 'abort' listener") / 1_000],
   [/which has no reason, takes ([\d.]+) us/, () => p50('worker/idle', 'transferableAbortSignal') / 1_000],
