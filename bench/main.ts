@@ -71,16 +71,20 @@ async function main(options: Options): Promise<void> {
     pinned ??= result.pinned
     return result.outcome
   }
+  const lose = (id: string | undefined, reason: string): void => void lost.push({ id: id ?? 'clocks', reason })
+  const stopped = 'It was interrupted, and what follows it was not begun.'
   const take = async (id: string | undefined, pin = options.pin): Promise<void> => {
-    if (interrupted.signal.aborted) return
+    if (interrupted.signal.aborted) {
+      // Also where what was measured at that moment has just come to its end.
+      if (!lost.some(({ reason }) => reason === stopped)) lose(id, stopped)
+      return
+    }
     let outcome: Outcome
     try {
       outcome = await found(id, pin)
     } catch (error) {
       // The others are measured all the same; that this one is missing is said at the end, and by the exit code.
-      const { message } = error as Error
-      const reason = interrupted.signal.aborted ? 'It was interrupted, and what follows it was not begun.' : message
-      lost.push({ id: id ?? 'clocks', reason })
+      lose(id, interrupted.signal.aborted ? stopped : (error as Error).message)
       return
     }
     if ('clocks' in outcome) {
