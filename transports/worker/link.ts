@@ -52,7 +52,7 @@ export interface LinkStats {
 export interface Link extends Disposable {
   /**
    * A handle for `ctx`, to be sent in a message over the same endpoint, once. Export again to send it again: it costs no second slot.
-   * A handle that is never sent, or never imported, holds its slot until the context ends.
+   * A handle that is never sent, or never imported, holds its slot until the link is closed, also when its context has ended: it may still arrive.
    *
    * @throws TypeError when `ctx` is no context; LinkLostError when the other side is gone
    */
