@@ -34,7 +34,7 @@ export const bars: readonly Bar[] = [
     ],
     bar: { atMost: 1.25 },
     reason:
-      "most of what is allowed goes to what has nothing to do with crossing: see in that suite a bare message that cancels a context of the worker's own, and a bare wake-up that aborts one of the platform's signals",
+      "what it takes beyond a wake-up is mostly the 'abort' event, which does not cross: see in that suite a bare message that cancels a context of the worker's own, and a bare wake-up that aborts one of the platform's signals. The rest is ours",
   },
   {
     id: 'worker-idle-others',

@@ -71,20 +71,15 @@ async function main(options: Options): Promise<void> {
     if (pin === options.pin) pinned ??= result.pinned
     return result.outcome
   }
-  const lose = (id: string | undefined, reason: string): void => void lost.push({ id: id ?? 'clocks', reason })
-  const stopped = 'It was interrupted, and what follows it was not begun.'
   const take = async (id: string | undefined, pin = options.pin): Promise<void> => {
-    if (interrupted.signal.aborted) {
-      // Also where what was measured at that moment has just come to its end.
-      if (!lost.some(({ reason }) => reason === stopped)) lose(id, stopped)
-      return
-    }
+    if (interrupted.signal.aborted) return
     let outcome: Outcome
     try {
       outcome = await found(id, pin)
     } catch (error) {
       // The others are measured all the same; that this one is missing is said at the end, and by the exit code.
-      lose(id, interrupted.signal.aborted ? stopped : (error as Error).message)
+      const reason = interrupted.signal.aborted ? 'It was interrupted.' : (error as Error).message
+      lost.push({ id: id ?? 'clocks', reason })
       return
     }
     if ('clocks' in outcome) {
@@ -105,6 +100,9 @@ async function main(options: Options): Promise<void> {
   await take(undefined)
   await sideBySide(counted, ({ id }) => take(id, false))
   for (const { id } of timed) await take(id)
+  const known = new Set([...measured, ...drawn, ...lost].map(({ id }) => id))
+  const left = parts.filter(({ id }) => !known.has(id)).map(({ id }) => id)
+  if (left.length > 0) lost.push({ id: left.join(', '), reason: 'Not begun, since the run was interrupted.' })
   const place = ({ id }: { readonly id: string }): number => parts.findIndex((part) => part.id === id)
   for (const list of [measured, drawn]) list.sort((a, b) => place(a) - place(b))
   const run: Run = {

@@ -1,4 +1,5 @@
 /** The command line of `npm run bench`. */
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { projectFile } from './cases/paths.ts'
@@ -46,6 +47,9 @@ export function parseOptions(args: readonly string[]): Options {
   for (const option of ['json', 'compare', 'report'] as const) {
     if (values[option] === '') throw new UsageError(`--${option} needs the name of a file.`)
   }
+  const { json, report } = values
+  if (json !== undefined && report !== undefined && resolve(json) === resolve(report))
+    throw new UsageError(`--json and --report need two files, but got ${json} twice.`)
   return {
     ...(only !== undefined && { only }),
     ...(rounds !== undefined && { rounds }),

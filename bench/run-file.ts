@@ -30,9 +30,9 @@ export function readRun(file: string, who: string): Run {
  * @throws UsageError
  */
 export function mustBeWritable(file: string, option: string): void {
-  const found = statSync(file, { throwIfNoEntry: false })
-  if (found?.isDirectory()) throw new UsageError(`${option} cannot write ${file}: it is a folder.`)
   try {
+    const found = statSync(file, { throwIfNoEntry: false })
+    if (found?.isDirectory()) throw new Error('it is a folder')
     accessSync(found === undefined ? dirname(file) : file, constants.W_OK)
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'

@@ -169,8 +169,8 @@ const idle: Suite = {
     }),
     latency({
       name: "the same, to an 'abort' listener of a context there",
-      kind: 'limit',
-      note: 'the bare message cancels a context of the worker itself, which has nothing to do with this side: no end that has to cross can be heard sooner by such a listener',
+      kind: 'ours',
+      note: 'the bare message cancels a context of the worker itself, which has nothing to do with this side: how much of the first line does not cross',
       start: inJob('message, to a context', post),
     }),
     latency({

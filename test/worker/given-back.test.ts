@@ -81,6 +81,29 @@ test('a handle that was given out by hand is held when a call with the same cont
 })
 
 test.each([true, false])(
+  'a handle that may still arrive tells of an end before it, and holds its slot until the link is closed; shared memory: %s',
+  async (sharedMemory) => {
+    const { port1, port2 } = new MessageChannel()
+    const [here, there] = [link(port1, { sharedMemory }), link(port2, { sharedMemory })]
+    // Of the tests before, whose links have been closed.
+    await expect.poll(() => here.stats().slots).toBe(0)
+    const ctx = withCancel(background())
+    // The other side knows this one from its first export on.
+    const known = new Promise((resolve) => port2.once('message', resolve))
+    const [late] = [here.export(ctx), here.export(withCancel(ctx))]
+    await known
+    ctx.cancel('before it arrived')
+    expect(here.stats().slots).toBe(2)
+    expect(await there.import(late).done).toMatchObject({ cause: 'before it arrived' })
+    // Given back by memory, or by a message.
+    await expect.poll(() => here.stats().slots).toBe(1)
+    here[Symbol.dispose]()
+    expect(here.stats().slots).toBe(0)
+    port1.close()
+  },
+)
+
+test.each([true, false])(
   'of one context that was imported several times each import is told, whichever of the others was given back; shared memory: %s',
   async (sharedMemory) => {
     const { port1, port2 } = new MessageChannel()
