@@ -19,8 +19,8 @@
  *     slot word   written by                   what
  *     LINK        owner, before OPEN           the link whose importer may hold the slot
  *     GRANTED     owner                        number of the last grant: of the last handle made for this slot
- *     RETURNED    importer, compareExchange;   number of the last grant up to which the importer gave all back
- *                 owner, after FREE, and
+ *     RETURNED    both, compareExchange;       number of the last grant up to which the importer gave all back; and a mark,
+ *                 owner, after FREE, and       which the importer sets and takes away: "imported"
  *                 once it is through
  *     CONTROL     owner                        generation and state in one word. Free and ended words publish what
  *                                              the owner wrote before them. An end without a cause is all in this word: one
@@ -39,6 +39,8 @@ export const SLOT_BYTES: number = SLOT_WORDS * WORD
 export const LINK = 0
 export const GRANTED = 1
 export const RETURNED = 2
+/** The mark in RETURNED, which is its sign: somebody over there has the slot imported at present. */
+export const IMPORTED: number = 1 << 31
 export const CONTROL = 3
 export const CAUSE = 4
 const CAUSE_AT = 5

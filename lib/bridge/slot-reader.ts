@@ -4,7 +4,7 @@
  * Handles come in messages and words from memory that any thread of the process can write. So nothing of either is believed:
  * what is not as the owner would have made it becomes a {@link SlotRefusal}, and nothing here throws because of it.
  *
- * An importer writes one word of a slot, RETURNED, and only to say that it is through with all grants up to a number. It says so when
+ * An importer writes one word of a slot, RETURNED: that it has the slot imported, with the first import, and that it is through with all grants up to a number. It says so when
  * its last import of the slot is released, and then for as many grants as came without a gap: user code may carry
  * handles over several ports, so a later one can come, and be finished with, before an earlier one. Where the context is live, it counts
  * in DROPS after that, so that the owner looks.
@@ -41,7 +41,7 @@ import { type ReadChunk, SlotView } from './slot-view.ts'
  * - `unknown`: no such chunk was attached
  * - `foreign`: of another table, of another link, or a chunk other than the one that has its number already
  * - `stale`: the slot is free or serves another context by now: swept, or the handle is an old one
- * - `spent`: this grant was imported and given back, or was never made
+ * - `spent`: this grant was imported and given back, was given up by the owner after its end, or was never made
  * - `corrupt`: the words are none that an owner writes. Treat the table as lost
  */
 export type SlotRefusal = 'malformed' | 'unknown' | 'foreign' | 'stale' | 'spent' | 'corrupt'
@@ -60,15 +60,17 @@ class Chunk implements ReadChunk {
   readonly number: number
   readonly buffer: SharedArrayBuffer
   readonly mem: SlotMem
+  readonly returns: boolean
   /** By their index in the chunk. */
   readonly views: (SlotView | undefined)[] = []
   readonly ahead: Map<SlotView, Set<number>> = new Map()
   size = 0
 
-  constructor(number: number, buffer: SharedArrayBuffer, mem: SlotMem) {
+  constructor(number: number, buffer: SharedArrayBuffer, mem: SlotMem, returns: boolean) {
     this.number = number
     this.buffer = buffer
     this.mem = mem
+    this.returns = returns
   }
 
   /** In place of that of an older generation, if there is one. */
@@ -112,7 +114,7 @@ export class SlotReader {
     if (buffer.byteLength % Int32Array.BYTES_PER_ELEMENT !== 0 || buffer.byteLength === 0) return 'malformed'
     const mem = this.#memory.view(buffer)
     if (!checkHeader(mem, buffer.byteLength, this.#table, chunk)) return 'foreign'
-    this.#chunks[chunk] = new Chunk(chunk, buffer, mem)
+    this.#chunks[chunk] = new Chunk(chunk, buffer, mem, this.#returns)
     return undefined
   }
 
@@ -137,20 +139,20 @@ export class SlotReader {
     const at = slotAt(slot)
     if (!isLive(mem.load(at + CONTROL), generation)) return 'stale'
     const link = mem.load(at + LINK)
-    const granted = mem.load(at + GRANTED)
+    // In this order: the owner may grant more, and then give up all of it.
     const returned = mem.load(at + RETURNED)
+    const granted = mem.load(at + GRANTED)
     // All of these were written before this generation was opened or are ours: the same generation now, and none is of another.
     if (!isLive(mem.load(at + CONTROL), generation)) return 'stale'
     if (link !== this.#link) return 'foreign'
     if (grant > granted) return 'spent'
-    if (returned < 0 || returned > granted) return 'corrupt'
-
     const old = chunk.views[index]
-    if (old !== undefined && old.generation === generation) return old.take(grant, this.#returns) ? old : 'spent'
+    if (old !== undefined && old.generation === generation) return old.take(grant) ? old : 'spent'
+    if (returned < 0 || returned > granted) return 'corrupt'
     const view = blank ?? new SlotView()
     // Where nothing is given back, any grant may come first, and none is waited for.
     view.place(chunk, slot, generation, this.#returns ? returned : granted)
-    if (!view.take(grant, this.#returns)) return 'spent'
+    if (!view.take(grant)) return 'spent'
     chunk.keep(index, view)
     return view
   }

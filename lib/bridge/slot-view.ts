@@ -9,7 +9,9 @@ import {
   CONTROL,
   control,
   EXPIRED,
+  FREE,
   generationOf,
+  IMPORTED,
   loadCause,
   OPEN,
   RETURNED,
@@ -34,6 +36,8 @@ const MAX_AHEAD = 1024
 export interface ReadChunk {
   readonly number: number
   readonly mem: SlotMem
+  /** Whether grants are given back from here. */
+  readonly returns: boolean
   /** Of those views that have some: grants that came ahead of others. */
   readonly ahead: Map<SlotView, Set<number>>
   /** Told of the last release. */
@@ -101,7 +105,8 @@ export class SlotView extends Source {
     if (state === CANCELED) return canceled
     if (state === EXPIRED) return expired
     if (state === OPEN) return 'open'
-    if (state !== (CANCELED | CAUSED) && state !== (EXPIRED | CAUSED)) return 'stale'
+    // The owner makes it free, and opens it with a later generation: all else is somebody's who is not the owner.
+    if (state !== (CANCELED | CAUSED) && state !== (EXPIRED | CAUSED)) return state === FREE || state > 7 ? 'stale' : 'corrupt'
     const cause = loadCause(mem, this.#at)
     // The owner writes a cause only after it moved the word on: the same word before and after, and all of it is of this end.
     if (mem.load(this.#at + CONTROL) !== word) return 'stale'
@@ -116,10 +121,10 @@ export class SlotView extends Source {
   release(): boolean {
     if (this.#imports === 0) return false
     if (--this.#imports > 0) return false
-    if (this.#received > this.#returned) {
+    if (this.#chunk.returns) {
       // Includes the generation, as grants are numbered through all of them. It fails only if the link was swept, and then
       // there is nothing to give back, or if somebody else wrote here, and then the owner holds the slot until the sweep.
-      this.#chunk.mem.compareExchange(this.#at + RETURNED, this.#returned, this.#received)
+      this.#chunk.mem.compareExchange(this.#at + RETURNED, this.#returned | IMPORTED, this.#received)
       this.#returned = this.#received
     }
     // Grants that came ahead of others are known nowhere else: remembered until the gap is filled or the slot is reused.
@@ -127,21 +132,28 @@ export class SlotView extends Source {
     return true
   }
 
-  /** @internal One more import, by this grant. False where the grant was given back already. */
-  take(grant: number, returns: boolean): boolean {
-    const ahead = SlotView.#aheadOf(this)
-    if (!returns) {
-      // `#received` stays what `#returned` is: nothing is ever given back.
-    } else if (grant <= this.#received || ahead?.has(grant)) {
-      // The same handle again: shares the import while there is one. After that it is over, and the slot perhaps not ours.
-      if (this.#imports === 0) return false
-    } else if (grant === this.#received + 1 && ahead === undefined) {
-      this.#received = grant
-    } else {
-      SlotView.#overtake(this, ahead ?? new Set(), grant)
-    }
+  /** @internal One more import, by this grant. False where the grant was given back already, or the owner has given it up. */
+  take(grant: number): boolean {
+    if (this.#chunk.returns && !SlotView.#receive(this, grant)) return false
     this.#imports++
     return true
+  }
+
+  static #receive(view: SlotView, grant: number): boolean {
+    const ahead = SlotView.#aheadOf(view)
+    const again = grant <= view.#received || ahead?.has(grant) === true
+    // The same handle again shares the import while there is one. After that it is over, and the slot perhaps not ours.
+    if (view.#imports === 0 && (again || !SlotView.#hold(view))) return false
+    if (again) return true
+    if (grant === view.#received + 1 && ahead === undefined) view.#received = grant
+    else SlotView.#overtake(view, ahead ?? new Set(), grant)
+    return true
+  }
+
+  /** From here on the owner cannot give it up. False where it has, or where the link was swept. */
+  static #hold(view: SlotView): boolean {
+    const returned = view.#returned
+    return view.#chunk.mem.compareExchange(view.#at + RETURNED, returned, returned | IMPORTED) === returned
   }
 
   static #aheadOf(view: SlotView): Set<number> | undefined {

@@ -1,7 +1,7 @@
 /**
  * One slot as its owner has it: one context on one link.
  *
- * Every word has one writer at a time (see `slot-memory.ts`): the owner all but RETURNED, the link's importer RETURNED, until a message has said that it is through. So an
+ * Every word has one writer at a time (see `slot-memory.ts`), but for RETURNED, which is exchanged: the owner writes all others. So an
  * end is a plain publication that nothing another thread did can make fail or wait, and there is nothing to retry.
  *
  * Holds. The owner's hold is a field of {@link Slot}; it ends with `end` or `withdraw`. The importer's is the difference of
@@ -18,6 +18,9 @@
  * - Numbers go on through the generations of a slot, so a RETURNED value belongs to one generation, and the importer's
  *   compareExchange from the value that it last knew includes the generation: late, after a sweep, it finds a
  *   greater number there and does nothing.
+ * - A handle may never come: then nobody returns it. So the owner may give up what has ended, by returning all grants in the importer's place, as long as
+ *   that has none imported. Both exchange one word for that, which has the importer's mark: one of them is first, and the other does nothing. A handle
+ *   that comes after that finds its grant returned, and is refused.
  * - Anything else that somebody writes to RETURNED reads as "still held": it costs that slot until the sweep, no more.
  */
 
@@ -132,6 +135,17 @@ export class Slot extends Herald {
    */
   takeBack(): void {
     if (this.#state !== 'free') this.#mem.store(slotAt(this.number) + RETURNED, this.#granted)
+  }
+
+  /**
+   * Keeps its end no longer for handles that have not come: gives back all grants in the importer's place, unless that has it imported. False, and no change, where it has, or where
+   * the slot has not ended.
+   */
+  giveUp(): boolean {
+    if (this.#state !== 'let go') return false
+    const at = slotAt(this.number) + RETURNED
+    const returned = this.#mem.load(at)
+    return returned >= 0 && this.#mem.compareExchange(at, returned, this.#granted) === returned
   }
 
   /**

@@ -8,6 +8,7 @@ const all = {
   'handles that are taken back': ['-DREVOKE', '-DNG=3', '-DMG=2'],
   'an importer that is terminated anywhere': ['-DDIE', '-DNG=2', '-DMG=2'],
   'a link that is closed under a living importer': ['-DCLOSE', '-DNG=2', '-DMG=2'],
+  'ends that are given up': ['-DLATE', '-DOVERTAKE', '-DNG=3', '-DMG=2'],
   'an idle importer that looks at what the ring names': ['-DRING', '-DNS=2', '-DNG=3', '-DMG=1'],
 } as const
 
@@ -25,6 +26,7 @@ export interface Mutant {
 const one = 'one slot through four contexts'
 const dead = 'an importer that is terminated anywhere'
 const closed = 'a link that is closed under a living importer'
+const late = 'ends that are given up'
 const idle = 'an idle importer that looks at what the ring names'
 const leak = 'invalid end state'
 
@@ -72,6 +74,15 @@ export const mutants: readonly Mutant[] = [
     configuration: 'handles that are taken back',
     by: leak,
   },
+  {
+    define: 'M_KEEP_MARK',
+    breaks: 'who gives back a handle that came ahead is taken for holding it',
+    configuration: late,
+    by: 'assertion',
+  },
+  { define: 'M_GIVE_UP_IMPORTED', breaks: 'what is imported is given up', configuration: late, by: 'assertion' },
+  { define: 'M_HOLD_STORE', breaks: 'imported without a compare', configuration: late, by: 'assertion' },
+  { define: 'M_GRANTED_FIRST', breaks: 'an import reads what was granted first', configuration: late, by: 'assertion' },
   {
     define: 'M_CHUNK_LATE',
     breaks: 'a chunk is announced after a handle into it',

@@ -3,17 +3,18 @@
  * One statement is one Atomics access (all shared words are accessed with Atomics, so interleavings are all there is); `atomic` adds
  * only what is local to a thread, or a ghost: a variable that nobody but the assertions reads.
  *
- * Owner     opens, grants and sends (or revokes), ends, withdraws, frees, sweeps a link, grows: in every order
+ * Owner     opens, grants and sends (or revokes), ends, withdraws, gives up, frees, sweeps a link, grows: in every order
  * Importer  of one link: accepts handles, looks, waits for the doorbell, releases: in every order
  * Reaper    with -DDIE: terminates importer 1 between any two accesses
  *
  * S1 an end is of its own context and was made        S2 a cause is whole
- * S4 no slot is reused while it is held or a handle is on its way; a holder never loses it; a handle is refused only when swept or over
+ * S4 no slot is reused while it is held, or, unless it was given up, a handle is on its way; a holder never loses it; a handle is refused only when
+ *    swept, given up or over
  * S6 a chunk is known before a slot of it is named     S7, L1: whatever happens, all slots become free and nobody sleeps for
  *    ever. Nobody polls without a block in between, so a leak or a lost wake-up is an invalid end state.
  *
  * Configurations: NS slots (slot 1 lies in chunk 1, made by growth), NG contexts, MG grants each, and DIE, CLOSE (a sweep under a
- * living importer; then link 2 uses the slots), OVERTAKE, DUP, REVOKE, and RING (MG=1): the importer is idle, and looks only at what the
+ * living importer; then link 2 uses the slots), LATE (ends are given up), OVERTAKE, DUP, REVOKE, and RING (MG=1): the importer is idle, and looks only at what the
  * ring beside the bell names. It has two entries, so that it is soon too short. Mutants: the M_ names.
  */
 #ifndef NS
@@ -37,6 +38,7 @@
 #define CHUNK 9
 #define ENTRIES 2 /* of the ring; they are 8 */
 #define BIT(x) (1 << (x))
+#define IMPORTED 64 /* in RETURNED, above all grants */
 
 typedef Slot { byte gen; byte st; byte link; byte granted; byte returned; byte c1; byte c2 }
 Slot sl[NS];
@@ -49,7 +51,7 @@ bit done, die, dead;
 
 /* Ghosts: by slot, whose it is; by link; and by context from 1. sent and came are sets of grants. */
 byte whose[NS];
-bit swept[LINKS+1]; byte ending[NG+1]; short sent[NG+1]; short came[NG+1]; byte held[NG+1];
+bit swept[LINKS+1]; bit given[NG+1]; byte ending[NG+1]; short sent[NG+1]; short came[NG+1]; byte held[NG+1];
 
 #ifdef M_NO_GENERATION
 #define LIVE(s,g) (sl[s].st != FREE)
@@ -70,7 +72,7 @@ bit swept[LINKS+1]; byte ending[NG+1]; short sent[NG+1]; short came[NG+1]; byte 
 inline open_(s) {
   atomic {
     n++;
-    assert(ctx[s] == 0 || swept[link[s]] || (sent[ctx[s]] == came[ctx[s]] && held[ctx[s]] == 0)); /* S4 */
+    assert(ctx[s] == 0 || swept[link[s]] || ((sent[ctx[s]] == came[ctx[s]] || given[ctx[s]]) && held[ctx[s]] == 0)); /* S4 */
 #ifndef M_SAME_GENERATION
     gen[s]++;
 #else
@@ -143,6 +145,15 @@ inline end_(s) {
 #endif
 }
 
+#ifdef M_GIVE_UP_IMPORTED
+#define MAY_GIVE_UP(s) true
+#else
+#define MAY_GIVE_UP(s) (sl[s].returned < IMPORTED)
+#endif
+
+/* A load and a compare-exchange that succeeds are as one step. */
+inline give_up(s) { atomic { sl[s].returned = grants[s]; given[ctx[s]] = 1 } }
+
 inline free_(s) { atomic { own[s] = FREE; sl[s].st = FREE } }
 
 active proctype Owner() {
@@ -154,6 +165,9 @@ active proctype Owner() {
   :: own[0] == OPEN -> end_(0)
   :: atomic { own[0] == OPEN && grants[0] > first[0] && MAY_WITHDRAW(0) -> own[0] = LETGO }
   :: atomic { own[0] == LETGO && RETURNED(0) -> own[0] = FREE; sl[0].st = FREE }
+#ifdef LATE
+  :: atomic { own[0] == LETGO && MAY_GIVE_UP(0) && !RETURNED(0) -> give_up(0) }
+#endif
 #if NS > 1
   :: !grown && n < NG && own[0] != FREE -> grown = 1;
 #ifndef M_CHUNK_LATE
@@ -183,7 +197,14 @@ active proctype Owner() {
   od
 }
 
-inline refuse() { assert(swept[me] || (came[k] & BIT(gr))) } /* S4 */
+inline refuse() { assert(swept[me] || given[k] || (came[k] & BIT(gr))) } /* S4 */
+
+/* Whether `hold` has done it. */
+#ifdef M_HOLD_STORE
+#define HELD(s) true
+#else
+#define HELD(s) (sl[s].returned == vret[s])
+#endif
 
 inline take() {
   if
@@ -191,10 +212,16 @@ inline take() {
      assert(imports[s] == 0 || swept[me]);
      vgen[s] = g; vctx[s] = k; imports[s] = 0; vret[s] = r; vrec[s] = r; ahead[s] = 0; count[s] = 0
   :: else
-  fi;
+  fi
+}
+
+/* The compare-exchange of the first import, and all that is local after it. */
+inline hold() {
   if
-  :: (gr <= vrec[s] || (ahead[s] & BIT(gr))) && imports[s] == 0 -> refuse()
+  :: imports[s] == 0 && (gr <= vrec[s] || (ahead[s] & BIT(gr)) || !HELD(s)) -> refuse();
+     if :: ahead[s] == 0 -> forget_(s) :: else fi
   :: else ->
+     if :: imports[s] == 0 -> sl[s].returned = vret[s] + IMPORTED :: else fi;
      if
      :: gr <= vrec[s] || (ahead[s] & BIT(gr))
 #ifdef M_NO_AHEAD
@@ -213,21 +240,29 @@ inline take() {
   fi
 }
 
+inline forget_(i) { vgen[i] = 0; vctx[i] = 0; vret[i] = 0; vrec[i] = 0 }
+
 inline accept_() {
   atomic { ok = LIVE(s, g); if :: !ok -> refuse() :: else fi };
   if
   :: ok ->
-     lk = sl[s].link; m = sl[s].granted; r = sl[s].returned;
+     lk = sl[s].link;
+#ifdef M_GRANTED_FIRST
+     m = sl[s].granted; r = sl[s].returned;
+#else
+     r = sl[s].returned; m = sl[s].granted;
+#endif
      atomic {
 #ifndef M_ACCEPT_ONCE
        ok = LIVE(s, g);
 #endif
        if
-       :: !ok || lk != me || gr > m -> refuse()
-       :: else -> assert(whose[s] == k); assert(r <= m); take() /* S1 */
+       :: !ok || lk != me || gr > m -> ok = 0; refuse()
+       :: else -> assert(whose[s] == k); assert(vgen[s] == g || r <= m); ok = 1; take() /* S1 */
        fi;
        lk = 0; m = 0; r = 0
-     }
+     };
+     if :: ok -> atomic { hold() } :: else fi
   :: else
   fi
 }
@@ -254,17 +289,21 @@ inline look(i) {
 inline release_(i) {
   atomic { imports[i]--; held[vctx[i]]-- };
   if
+#ifdef M_KEEP_MARK
   :: imports[i] == 0 && vrec[i] > vret[i] ->
+#else
+  :: imports[i] == 0 ->
+#endif
      atomic {
 #if defined(M_RETURN_COUNT)
        sl[i].returned = vret[i] + count[i];
 #elif defined(M_RETURN_STORE)
        sl[i].returned = vrec[i];
 #else
-       if :: sl[i].returned == vret[i] -> sl[i].returned = vrec[i] :: else fi;
+       if :: sl[i].returned == vret[i] + IMPORTED -> sl[i].returned = vrec[i] :: else fi;
 #endif
        vret[i] = vrec[i]; count[i] = 0;
-       if :: ahead[i] == 0 -> vgen[i] = 0; vctx[i] = 0; vret[i] = 0; vrec[i] = 0 :: else fi
+       if :: ahead[i] == 0 -> forget_(i) :: else fi
      }
   :: else
   fi

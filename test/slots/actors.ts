@@ -23,6 +23,8 @@ interface Ghosts {
   /** The context that the one slot is open for. */
   inSlot: number
   swept: boolean
+  /** Contexts whose ends were given up. */
+  givenUp: number[]
 }
 
 type SlotEnv = Env<Ghosts>
@@ -48,7 +50,7 @@ export function search(
       owner: { run: (env) => owner(new Owner(env), env) },
       reader: { run: (env) => reader(new Reader(env), env), mourner: mortal ? 'owner' : undefined },
     },
-    { ending: [], ended: [], sent: [0, 0, 0, 0], over: [0, 0, 0, 0], inSlot: 0, swept: false },
+    { ending: [], ended: [], sent: [0, 0, 0, 0], over: [0, 0, 0, 0], inSlot: 0, swept: false, givenUp: [] },
   )
 }
 
@@ -71,7 +73,8 @@ export class Owner {
     if (slot === undefined) return undefined
     this.env.ghost((g) => {
       if (g.inSlot > 0) saw.add('reused')
-      if (!g.swept) assert.equal(g.over[g.inSlot], g.sent[g.inSlot], 'S4: reused under a holder, or under a handle on its way')
+      if (!g.swept && !g.givenUp.includes(g.inSlot))
+        assert.equal(g.over[g.inSlot], g.sent[g.inSlot], 'S4: reused under a holder, or under a handle on its way')
       g.inSlot = context
     })
     return slot
@@ -97,6 +100,15 @@ export class Owner {
     this.env.ghost((g) => g.ending.push(context))
     slot.end(kindOf(context), causeOf(context))
     this.env.ghost((g) => g.ended.push(context))
+  }
+
+  /** Whether nobody has it imported. */
+  giveUp(context: number, slot: Slot): boolean {
+    // Whoever is refused must know that it may be: so that comes first, and is taken back where it has failed.
+    this.env.ghost((g) => g.givenUp.push(context))
+    const done = slot.giveUp()
+    if (!done) this.env.ghost((g) => g.givenUp.splice(g.givenUp.indexOf(context), 1))
+    return done
   }
 
   /** The next context, if its slot is free by now, from beginning to end. */
@@ -146,7 +158,7 @@ export class Reader {
       return view
     }
     saw.add(view)
-    this.env.ghost((g) => assert(g.swept, `S4: a handle that was sent once is refused as ${view}`))
+    this.env.ghost((g) => assert(g.swept || g.givenUp.includes(context), `S4: a handle that was sent once is refused as ${view}`))
     return undefined
   }
 

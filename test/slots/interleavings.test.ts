@@ -154,7 +154,39 @@ test('a sweep under a living reader: it sees the right end or that the slot is g
       reader.finish()
     },
   )
-  expect(saw).toEqual(new Set(['reused', 'gone', 'stale']))
+  expect(saw).toEqual(new Set(['reused', 'gone', 'stale', 'spent']))
+})
+
+test('an end that is given up against imports that overlap or overtake each other: who has one imported keeps it, and who comes later is refused', () => {
+  search(
+    (owner, env) => {
+      const slot = owner.open(1)
+      const handles = [slot.grant(), slot.grant()]
+      owner.send(1, ...(env.choose(2) === 0 ? handles : handles.toReversed()))
+      owner.end(1, slot)
+      const given = owner.giveUp(1, slot)
+      saw.add(given ? 'given up' : 'kept')
+      if (given) {
+        assert(slot.returned, 'S7: given up, and yet held')
+        owner.open(2).end('canceled')
+      }
+      env.send('reader', 'no more')
+      assert.equal(env.receive(), 'finished')
+      // What was imported then has come back since; and what overtook one that was refused is still known there, until the slot is used again.
+      if (!given && !slot.returned) assert(slot.giveUp(), 'S7: nobody holds it, and yet it cannot be given up')
+      owner.empty()
+    },
+    (reader, env) => {
+      for (let message = env.receive(); isSent(message); message = env.receive()) {
+        const view = reader.accept(message)
+        saw.add(reader.look(1, view) === undefined ? 'no end' : 'ended')
+        reader.look(1, view)
+        reader.release(1, view)
+      }
+      env.send('owner', 'finished')
+    },
+  )
+  expect(saw).toEqual(new Set(['given up', 'kept', 'spent', 'stale', 'no end', 'ended', 'reused']))
 })
 
 test('a reader that is terminated at any step: the sweep gives everything back, once', () => {

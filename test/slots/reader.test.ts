@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import {
   bellAt,
   CAUSE,
+  CAUSED,
   CAUSE_BYTES,
   CONTROL,
   control,
@@ -161,6 +162,19 @@ describe('handles of one slot', () => {
     expect([slot?.returned, reader.stats().views]).toEqual([true, 0])
   })
 
+  test('that have not come when the slot is given up are refused, unless it is imported then', () => {
+    const { table, reader } = setup()
+    const slot = table.open(LINK)
+    const [first, second] = [granted(slot), granted(slot)]
+    const view = accepted(reader.accept(second))
+    expect(slot?.giveUp()).toBe(false)
+    slot?.end('canceled')
+    expect([slot?.giveUp(), slot?.returned]).toEqual([false, false])
+    view.release()
+    expect([slot?.returned, slot?.giveUp(), slot?.returned, reader.accept(first)]).toEqual([false, true, true, 'spent'])
+    expect([table.stats().inUse, slot?.giveUp(), reader.accept(first)]).toEqual([0, false, 'stale'])
+  })
+
   test('that nobody imports do not cost more and more, nor make later ones unusable', () => {
     const { table, reader } = setup()
     const slot = table.open(LINK)
@@ -252,8 +266,14 @@ describe('garbage in the memory', () => {
     expect(view.read()).toBe('corrupt')
     words[at + CAUSE] = 1
     expect(view.read()).toEqual({ kind: 'canceled', cause: { bytes: Uint8Array.of(1), shortened: false } })
-    words.fill(-1)
-    expect(view.read()).toBe('stale')
+    for (const garbage of [-1, 0, control(handle.generation, OPEN | CAUSED), control(handle.generation, CAUSED)]) {
+      words.fill(garbage)
+      expect(view.read()).toBe('corrupt')
+    }
+    for (const free of [control(handle.generation, FREE), control(handle.generation + 1, OPEN)]) {
+      words.fill(free)
+      expect(view.read()).toBe('stale')
+    }
   })
 
   test('of any kind throws nothing, and costs nobody else a slot', () => {

@@ -76,6 +76,6 @@ describe.each([
     const kept = second.far.import(old)
     ctx.cancel('of the second')
     expect(await there.done).toMatchObject({ cause: 'of the second' })
-    expect(await kept.done).toMatchObject({ cause: { code: shared ? 'ERR_HANDLE' : 'ERR_LINK_LOST' } })
+    expect(await kept.done).toMatchObject({ cause: { code: 'ERR_HANDLE' } })
   })
 })

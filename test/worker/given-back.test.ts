@@ -1,8 +1,10 @@
 /** What a call that is over leaves of its contexts, whatever became of it. No other thread is needed. */
 import { MessageChannel } from 'node:worker_threads'
+import * as Comlink from 'comlink'
 import { afterFunc, background, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
-import { expose, link, wrap } from 'ctxbridge/worker'
-import { expect, test } from 'vitest'
+import { install } from 'ctxbridge/comlink'
+import { expose, type Link, link, wrap } from 'ctxbridge/worker'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
 import { empty, rejection } from './workers.ts'
 
@@ -80,28 +82,127 @@ test('a handle that was given out by hand is held when a call with the same cont
   port1.close()
 })
 
+/** Both ends of a link, and what else is exported from here: of the tests before, whose links have been closed, nothing. */
+async function ends(sharedMemory: boolean): Promise<{ readonly here: Link; readonly there: Link }> {
+  const { port1, port2 } = new MessageChannel()
+  const [here, there] = [link(port1, { sharedMemory }), link(port2, { sharedMemory })]
+  onTestFinished(() => {
+    here[Symbol.dispose]()
+    port1.close()
+  })
+  await expect.poll(() => here.stats().slots).toBe(0)
+  // The other side knows this one from its first export on.
+  const known = new Promise((resolve) => port2.once('message', resolve))
+  here.export(background())
+  await known
+  return { here, there }
+}
+
+/** From now on it is so much later. */
+function later(ms: number): void {
+  const at = performance.now() + ms
+  const spy = vi.spyOn(performance, 'now').mockReturnValue(at)
+  onTestFinished(() => spy.mockRestore())
+}
+
+const tooLate = { cause: { code: 'ERR_HANDLE', message: expect.stringContaining('its context ended long ago') as string } }
+
 test.each([true, false])(
-  'a handle that may still arrive tells of an end before it, and holds its slot until the link is closed; shared memory: %s',
+  'the end of a context is kept for a minute for a handle that has not come; shared memory: %s',
+  async (sharedMemory) => {
+    const { here, there } = await ends(sharedMemory)
+    const ctx = withCancel(background())
+    const handles = [ctx, withCancel(ctx), withCancel(ctx)].map((each) => here.export(each))
+    ctx.cancel('before it arrived')
+    expect(here.stats()).toMatchObject({ slots: 3, exports: 0 })
+    expect(await there.import(handles[0]).done).toMatchObject({ cause: 'before it arrived' })
+    // Given back by memory, or by a message.
+    await expect.poll(() => here.stats().slots).toBe(2)
+    later(59_000)
+    expect(await there.import(handles[1]).done).toMatchObject({ cause: 'before it arrived' })
+    await expect.poll(() => here.stats().slots).toBe(1)
+    later(2_000)
+    expect(here.stats().slots).toBe(0)
+    expect(await there.import(handles[2]).done).toMatchObject(tooLate)
+  },
+)
+
+test.each([true, false])(
+  'of ends that nobody has imported the last 1,024 of a link are kept, unasked; shared memory: %s',
+  async (sharedMemory) => {
+    const { here, there } = await ends(sharedMemory)
+    const handles = Array.from({ length: 10_000 }, (_, i) => {
+      const ctx = withCancel(background())
+      const handle = here.export(ctx)
+      ctx.cancel(i)
+      return handle
+    })
+    const { slots, chunks } = here.stats()
+    expect(slots).toBe(1024)
+    // Nobody had asked before, and yet they have never been many more: for 10,000 it would be 7 chunks.
+    expect(chunks).toBeLessThan(7)
+    expect(await there.import(handles[10_000 - 1024]).done).toMatchObject({ cause: 10_000 - 1024 })
+    expect(await there.import(handles.at(-1)).done).toMatchObject({ cause: 9_999 })
+    expect(await there.import(handles[10_000 - 1025]).done).toMatchObject(tooLate)
+  },
+)
+
+test.each([true, false])(
+  'what is imported keeps its end, however many others have ended, and however long ago; shared memory: %s',
+  async (sharedMemory) => {
+    const { here, there } = await ends(sharedMemory)
+    const contexts = Array.from({ length: 1_500 }, () => withCancel(background()))
+    // Two handles of each: the one that never comes keeps it, when the other is back.
+    const imports = contexts.map((ctx) => {
+      here.export(ctx)
+      return there.import(here.export(ctx))
+    })
+    for (const [i, ctx] of contexts.entries()) ctx.cancel(i)
+    later(61_000)
+    // By messages alone they are given up, as all of them have been told.
+    expect(here.stats().slots).toBe(sharedMemory ? 1_500 : 0)
+    for (const [i, theirs] of imports.entries()) expect(await theirs.done).toMatchObject({ cause: i })
+    while (there.stats().imports > 0) await new Promise((resolve) => setImmediate(resolve))
+    expect(here.stats().slots).toBe(0)
+  },
+)
+
+test.each([true, false])(
+  'a call that has not been answered keeps the end of its context, of which a handle was given out by hand; shared memory: %s',
   async (sharedMemory) => {
     const { port1, port2 } = new MessageChannel()
-    const [here, there] = [link(port1, { sharedMemory }), link(port2, { sharedMemory })]
-    // Of the tests before, whose links have been closed.
-    await expect.poll(() => here.stats().slots).toBe(0)
+    expose({ why: (ctx: Context) => ctx.err()?.cause }, port2)
     const ctx = withCancel(background())
-    // The other side knows this one from its first export on.
-    const known = new Promise((resolve) => port2.once('message', resolve))
-    const [late] = [here.export(ctx), here.export(withCancel(ctx))]
-    await known
-    ctx.cancel('before it arrived')
-    expect(here.stats().slots).toBe(2)
-    expect(await there.import(late).done).toMatchObject({ cause: 'before it arrived' })
-    // Given back by memory, or by a message.
-    await expect.poll(() => here.stats().slots).toBe(1)
-    here[Symbol.dispose]()
-    expect(here.stats().slots).toBe(0)
+    const remote = wrap<{ why(ctx: Context): unknown }>(port1, { sharedMemory })
+    const here = link(port1)
+    const before = here.stats().slots
+    const handle = here.export(ctx)
+    const why = rejection(remote.why(ctx))
+    ctx.cancel('while it was on its way')
+    later(61_000)
+    expect(here.stats().slots).toBe(before + 1)
+    expect(await why).toMatchObject({ cause: 'while it was on its way' })
+    await expect.poll(() => here.stats().calls).toBe(0)
+    expect(here.stats().slots).toBe(before)
+    expect(await link(port2).import(handle).done).toMatchObject(tooLate)
     port1.close()
   },
 )
+
+test('a context that went by plain Comlink, on a channel of its own, keeps its end as long as that is there', async () => {
+  install(Comlink)
+  const { serialize, deserialize } = Comlink.transferHandlers.get('ctxbridge.context') as Comlink.TransferHandler<Context, object>
+  const ctx = withCancel(background())
+  const [sent, transfer] = serialize(ctx)
+  const came = structuredClone(sent, { transfer })
+  ctx.cancel('before it was read')
+  later(61_000)
+  const { port1, port2 } = new MessageChannel()
+  link(port1).stats()
+  expect(await deserialize(came).done).toMatchObject({ cause: 'before it was read' })
+  port1.close()
+  port2.close()
+})
 
 test.each([true, false])(
   'of one context that was imported several times each import is told, whichever of the others was given back; shared memory: %s',

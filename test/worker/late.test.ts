@@ -44,7 +44,7 @@ test('by messages alone, a handle that is imported when all of its context was g
   while (near.stats().slots > 0) await turn()
   const late = far.import(handle)
   await late.done
-  expect(cause(late)).toBeInstanceOf(LinkLostError)
+  expect(cause(late)).toMatchObject({ code: 'ERR_HANDLE' })
 })
 
 test.each([true, false])(

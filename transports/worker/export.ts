@@ -17,6 +17,8 @@ export const tableId: number = randomId()
 export interface Owner {
   /** How many contexts that go by messages alone are not given back. */
   readonly told: number
+  /** Lets go of the ends that were kept for late handles for as long as is promised. */
+  giveUpLate(): void
   announce(chunk: number, buffer: SharedArrayBuffer): void
   /** The context of an export has ended. Runs synchronously, right after it was marked. */
   ended(held: Export, end: End): void
@@ -50,7 +52,10 @@ export function threadTable(): SlotTable {
 /** What this thread exports at present, over all of its links. What was given back is taken back first. */
 export function tableStats(): { readonly slots: number; readonly chunks: number } {
   let told = 0
-  for (const owner of owners) told += owner.told
+  for (const owner of owners) {
+    owner.giveUpLate()
+    told += owner.told
+  }
   if (table === undefined) return { slots: told, chunks: 0 }
   for (const slot of table.reclaim()) drop(slot)
   const { inUse, chunks } = table.stats()
@@ -69,8 +74,10 @@ function drop(slot: Slot): void {
 /** One context on one link, for as long as it lives and somebody needs it there: what observes the context and its slot, in one. */
 export class Export extends Slot {
   readonly #owner: Owner
-  /** How often it was sent, but for those calls that are over: who sends a handle by hand does not say when that is. */
-  uses = 0
+  /** How many calls have it that are not over. */
+  calls = 0
+  /** Whether it was also sent by hand: of such a handle nobody says when it is over, or whether it ever comes. */
+  byHand = false
   /** What it has in place of a slot, where it goes by messages alone. */
   told: ToldSlot | undefined = undefined
 
@@ -88,6 +95,15 @@ export class Export extends Slot {
 
   get slot(): Slot | ToldSlot {
     return this.told ?? this
+  }
+
+  /** Also where it goes by messages; not while a call has it. */
+  override giveUp(): boolean {
+    if (this.calls > 0) return false
+    if (this.told === undefined) return super.giveUp()
+    // Whoever has imported it was told.
+    this.told.takeBack()
+    return true
   }
 
   override run(): void {
@@ -112,7 +128,7 @@ export class Grant {
     this.#owner = owner
     this.#held = held
     this.handle = handle
-    if (held !== undefined) held.uses++
+    if (held !== undefined) held.calls++
   }
 
   /** It was not sent. Of several grants, the last one made goes first. */

@@ -44,6 +44,9 @@ import { ToldSlot } from './told.ts'
 /** Of contexts that go by messages alone, over all links. */
 let ids = 0
 const none: readonly never[] = []
+/** For handles that may still come, so many ends are kept on each link, and for so long, in ms, if there are no more than that. */
+const MAX_LATE = 1024
+const LATE = 60_000
 /** After so many exports as many slots are looked at, to find those that nobody imports any more. */
 const LOOKS = 32
 
@@ -65,6 +68,8 @@ export class Exporter implements Owner {
   readonly #port: Port
   readonly #reportValue: ReportValue
   readonly #told = new Map<number, Export>()
+  /** Those that ended before all handles of them that were sent by hand have come back, the oldest first, with when that was. */
+  readonly #late = new Map<Export, number>()
   readonly #ended = new Batch<number>((slots) => this.#post([ENDED, slots]))
   readonly #ends = new Batch<Told>((ends) => this.#post([TOLD, ends]))
   /** How many messages have gone out on its channel. */
@@ -133,7 +138,8 @@ export class Exporter implements Owner {
     const port = exporter.#other as MessagePort
     const alone: Alone = {
       get handle() {
-        return exporter.export(ctx)
+        // Not as if sent by hand: the channel is the end's as long as there may be somebody.
+        return exporter.exportForCall(ctx).handle
       },
       get attach() {
         return exporter.#attach(port)
@@ -192,7 +198,7 @@ export class Exporter implements Owner {
     if (this.#table !== undefined && ++this.#exported % LOOKS === 0) collect(this.#table, LOOKS)
     const scope = scopeOf(ctx, 'export')
     const held = this.#lend(scope)
-    if (held !== undefined) held.uses++
+    if (held !== undefined) held.byHand = true
     return this.#handle(ctx, scope, held)
   }
 
@@ -206,7 +212,7 @@ export class Exporter implements Owner {
   /** @internal For grants. */
   release(held: Export): void {
     // One that was also sent by hand is left to `collect`.
-    if (--held.uses > 0) return
+    if (--held.calls > 0 || held.byHand) return
     // Whoever was called is through with it, or has never taken it: of a call of another version nothing is read.
     held.slot.takeBack()
     if (held.slot.withdraw() || held.told?.returned === true) held.drop()
@@ -258,19 +264,50 @@ export class Exporter implements Owner {
   }
 
   /** @internal For exports. */
-  forget({ told }: Export): void {
-    if (told?.returned === true) this.#told.delete(told.id)
+  forget(held: Export): void {
+    const { told } = held
+    if (told?.returned !== true) return
+    this.#told.delete(told.id)
+    this.#late.delete(held)
   }
 
   /** @internal Until the slot says "ended", nothing is done but what must come before. */
   ended(held: Export, end: End): void {
     const { told } = held
-    const { kind, cause } = end
-    if (told !== undefined) {
-      told.end(kind, causeOf(end.error))
+    if (told === undefined) this.#endSlot(held, end)
+    else {
+      told.end(end.kind, causeOf(end.error))
       this.forget(held)
-      return
     }
+    if (held.byHand && !held.slot.returned) this.#keep(held)
+  }
+
+  /** Some handle of it may not have come yet. */
+  #keep(held: Export): void {
+    const now = hostClock.now()
+    this.#late.set(held, now)
+    // Two for each that comes: so it becomes no longer than it may be.
+    this.#giveUpLate(2, now)
+  }
+
+  giveUpLate(): void {
+    this.#giveUpLate(this.#late.size, hostClock.now())
+  }
+
+  #giveUpLate(looks: number, now: number): void {
+    for (const [held, since] of this.#late) {
+      if (looks-- === 0) return
+      const isOver = this.#late.size > MAX_LATE || now - since >= LATE
+      if (!held.slot.returned && !isOver) continue
+      this.#late.delete(held)
+      if (held.slot.returned || held.giveUp()) this.forget(held)
+      // Imported, or in a call: that will be over.
+      else this.#late.set(held, since)
+    }
+  }
+
+  #endSlot(held: Export, end: End): void {
+    const { kind, cause } = end
     const short = typeof cause === 'string' || !end.told
     if (held.open && !(short && held.endShortly(kind, cause))) this.#tell(held, kind, causeOf(end.error))
     // It wakes who waits; who polls has seen the slot.
@@ -316,6 +353,7 @@ export class Exporter implements Owner {
     for (const slot of this.#table?.sweep(this.#link) ?? []) if (slot instanceof Export) slot.drop()
     for (const held of this.#told.values()) held.drop()
     this.#told.clear()
+    this.#late.clear()
     this.#port.close()
   }
 }

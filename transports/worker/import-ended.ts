@@ -5,6 +5,7 @@ import { hostClock } from '../../lib/clock.ts'
 import { background, type CancelableContext, type Context, withValue } from '../../lib/context.ts'
 import { End } from '../../lib/end.ts'
 import { BridgeError, ContextError, kindOf, withoutStack } from '../../lib/errors.ts'
+import type { SlotRefusal } from '../../lib/bridge/slot-reader.ts'
 import { type Key, named } from '../../lib/key.ts'
 import { Source } from '../../lib/source.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
@@ -15,12 +16,25 @@ import { warn } from './host.ts'
 /** What an import is called in a path. */
 export const importLabel = 'Import'
 
+const gone =
+  'nothing is known of it any more: it was imported and given back before, its context ended long ago, or it was never made'
+
+/** Why a handle is of no use. */
+export const reasons: Record<SlotRefusal, string> = {
+  malformed: 'it is forged or damaged',
+  unknown: 'its part of the table was never announced',
+  foreign: 'it was made for another link',
+  stale: gone,
+  spent: gone,
+  corrupt: 'the shared memory that it points to is damaged',
+}
+
 /** A context that is done, because its handle cannot be imported. */
 export function refused(why: string): CancelableContext {
   return ended(background(), new End('canceled', unusable(why), hostClock.now()))
 }
 
-/** Why a handle is of no use, as an error. */
+/** As an error. */
 export function unusable(why: string): BridgeError {
   return withoutStack(() => new BridgeError('ERR_HANDLE', `The handle cannot be imported: ${why}.`))
 }

@@ -19,7 +19,7 @@ import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { fromShared } from './clock.ts'
 import { hasSlot, type ParsedHandle } from './handle.ts'
 import { Port, type PortListener } from './host.ts'
-import { importLabel, refused, unusable } from './import-ended.ts'
+import { importLabel, reasons, refused, unusable } from './import-ended.ts'
 import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD } from './messages.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
 import { toldId, ToldView } from './told.ts'
@@ -31,15 +31,6 @@ const MAX_CAUSES = 256
 function isShortened(view: SlotView): boolean {
   const end = view.read()
   return typeof end === 'object' && typeof end.cause === 'object' && end.cause.shortened
-}
-
-const reasons: Record<SlotRefusal, string> = {
-  malformed: 'it is forged or damaged',
-  unknown: 'its part of the table was never announced',
-  foreign: 'it was made for another link',
-  stale: 'its context is gone',
-  spent: 'it was imported and given back before, or never made',
-  corrupt: 'the shared memory that it points to is damaged',
 }
 
 // Dropped without a cancel: given back when collected. A source does not hold its context, unless somebody observes that.

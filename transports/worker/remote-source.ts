@@ -7,6 +7,7 @@ import { type BridgeError, LinkLostError, withoutStack } from '../../lib/errors.
 import { End, prepareError } from '../../lib/end.ts'
 import { reviveCause, type WireCause } from '../../lib/wire/cause.ts'
 import { decodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
+import { reasons, unusable } from './import-ended.ts'
 import type { ToldImport, ToldView } from './told.ts'
 
 /** The link that it was imported over, as far as an import knows it. */
@@ -172,7 +173,9 @@ export class RemoteSource extends SlotView {
   }
 }
 
-function lost(how: 'stale' | 'corrupt'): End {
+function lost(how: 'stale' | 'corrupt' | 'spent'): End {
+  // Of a handle whose own link is there, though there is nothing that it could be.
+  if (how === 'spent') return new End('canceled', unusable(reasons[how]), unknown)
   const message = how === 'stale' ? 'The other thread has closed the link.' : 'The shared memory of the link is damaged.'
   const error = withoutStack(() => new LinkLostError(message))
   return new End('canceled', error, unknown)

@@ -101,7 +101,7 @@ export class ToldView {
   /** Whatever the importer keeps with it. */
   tag: unknown
   readonly #giveBack: (grant: number, isLast: boolean) => void
-  #end: { readonly kind: Kind; readonly cause: WireCause | undefined } | 'stale' | undefined
+  #end: { readonly kind: Kind; readonly cause: WireCause | undefined } | 'spent' | undefined
   /** Grants, and how often each is imported: mostly once. */
   readonly #imports = new Map<number, number>()
 
@@ -118,14 +118,14 @@ export class ToldView {
   }
 
   told(how: Kind | 'gone', cause: WireCause | undefined): void {
-    this.#end ??= how === 'gone' ? 'stale' : { kind: how, cause }
+    this.#end ??= how === 'gone' ? 'spent' : { kind: how, cause }
   }
 
   isOpen(): boolean {
     return this.#end === undefined
   }
 
-  read(): { readonly kind: Kind; readonly cause: WireCause | undefined } | 'stale' | 'open' {
+  read(): { readonly kind: Kind; readonly cause: WireCause | undefined } | 'spent' | 'open' {
     return this.#end ?? 'open'
   }
 
