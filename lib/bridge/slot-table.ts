@@ -23,7 +23,7 @@
  * 13 ended before the import    The importer loads the word when it accepts a handle: it gets a view that is ended already.
  * 14 waitAsync                  Keeps no thread alive; nor does the link's port. One waiter for each link, which the importer
  *                               notifies itself when it closes, so that none is left.
- * 15 garbage                    The owner reads RETURNED alone, for equality, and its own bell. What readers check is in
+ * 15 garbage                    The owner reads RETURNED alone, for equality and for its mark, and its own bell. What readers check is in
  *                               `slot-reader.ts`.
  */
 

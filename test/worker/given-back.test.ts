@@ -128,22 +128,23 @@ test.each([true, false])(
 )
 
 test.each([true, false])(
-  'of ends that nobody has imported the last 1,024 of a link are kept, unasked; shared memory: %s',
+  'of ends that nobody has imported the last 16,384 of a link are kept, unasked; shared memory: %s',
   async (sharedMemory) => {
     const { here, there } = await ends(sharedMemory)
-    const handles = Array.from({ length: 10_000 }, (_, i) => {
+    const handles = Array.from({ length: 100_000 }, (_, i) => {
       const ctx = withCancel(background())
       const handle = here.export(ctx)
       ctx.cancel(i)
       return handle
     })
     const { slots, chunks } = here.stats()
-    expect(slots).toBe(1024)
-    // Nobody had asked before, and yet they have never been many more: for 10,000 it would be 7 chunks.
-    expect(chunks).toBeLessThan(7)
-    expect(await there.import(handles[10_000 - 1024]).done).toMatchObject({ cause: 10_000 - 1024 })
-    expect(await there.import(handles.at(-1)).done).toMatchObject({ cause: 9_999 })
-    expect(await there.import(handles[10_000 - 1025]).done).toMatchObject(tooLate)
+    expect(slots).toBe(16_384)
+    // Nobody had asked before, and yet they have never been twice as many: for all of them there would be 30.
+    expect(chunks).toBeLessThan(14)
+    const oldest = handles.length - slots
+    expect(await there.import(handles[oldest]).done).toMatchObject({ cause: oldest })
+    expect(await there.import(handles.at(-1)).done).toMatchObject({ cause: handles.length - 1 })
+    expect(await there.import(handles[oldest - 1]).done).toMatchObject(tooLate)
   },
 )
 

@@ -1,8 +1,8 @@
 /**
  * The exporting side of a link: which contexts have a slot in the thread's table, and what the other side hears of them.
  *
- * An exported context is observed until it ends, until nobody on the other side holds it, or until the link is closed. A slot is one
- * per context with an end of its own and link, however often the context, or one that only adds values to it, is sent.
+ * An exported context is observed until it ends, until nobody on the other side holds it, or until the link is closed. Its end is kept until all of its handles are back, for those that were sent by hand at
+ * most as long as is promised. A slot is one per context with an end of its own and link, however often the context, or one that only adds values to it, is sent.
  */
 
 import { CAUSE_BYTES, chunkOf, hearsBells } from '../../lib/bridge/slot-memory.ts'
@@ -45,7 +45,7 @@ import { ToldSlot } from './told.ts'
 let ids = 0
 const none: readonly never[] = []
 /** For handles that may still come, so many ends are kept on each link, and for so long, in ms, if there are no more than that. */
-const MAX_LATE = 1024
+const MAX_LATE = 16_384
 const LATE = 60_000
 /** After so many exports as many slots are looked at, to find those that nobody imports any more. */
 const LOOKS = 32
@@ -189,7 +189,7 @@ export class Exporter implements Owner {
   }
 
   /**
-   * A handle for `ctx`. It is held until the other side gives it back, the context ends or the link is closed.
+   * A handle for `ctx`, to be sent by hand. It is held until the other side gives it back or the link is closed, or some time after the context has ended.
    *
    * @throws TypeError when `ctx` is no context
    */
