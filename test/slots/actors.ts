@@ -158,6 +158,7 @@ export class Reader {
       return view
     }
     saw.add(view)
+    assert(view === 'spent' || view === 'stale', `the words of a slot are taken for ${view}`)
     this.env.ghost((g) => assert(g.swept || g.givenUp.includes(context), `S4: a handle that was sent once is refused as ${view}`))
     return undefined
   }
