@@ -48,6 +48,37 @@ test('by messages alone, a handle that is imported when all of its context was g
 })
 
 test.each([true, false])(
+  'a handle that names what goes by messages, and that nobody has made, gives a context that is done as soon as the other side has been asked; shared memory: %s',
+  async (shared) => {
+    const { near, far } = await ends(shared)
+    const forged = { ...near.export(withCancel(background())), slot: -5, generation: 0, grant: 1 }
+    const theirs = far.import(forged)
+    expect(await theirs.done).toMatchObject({ cause: { code: 'ERR_HANDLE' } })
+    expect(far.stats().imports).toBe(0)
+  },
+)
+
+test('where the shared memory has been overwritten, what is imported ends, and says so', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const attached = once(port2, 'message') as Promise<[{ readonly chunks: readonly SharedArrayBuffer[] }]>
+  const [near, far] = [link(port1), link(port2)]
+  const contexts = [near, near, near].map(() => withCancel(background()))
+  const handles = contexts.map((ctx) => near.export(ctx))
+  const [{ chunks }] = await attached
+  const theirs = handles.map((handle) => far.import(handle))
+  const memory = chunks.map((chunk) => new Int32Array(chunk))
+  const before = memory.map((words) => words.slice())
+  for (const words of memory) words.fill(-1)
+  for (const ctx of theirs) expect(cause(ctx)).toMatchObject({ message: 'The shared memory of the link is damaged.' })
+  for (const ctx of contexts) expect(ctx.err()).toBe(undefined)
+  // It is the memory of all links of this thread.
+  for (const [i, words] of memory.entries()) words.set(before[i] as Int32Array)
+  near[Symbol.dispose]()
+  expect(near.stats().slots).toBe(0)
+  port1.close()
+})
+
+test.each([true, false])(
   'a link that is closed observes none of the contexts that it has exported; shared memory: %s',
   async (shared) => {
     const { near, far } = await ends(shared)
