@@ -65,7 +65,9 @@ export function notify(wave: Watch[]): void {
       // Whoever awaits it hears of it later in any case.
       extras.resolve?.(error)
     }
-    for (let o = watch.takeListeners(); o !== undefined; o = o.next as Listener | undefined) {
+    for (let o = watch.takeListeners(), next; o !== undefined; o = next) {
+      // One that is kept for longer than its context leaves the list.
+      next = o.next as Listener | undefined
       if (o instanceof Follower) {
         if (followers === undefined) follow((followers = []))
         followers.push(o)

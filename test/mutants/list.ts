@@ -365,6 +365,13 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/export.ts',
+    original: '    this.of = this.next = this.previous = undefined\n',
+    replacement: '',
+    breaks: 'an end that is kept for a late handle keeps the context as well',
+    tests: ['test/worker/given-back.test.ts'],
+  },
+  {
+    file: 'transports/worker/export.ts',
     original: '    if (this.calls > 0) return false\n',
     replacement: '',
     breaks: 'the end of a context is given up while a call has it',

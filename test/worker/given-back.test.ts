@@ -3,8 +3,9 @@ import { MessageChannel } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import { afterFunc, background, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
-import { expose, type Link, link, wrap } from 'ctxbridge/worker'
+import { type ContextHandle, expose, type Link, link, wrap } from 'ctxbridge/worker'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { collected } from '../support/gc.ts'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
 import { empty, rejection } from './workers.ts'
 
@@ -145,6 +146,26 @@ test.each([true, false])(
     expect(await there.import(handles[oldest]).done).toMatchObject({ cause: oldest })
     expect(await there.import(handles.at(-1)).done).toMatchObject({ cause: handles.length - 1 })
     expect(await there.import(handles[oldest - 1]).done).toMatchObject(tooLate)
+  },
+)
+
+test.each([true, false])(
+  'an end that is kept keeps neither its context nor who listened to that; shared memory: %s',
+  async (sharedMemory) => {
+    const { here, there } = await ends(sharedMemory)
+    const begin = (): { handle: ContextHandle; refs: WeakRef<object>[] } => {
+      const ctx = withCancel(withValue(background(), createKey<object>('large'), {}))
+      const handle = here.export(ctx)
+      const listener = { heard: 0 }
+      afterFunc(ctx, () => void listener.heard++)
+      ctx.signal.addEventListener('abort', () => void listener.heard++)
+      ctx.cancel('kept')
+      return { handle, refs: [new WeakRef(ctx), new WeakRef(listener)] }
+    }
+    const { handle, refs } = begin()
+    expect(await collected(...refs)).toBe(true)
+    expect(here.stats().slots).toBe(1)
+    expect(await there.import(handle).done).toMatchObject({ cause: 'kept' })
   },
 )
 

@@ -107,7 +107,10 @@ export class Export extends Slot {
   }
 
   override run(): void {
-    this.#owner.ended(this, this.of?.scope.end as End)
+    const end = this.of?.scope.end as End
+    // As long as somebody has a handle, it stays: without the context, and without who else listened to that.
+    this.of = this.next = this.previous = undefined
+    this.#owner.ended(this, end)
   }
 
   /** Stops observing. */
