@@ -337,8 +337,8 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/exporter.ts',
-    original: 'this.#late.size > MAX_LATE || now - since >= LATE',
-    replacement: 'now - since >= LATE',
+    original: 'this.#late.size > MAX_KEPT || now - since >= KEPT_FOR',
+    replacement: 'now - since >= KEPT_FOR',
     breaks: 'any number of ends is kept for handles that do not come',
     tests: ['test/worker/given-back.test.ts'],
   },
@@ -368,6 +368,20 @@ const slots: readonly Mutant[] = [
     original: '    this.of = this.next = this.previous = undefined\n',
     replacement: '',
     breaks: 'an end that is kept for a late handle keeps the context as well',
+    tests: ['test/worker/given-back.test.ts'],
+  },
+  {
+    file: 'transports/worker/export.ts',
+    original: '    const isUsable = super.free()\n    this.#owner.forget(this)\n    return isUsable\n',
+    replacement: '    return super.free()\n',
+    breaks: 'what the table has back is kept as if a handle of it could come',
+    tests: ['test/worker/given-back.test.ts'],
+  },
+  {
+    file: 'transports/worker/export.ts',
+    original: '  for (const owner of owners) owner.giveUpLate(LATE_LOOKS)\n',
+    replacement: '',
+    breaks: 'a table that is full of ends that nobody needs any more stays full',
     tests: ['test/worker/given-back.test.ts'],
   },
   {

@@ -2,6 +2,7 @@
 import type { Mutant } from './list.ts'
 
 const late = ['test/worker/late.test.ts']
+const lateCauses = ['test/threads/late-causes.test.ts']
 const channels = ['test/pools/channels.test.ts']
 const clock = ['test/threads/clock.test.ts']
 const grace = ['test/threads/grace.test.ts']
@@ -53,11 +54,25 @@ export const threads: readonly Mutant[] = [
     tests: late,
   },
   {
-    file: 'transports/worker/importer.ts',
-    original: 'if (this.#causes.size > MAX_CAUSES && oldest !== undefined) this.#causes.delete(oldest)',
-    replacement: 'void [oldest, MAX_CAUSES]',
+    file: 'transports/worker/late.ts',
+    original: 'this.#size <= MAX_SIZE && this.#kept.size <= MAX_KEPT && now - since < KEPT_FOR',
+    replacement: 'this.#size <= MAX_SIZE && now - since < KEPT_FOR',
     breaks: 'long causes that nobody asks for are all kept',
-    tests: late,
+    tests: lateCauses,
+  },
+  {
+    file: 'transports/worker/late.ts',
+    original: 'this.#size <= MAX_SIZE && this.#kept.size <= MAX_KEPT && now - since < KEPT_FOR',
+    replacement: 'this.#kept.size <= MAX_KEPT && now - since < KEPT_FOR',
+    breaks: 'long causes that nobody asks for are kept however large they are',
+    tests: lateCauses,
+  },
+  {
+    file: 'transports/worker/late.ts',
+    original: 'this.#size <= MAX_SIZE && this.#kept.size <= MAX_KEPT && now - since < KEPT_FOR',
+    replacement: 'this.#size <= MAX_SIZE && this.#kept.size <= MAX_KEPT',
+    breaks: 'long causes that nobody asks for are kept for ever',
+    tests: lateCauses,
   },
   {
     file: 'transports/worker/importer.ts',

@@ -5,7 +5,7 @@ import { afterFunc, background, type Context, createKey, withCancel, withTimeout
 import { install } from 'ctxbridge/comlink'
 import { type ContextHandle, expose, type Link, link, wrap } from 'ctxbridge/worker'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { collected } from '../support/gc.ts'
+import { arrived, collected } from '../support/gc.ts'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
 import { empty, rejection } from './workers.ts'
 
@@ -150,6 +150,25 @@ test.each([true, false])(
 )
 
 test.each([true, false])(
+  'what was imported, has ended and was given back takes the place of no end that is kept; shared memory: %s',
+  async (sharedMemory) => {
+    const { here, there } = await ends(sharedMemory)
+    const ctx = withCancel(background())
+    const handle = here.export(ctx)
+    ctx.cancel('before it arrived')
+    for (let batch = 0; batch < 80; batch++) {
+      const contexts = Array.from({ length: 250 }, () => withCancel(background()))
+      const imports = contexts.map((each) => there.import(here.export(each)))
+      for (const each of contexts) each.cancel()
+      await Promise.all(imports.map((each) => each.done))
+      // By memory, or by messages.
+      await arrived()
+    }
+    expect(await there.import(handle).done).toMatchObject({ cause: 'before it arrived' })
+  },
+)
+
+test.each([true, false])(
   'an end that is kept keeps neither its context nor who listened to that; shared memory: %s',
   async (sharedMemory) => {
     const { here, there } = await ends(sharedMemory)
@@ -251,3 +270,25 @@ test.each([true, false])(
     port1.close()
   },
 )
+
+// The last one here: this thread's table is as large as it can be from here on.
+test('a table that is full of ends that nobody has asked for has slots again when they have been kept for long enough', async () => {
+  const all = await Promise.all(Array.from({ length: 17 }, () => ends(true)))
+  for (const { here } of all) {
+    for (let i = 0; i < 16_384; i++) {
+      const ctx = withCancel(background())
+      here.export(ctx)
+      ctx.cancel()
+    }
+  }
+  const { port1 } = new MessageChannel()
+  const next = (): number => link(port1).export(withCancel(background())).slot as number
+  // By messages alone.
+  expect(next()).toBeLessThan(0)
+  later(61_000)
+  // Of those that are free again, each export finds some.
+  const slots = Array.from({ length: 4_000 }, next)
+  expect(slots.filter((slot) => slot >= 0).length).toBeGreaterThan(3_000)
+  link(port1)[Symbol.dispose]()
+  port1.close()
+})

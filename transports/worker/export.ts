@@ -17,8 +17,8 @@ export const tableId: number = randomId()
 export interface Owner {
   /** How many contexts that go by messages alone are not given back. */
   readonly told: number
-  /** Lets go of the ends that were kept for late handles for as long as is promised. */
-  giveUpLate(): void
+  /** Lets go of the ends that were kept for late handles for as long as is promised: looks at `looks` at most, or at all. */
+  giveUpLate(looks?: number): void
   announce(chunk: number, buffer: SharedArrayBuffer): void
   /** The context of an export has ended. Runs synchronously, right after it was marked. */
   ended(held: Export, end: End): void
@@ -60,6 +60,17 @@ export function tableStats(): { readonly slots: number; readonly chunks: number 
   for (const slot of table.reclaim()) drop(slot)
   const { inUse, chunks } = table.stats()
   return { slots: inUse + told, chunks }
+}
+
+/** How many ends that are kept one export looks at, on each link, where the table is full. */
+const LATE_LOOKS = 64
+
+/** Gives an export a slot. False where the table is full. */
+export function openIn(table: SlotTable, link: number, held: Export): boolean {
+  if (table.open(link, held) !== undefined) return true
+  // Perhaps of those that nobody has asked for since.
+  for (const owner of owners) owner.giveUpLate(LATE_LOOKS)
+  return table.open(link, held) !== undefined
 }
 
 /** Stops observing contexts that nobody on the other side holds any more: looks at `limit` slots at most. */
@@ -104,6 +115,13 @@ export class Export extends Slot {
     // Whoever has imported it was told.
     this.told.takeBack()
     return true
+  }
+
+  /** The table has it back. */
+  override free(): boolean {
+    const isUsable = super.free()
+    this.#owner.forget(this)
+    return isUsable
   }
 
   override run(): void {

@@ -21,8 +21,9 @@ import { encodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { encodeValues, type ReportValue } from '../../lib/wire/values.ts'
 import { toShared } from './clock.ts'
-import { collect, Export, Grant, type Owner, owners, tableId, threadTable } from './export.ts'
+import { collect, Export, Grant, openIn, type Owner, owners, tableId, threadTable } from './export.ts'
 import type { ContextHandle } from './handle.ts'
+import { KEPT_FOR, MAX_KEPT } from './late.ts'
 import { canShare, Port, type PortListener, threads } from './host.ts'
 import {
   type Attach,
@@ -44,9 +45,6 @@ import { ToldSlot } from './told.ts'
 /** Of contexts that go by messages alone, over all links. */
 let ids = 0
 const none: readonly never[] = []
-/** For handles that may still come, so many ends are kept on each link, and for so long, in ms, if there are no more than that. */
-const MAX_LATE = 16_384
-const LATE = 60_000
 /** After so many exports as many slots are looked at, to find those that nobody imports any more. */
 const LOOKS = 32
 
@@ -255,7 +253,7 @@ export class Exporter implements Owner {
   #open(scope: Scope): Export {
     const held = new Export(this)
     // Where the table is full, or there is none, it goes by messages.
-    if (this.#table?.open(this.#link, held) === undefined) {
+    if (this.#table === undefined || !openIn(this.#table, this.#link, held)) {
       held.told = new ToldSlot(++ids, (told) => this.#ends.add(told))
       this.#told.set(held.told.id, held)
     }
@@ -266,9 +264,11 @@ export class Exporter implements Owner {
   /** @internal For exports. */
   forget(held: Export): void {
     const { told } = held
-    if (told?.returned !== true) return
-    this.#told.delete(told.id)
-    this.#late.delete(held)
+    if (told !== undefined) {
+      if (!told.returned) return
+      this.#told.delete(told.id)
+    }
+    if (held.byHand) this.#late.delete(held)
   }
 
   /** @internal Until the slot says "ended", nothing is done but what must come before. */
@@ -290,14 +290,14 @@ export class Exporter implements Owner {
     this.#giveUpLate(2, now)
   }
 
-  giveUpLate(): void {
-    this.#giveUpLate(this.#late.size, hostClock.now())
+  giveUpLate(looks: number = this.#late.size): void {
+    this.#giveUpLate(looks, hostClock.now())
   }
 
   #giveUpLate(looks: number, now: number): void {
     for (const [held, since] of this.#late) {
       if (looks-- === 0) return
-      const isOver = this.#late.size > MAX_LATE || now - since >= LATE
+      const isOver = this.#late.size > MAX_KEPT || now - since >= KEPT_FOR
       if (!held.slot.returned && !isOver) continue
       this.#late.delete(held)
       if (held.slot.returned || held.giveUp()) this.forget(held)

@@ -19,13 +19,11 @@ import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { fromShared } from './clock.ts'
 import { hasSlot, type ParsedHandle } from './handle.ts'
 import { Port, type PortListener } from './host.ts'
+import { LateCauses } from './late.ts'
 import { importLabel, reasons, refused, unusable } from './import-ended.ts'
 import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD } from './messages.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
 import { toldId, ToldView } from './told.ts'
-
-/** Causes that came ahead of whoever asks for them. A handle that is never imported must not keep its cause for ever. */
-const MAX_CAUSES = 256
 
 /** Whether it has ended with a cause of which the slot has only a part. */
 function isShortened(view: SlotView): boolean {
@@ -68,8 +66,8 @@ export class Importer implements Importing {
   readonly reader: SlotReader
   /** Whole causes of what is imported. */
   readonly #whole = new WeakMap<object, WireCause>()
-  /** And of what is not, or not yet: by slot and generation. */
-  readonly #causes = new Map<string, WireCause>()
+  /** And of what is not, or not yet. */
+  readonly #lateCauses = new LateCauses()
   readonly #told = new Map<number, ToldView>()
   readonly #held = new Batch<number>((grants) => {
     if (!this.#closed) this.#port.post([HELD, grants])
@@ -120,6 +118,7 @@ export class Importer implements Importing {
 
   /** How many contexts are imported and neither ended nor given back. */
   get size(): number {
+    this.#lateCauses.expire()
     for (const source of this.#all()) source.giveBackSpent()
     return this.#size
   }
@@ -283,7 +282,7 @@ export class Importer implements Importing {
 
   wholeCause(view: SlotView): WireCause | undefined {
     this.drain()
-    return this.#whole.get(view) ?? this.#causes.get(`${view.slot}.${view.generation}`)
+    return this.#whole.get(view) ?? this.#lateCauses.get(view.slot, view.generation)
   }
 
   forget(source: RemoteSource): void {
@@ -312,10 +311,7 @@ export class Importer implements Importing {
         // Where the bell was heard before.
         return Port.takes ? undefined : this.#look(view)
       }
-      if (!cause.ok) return
-      this.#causes.set(`${Number(slot)}.${Number(generation)}`, cause.value)
-      const [oldest] = this.#causes.keys()
-      if (this.#causes.size > MAX_CAUSES && oldest !== undefined) this.#causes.delete(oldest)
+      if (cause.ok) this.#lateCauses.add(slot as number, generation as number, cause.value)
     } else if (isMessage(message, ENDED)) {
       for (const [slot, generation] of pairs(message[1])) this.#look(this.reader.find(slot, generation))
     } else if (isMessage(message, TOLD)) {
@@ -349,7 +345,7 @@ export class Importer implements Importing {
     const sources = this.#all()
     for (const source of sources) source.lose(error)
     for (const source of sources) source.wake()
-    this.#causes.clear()
+    this.#lateCauses.clear()
     this.#leave()
   }
 

@@ -52,7 +52,7 @@ export interface LinkStats {
 export interface Link extends Disposable {
   /**
    * A handle for `ctx`, to be sent in a message over the same endpoint, once. Export again to send it again: it costs no second slot.
-   * A handle that has not been imported when its context ends still tells of that end, with its cause, when it comes within a minute, unless 16,384 more on this link have ended in the same way. One that
+   * A handle that has not been imported when its context ends still tells of that end, with its cause, when it comes within a minute, unless there are 16,384 newer ones on this link. One that
    * comes later gives a context that is done, whose cause is a `BridgeError` of code `ERR_HANDLE`. So a handle that is never sent, or never imported, holds its slot until then.
    *
    * @throws TypeError when `ctx` is no context; LinkLostError when the other side is gone
