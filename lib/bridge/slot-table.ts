@@ -105,7 +105,15 @@ export class SlotTable implements SlotOwner {
 
   /** Every chunk so far, by its number. A new link needs all of them before its first handle. */
   chunks(): readonly SharedArrayBuffer[] {
-    return this.#chunks.map(({ buffer }) => buffer)
+    return this.#chunks.map((_, number) => this.chunk(number) as SharedArrayBuffer)
+  }
+
+  /** The chunk of that number. Its header is written anew: what somebody else may have written there must not keep others from it. */
+  chunk(number: number): SharedArrayBuffer | undefined {
+    const chunk = this.#chunks[number]
+    if (chunk === undefined) return undefined
+    writeHeader(chunk.mem, this.id, number, slotsOfChunk(number))
+    return chunk.buffer
   }
 
   /**

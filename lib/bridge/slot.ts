@@ -129,6 +129,11 @@ export class Slot extends Herald {
     return this.#state !== 'free' && this.#mem.load(slotAt(this.number) + RETURNED) === this.#granted
   }
 
+  /** Whether somebody over there has it imported, as of now. */
+  get imported(): boolean {
+    return this.#state !== 'free' && this.#mem.load(slotAt(this.number) + RETURNED) < 0
+  }
+
   /**
    * Gives all grants back in the importer's place. Only where the owner knows that the importer is through with them, and has nothing of them any more: it came to
    * know that by a message, so what the importer wrote was written before.

@@ -2,7 +2,7 @@
 import type { Mutant } from './list.ts'
 
 const late = ['test/worker/late.test.ts']
-const lateCauses = ['test/threads/late-causes.test.ts']
+const lateCauses = ['test/threads/late.test.ts']
 const channels = ['test/pools/channels.test.ts']
 const clock = ['test/threads/clock.test.ts']
 const grace = ['test/threads/grace.test.ts']

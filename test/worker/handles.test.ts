@@ -322,7 +322,8 @@ describe('a bad handle', () => {
       if (said.table === good.table) continue
       const handle = { ...good, table: said.table, link: said.link, slot: 0, generation: 1, grant: 1 }
       // An attach of its form is taken, and its memory is looked at; any other is nobody's.
-      const why = i < unknown.length ? /was never announced/ : /made for another link/
+      const announced = i === 0 ? /was never announced/ : /shared memory that it points to is damaged/
+      const why = i < unknown.length ? announced : /made for another link/
       expect(await ask({ do: 'import', handle }), String(i)).toMatchObject({
         err: 'AbortError',
         cause: { code: 'ERR_HANDLE', message: expect.stringMatching(why) as string },

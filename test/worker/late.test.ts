@@ -78,6 +78,22 @@ test('where the shared memory has been overwritten, what is imported ends, and s
   port1.close()
 })
 
+test('a header of the shared memory that somebody has overwritten keeps no link out that begins after that', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const attached = once(port2, 'message') as Promise<[{ readonly chunks: readonly SharedArrayBuffer[] }]>
+  link(port1).export(background())
+  const [{ chunks }] = await attached
+  new Int32Array(chunks[0] as SharedArrayBuffer).fill(0, 0, 5)
+  const { near, far } = await ends()
+  const ctx = withCancel(background())
+  const theirs = far.import(near.export(ctx))
+  expect(theirs.err()).toBe(undefined)
+  ctx.cancel('in shared memory')
+  expect(cause(theirs)).toBe('in shared memory')
+  link(port1)[Symbol.dispose]()
+  port1.close()
+})
+
 test.each([true, false])(
   'a link that is closed observes none of the contexts that it has exported; shared memory: %s',
   async (shared) => {

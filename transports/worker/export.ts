@@ -7,6 +7,7 @@ import { Herald, type Observer, unobserve } from '../../lib/observers.ts'
 import type { Scope } from '../../lib/scope.ts'
 import type { ContextHandle } from './handle.ts'
 import { beforeExit, randomId } from './host.ts'
+import type { LateEnd } from './late.ts'
 import { Numbered } from './link-numbers.ts'
 import type { ToldSlot } from './told.ts'
 
@@ -83,7 +84,7 @@ function drop(slot: Slot): void {
 }
 
 /** One context on one link, for as long as it lives and somebody needs it there: what observes the context and its slot, in one. */
-export class Export extends Slot {
+export class Export extends Slot implements LateEnd {
   readonly #owner: Owner
   /** How many calls have it that are not over. */
   calls = 0
@@ -108,11 +109,18 @@ export class Export extends Slot {
     return this.told ?? this
   }
 
-  /** Also where it goes by messages; not while a call has it. */
+  get isBack(): boolean {
+    return this.slot.returned
+  }
+
+  /** By messages alone, whoever has imported it was told. */
+  get isClaimed(): boolean {
+    return this.calls > 0 || (this.told === undefined && this.imported)
+  }
+
   override giveUp(): boolean {
     if (this.calls > 0) return false
     if (this.told === undefined) return super.giveUp()
-    // Whoever has imported it was told.
     this.told.takeBack()
     return true
   }

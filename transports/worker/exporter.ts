@@ -23,7 +23,7 @@ import { encodeValues, type ReportValue } from '../../lib/wire/values.ts'
 import { toShared } from './clock.ts'
 import { collect, Export, Grant, openIn, type Owner, owners, tableId, threadTable } from './export.ts'
 import type { ContextHandle } from './handle.ts'
-import { KEPT_FOR, MAX_KEPT } from './late.ts'
+import { LateEnds } from './late.ts'
 import { canShare, Port, type PortListener, threads } from './host.ts'
 import {
   type Attach,
@@ -66,8 +66,8 @@ export class Exporter implements Owner {
   readonly #port: Port
   readonly #reportValue: ReportValue
   readonly #told = new Map<number, Export>()
-  /** Those that ended before all handles of them that were sent by hand have come back, the oldest first, with when that was. */
-  readonly #late = new Map<Export, number>()
+  /** Those that ended before all handles of them that were sent by hand have come back. */
+  readonly #late = new LateEnds()
   readonly #ended = new Batch<number>((slots) => this.#post([ENDED, slots]))
   readonly #ends = new Batch<Told>((ends) => this.#post([TOLD, ends]))
   /** How many messages have gone out on its channel. */
@@ -157,15 +157,14 @@ export class Exporter implements Owner {
   }
 
   /** The chunks that a handle needs. */
-  chunksOf(handle: ContextHandle): readonly (readonly [chunk: number, buffer: SharedArrayBuffer])[] {
-    const chunks = handle.slot === undefined ? undefined : this.#table?.chunks()
-    if (handle.slot === undefined || handle.slot < 0 || chunks?.[0] === undefined) return []
-    const number = chunkOf(handle.slot)
-    const buffer = chunks[number]
-    return number === 0 || buffer === undefined
-      ? [[0, chunks[0]]]
+  chunksOf({ slot = -1 }: ContextHandle): readonly (readonly [chunk: number, buffer: SharedArrayBuffer])[] {
+    const [first, number] = [this.#table?.chunk(0), chunkOf(slot)]
+    if (slot < 0 || first === undefined) return []
+    const buffer = number === 0 ? undefined : this.#table?.chunk(number)
+    return buffer === undefined
+      ? [[0, first]]
       : [
-          [0, chunks[0]],
+          [0, first],
           [number, buffer],
         ]
   }
@@ -279,31 +278,11 @@ export class Exporter implements Owner {
       told.end(end.kind, causeOf(end.error))
       this.forget(held)
     }
-    if (held.byHand && !held.slot.returned) this.#keep(held)
+    if (held.byHand && !held.isBack) this.#late.add(held)
   }
 
-  /** Some handle of it may not have come yet. */
-  #keep(held: Export): void {
-    const now = hostClock.now()
-    this.#late.set(held, now)
-    // Two for each that comes: so it becomes no longer than it may be.
-    this.#giveUpLate(2, now)
-  }
-
-  giveUpLate(looks: number = this.#late.size): void {
-    this.#giveUpLate(looks, hostClock.now())
-  }
-
-  #giveUpLate(looks: number, now: number): void {
-    for (const [held, since] of this.#late) {
-      if (looks-- === 0) return
-      const isOver = this.#late.size > MAX_KEPT || now - since >= KEPT_FOR
-      if (!held.slot.returned && !isOver) continue
-      this.#late.delete(held)
-      if (held.slot.returned || held.giveUp()) this.forget(held)
-      // Imported, or in a call: that will be over.
-      else this.#late.set(held, since)
-    }
+  giveUpLate(looks?: number): void {
+    this.#late.expire(looks)
   }
 
   #endSlot(held: Export, end: End): void {

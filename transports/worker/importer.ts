@@ -82,6 +82,8 @@ export class Importer implements Importing {
   /** Where the bell stood before that. */
   #seen = 0
   #overtaken: unknown[] = []
+  /** Whether a part of the table was announced that is none. */
+  #isDamaged = false
   #closed = false
 
   /** Takes ownership of the port. `lost` is called when the other side has closed it, after all imports have ended. */
@@ -101,7 +103,7 @@ export class Importer implements Importing {
     this.#alone = alone
     this.label = Number.isInteger(thread) ? `${importLabel}(thread ${thread})` : importLabel
     this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
-    for (const [number, chunk] of chunks.entries()) this.reader.attach(number, chunk)
+    for (const [number, chunk] of chunks.entries()) this.#attach(number, chunk)
     const name = channelOf(table, link)
     // The channel alone is no reason to stay: what the thread waits for is.
     const listener: PortListener = {
@@ -176,6 +178,7 @@ export class Importer implements Importing {
       this.drain()
       view = this.reader.accept(handle, source)
     }
+    if (view === 'unknown' && this.#isDamaged) return 'corrupt'
     if (view === 'unknown' && !Port.takes) return this.#loosely(handle)
     if (typeof view === 'string') return view
     source.give(view)
@@ -183,6 +186,10 @@ export class Importer implements Importing {
     // Of an end that came before that, no bell tells any more.
     if (!view.isOpen()) void yielded.then(() => source.look())
     return source
+  }
+
+  #attach(number: unknown, chunk: unknown): void {
+    if (this.reader.attach(number, chunk) !== undefined) this.#isDamaged = true
   }
 
   #loosely(handle: SlotHandle | undefined): RemoteSource {
@@ -299,7 +306,7 @@ export class Importer implements Importing {
 
   #receive(message: unknown): void {
     if (isMessage(message, CHUNK)) {
-      this.reader.attach(message[1], message[2])
+      this.#attach(message[1], message[2])
       this.#settle()
     } else if (isMessage(message, CAUSE)) {
       const [, slot, generation, data] = message

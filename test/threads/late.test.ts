@@ -1,0 +1,95 @@
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { DATA, type WireCause } from '../../lib/wire/cause.ts'
+import { KEPT_FOR, LateCauses, type LateEnd, LateEnds, MAX_KEPT } from '../../transports/worker/late.ts'
+
+const text = (length: number): WireCause => [DATA, 'x'.repeat(length)]
+
+/** An end, as the test says that it is. */
+class End implements LateEnd {
+  isBack = false
+  isClaimed: boolean
+  gone = false
+
+  constructor(isClaimed = false) {
+    this.isClaimed = isClaimed
+  }
+
+  giveUp(): boolean {
+    return !this.isClaimed
+  }
+
+  drop(): void {
+    this.gone = true
+  }
+}
+
+const many = (count: number, isClaimed = false): End[] => Array.from({ length: count }, () => new End(isClaimed))
+const gone = (ends: readonly End[]): number => ends.filter((end) => end.gone).length
+
+test('ends that somebody has take the place of none that nobody has yet', () => {
+  const ends = new LateEnds()
+  const [claimed, unclaimed, more] = [many(MAX_KEPT + 100, true), many(MAX_KEPT), many(10)]
+  for (const end of [...claimed, ...unclaimed]) ends.add(end)
+  ends.expire()
+  expect([gone(claimed), gone(unclaimed)]).toEqual([0, 0])
+  for (const end of more) ends.add(end)
+  expect([gone(claimed), gone(unclaimed.slice(0, 10)), gone(unclaimed), gone(more)]).toEqual([0, 10, 10, 0])
+})
+
+test('what somebody had is kept as long as all others, from its end on, or until it is back', () => {
+  const now = vi.spyOn(performance, 'now').mockReturnValue(1_000)
+  onTestFinished(() => now.mockRestore())
+  const ends = new LateEnds()
+  const [back, open, late] = many(3, true) as [End, End, End]
+  for (const end of [back, open, late]) ends.add(end)
+  back.isBack = true
+  late.isClaimed = false
+  ends.expire()
+  expect([back, open, late].map((end) => end.gone)).toEqual([true, false, false])
+  now.mockReturnValue(1_000 + KEPT_FOR)
+  ends.expire()
+  expect([back, open, late].map((end) => end.gone)).toEqual([true, false, true])
+  open.isClaimed = false
+  ends.expire()
+  expect(open.gone).toBe(true)
+})
+
+test('what is over is looked at no more', () => {
+  const ends = new LateEnds()
+  const all = [new End(true), new End(false)]
+  for (const end of all) ends.add(end)
+  for (const end of all) ends.delete(end)
+  for (const end of all) end.isBack = true
+  ends.expire()
+  expect(gone(all)).toBe(0)
+})
+
+test('of causes that nobody has asked for, so many are kept, and they are the last ones', () => {
+  const causes = new LateCauses()
+  for (let slot = 0; slot < MAX_KEPT + 2; slot++) causes.add(slot, 1, text(200))
+  expect([0, 1, 2, MAX_KEPT + 1].map((slot) => causes.get(slot, 1)?.length)).toEqual([undefined, undefined, 2, 2])
+  expect(causes.get(2, 2)).toBe(undefined)
+})
+
+test('large ones are kept up to 16 MiB in all; one that comes again counts once', () => {
+  const causes = new LateCauses()
+  for (let slot = 0; slot < 15; slot++) for (const _again of [1, 2, 3]) causes.add(slot, 1, text(1024 * 1024))
+  expect(causes.get(0, 1)).toBeDefined()
+  for (const slot of [15, 16]) causes.add(slot, 1, text(1024 * 1024))
+  expect([0, 1, 2, 16].map((slot) => causes.get(slot, 1) === undefined)).toEqual([true, true, false, false])
+})
+
+test('none is kept for longer than the end that it belongs to', () => {
+  const now = vi.spyOn(performance, 'now')
+  onTestFinished(() => now.mockRestore())
+  const causes = new LateCauses()
+  now.mockReturnValue(1_000)
+  causes.add(1, 1, text(200))
+  now.mockReturnValue(2_000)
+  causes.add(2, 1, text(200))
+  now.mockReturnValue(1_000 + KEPT_FOR)
+  causes.expire()
+  expect([1, 2].map((slot) => causes.get(slot, 1) === undefined)).toEqual([true, false])
+  causes.clear()
+  expect(causes.get(2, 1)).toBe(undefined)
+})
