@@ -347,7 +347,7 @@ const slots: readonly Mutant[] = [
     original: "    if (view === 'unknown' && this.#isDamaged) return 'corrupt'\n",
     replacement: '',
     breaks: 'memory that is none is told as if it had never been announced',
-    tests: ['test/worker/handles.test.ts'],
+    tests: ['test/worker/late.test.ts'],
   },
   {
     file: 'transports/worker/late.ts',

@@ -78,6 +78,18 @@ test('where the shared memory has been overwritten, what is imported ends, and s
   port1.close()
 })
 
+test('a handle into memory that was announced and is none says that it is damaged', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const far = link(port2)
+  const { port1: channel } = new MessageChannel()
+  const table = { table: 5, link: 1 }
+  port1.postMessage({ ctxbridge: 'attach', version: 1, ...table, chunks: [new SharedArrayBuffer(64)], port: channel }, [channel])
+  await arrived()
+  const theirs = far.import({ ctxbridge: 1, ...table, slot: 0, generation: 1, grant: 1 })
+  expect(cause(theirs)).toMatchObject({ code: 'ERR_HANDLE', message: expect.stringContaining('is damaged') as string })
+  port1.close()
+})
+
 test('a header of the shared memory that somebody has overwritten keeps no link out that begins after that', async () => {
   const { port1, port2 } = new MessageChannel()
   const attached = once(port2, 'message') as Promise<[{ readonly chunks: readonly SharedArrayBuffer[] }]>
