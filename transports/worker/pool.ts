@@ -11,18 +11,20 @@ import { listen } from '../../lib/boundary.ts'
 import type { CancelableContext, Context } from '../../lib/context.ts'
 import { BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
-import { isKey, type Key, named } from '../../lib/key.ts'
+import { type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { afterGrace } from './after-grace.ts'
 import { Exporter } from './exporter.ts'
-import { failureFromWire, failureToWire } from './failure.ts'
+import { failureFromWire, failureToWire, messageOf } from './failure.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { canShare, warn } from './host.ts'
 import { baseOf, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import { channelOf, VERSION } from './messages.ts'
+import { attempt, portableKeys, readOptions } from './options.ts'
 import { keepSpecimens } from './specimens.ts'
-import { isOrHasWithin } from './within.ts'
+import { type Remedies, remedyFor } from './unsendable.ts'
+import { isOrHasWithin, isSignal } from './within.ts'
 
 export interface RunOptions {
   /**
@@ -46,13 +48,16 @@ interface Envelope {
 interface Failed {
   readonly ctxbridge: 'failed'
   readonly version: typeof VERSION
-  readonly failure: unknown
+  readonly failure?: unknown
+  /** Why the job's result cannot be sent; then it has not failed itself. */
+  readonly unsendable?: unknown
 }
 
-/** A job that has not begun is either begun by its worker or withdrawn by its caller, whoever is first. */
+/** A job that has not begun is either begun by its worker or withdrawn by its caller, whoever is first. One that was begun may have returned: what fails then is the pool's. */
 const waiting = 0
 const begun = 1
 const withdrawn = 2
+const returned = 3
 
 /** What a pool does with a job. */
 export interface Submission<Result> {
@@ -144,6 +149,8 @@ export function runIn<Result>(
       },
       task,
     } satisfies Envelope)
+    if (attempt(() => typeof submitted.result.then) !== 'function')
+      throw new TypeError(`run() needs a pool that answers by a promise, but it answered by ${named(submitted.result)}.`)
   } catch (error) {
     grant.revoke()
     leave(joined)
@@ -178,12 +185,14 @@ export function runIn<Result>(
         const end = settled()
         if (never) reject(notAJob(name))
         else if (end !== undefined) reject(end)
-        else if (isFailed(result)) reject(failureFromWire(result.failure))
-        else resolve(result)
+        else if (!isFailed(result)) resolve(result)
+        else if (typeof result.unsendable === 'string') reject(unsendable(name, result.unsendable))
+        else reject(failureFromWire(result.failure))
       },
       (error: unknown) => {
+        const why = Atomics.load(state, 0) === returned ? notCloned(error) : undefined
         const end = settled()
-        reject(end ?? error)
+        reject(end ?? (why === undefined ? error : unsendable(name, why)))
       },
     )
   })
@@ -193,6 +202,48 @@ export function runIn<Result>(
 function notAJob(name: string): TypeError {
   const what = `run() needs the worker's '${name}' to be a job(), but it is another function, which was called without its context`
   return new TypeError(`${what}: write it as job((ctx, task) => ...).`)
+}
+
+function unsendable(name: string, why: string): BridgeError {
+  return new BridgeError('ERR_UNSENDABLE', `The result of the job '${name}' cannot be sent to the other thread: ${why}`)
+}
+
+/**
+ * Why a result could not be cloned, where a pool's error says that; undefined where it says something else, such as that the worker has exited, which it may when its job has returned. Of
+ * Node's `DataCloneError` nothing may be left: an empty object, of piscina and tinypool, whose worker dies of it, and of workerpool an error without a message.
+ */
+function notCloned(error: unknown): string | undefined {
+  const { name, message } =
+    attempt(() => {
+      const { name, message } = error as Partial<Error>
+      return { name, message }
+    }) ?? {}
+  if (message === undefined || message === '')
+    return 'something within it cannot be cloned, as a function or a context cannot. Return plain data.'
+  return name === 'DataCloneError' ? message : undefined
+}
+
+const remedies: Remedies = {
+  stream:
+    'what a generator gives does not cross here. Return an array; or send a port with the task, and serve over that with ctxbridge/message-port, which has streams.',
+  context: 'a context, or an AbortSignal, is no result: that of a job is over with it.',
+}
+
+/**
+ * Why a result cannot be sent; undefined where it can, or where only its pool will tell, which costs most pools the worker. To try each would be to clone it twice, so
+ * only what looks like one that cannot be is tried.
+ */
+function whyUnsendable(result: unknown): string | undefined {
+  // Of which Node would make an empty object.
+  if (isSignal(result)) return remedies.context
+  const remedy = remedyFor(result, remedies)
+  if (remedy === undefined && typeof result !== 'function' && typeof result !== 'symbol') return undefined
+  try {
+    structuredClone(result)
+    return undefined
+  } catch (error) {
+    return remedy ?? messageOf(error)
+  }
 }
 
 /** By the names of their channels. */
@@ -215,19 +266,20 @@ export interface JobOptions {
 /**
  * A function for a pool's worker file, which `run` calls there: `export default job((ctx, task) => ...)`. Its context ends with the caller's, for the same
  * reason, also in a loop that never yields; when the job is over, it is cancelled here. A job whose context has ended before it begins is not called.
- * What it throws rejects `run`, by kind, name, message, code, causes and stack; what it returns goes the pool's own way.
+ * What it throws rejects `run`, by kind, name, message, code, causes and stack; what it returns goes the pool's own way, and where it cannot be cloned, `run` rejects with a `BridgeError` of code
+ * `ERR_UNSENDABLE`.
  *
  * @throws TypeError when `f` is no function, or a key is not portable; the returned one throws it when it is called other than by `run`
  */
 export function job<Task, Result>(
   f: (ctx: Context, task: Task) => Result,
-  { keys = [] }: JobOptions = {},
+  options: JobOptions = {},
 ): (task: Task) => Promise<Awaited<Result>> {
   if (typeof f !== 'function') throw new TypeError(`job() needs a function, but got ${named(f)}.`)
-  for (const key of keys as readonly unknown[]) {
-    if (!isKey(key) || key.portable === undefined)
-      throw new TypeError(`job() needs portable keys from createKey(), but got ${named(key)}.`)
-  }
+  const keys = portableKeys(
+    'job',
+    readOptions('job', options, ({ keys = [] }) => keys),
+  )
   return async (envelope: unknown): Promise<Awaited<Result>> => {
     if (!isEnvelope(envelope))
       throw new TypeError('A job() needs its context: call it with run(pool, ctx, task), not by the pool itself.')
@@ -235,7 +287,11 @@ export function job<Task, Result>(
     try {
       if (Atomics.compareExchange(envelope.state, 0, waiting, begun) !== waiting) return undefined as never
       ctx.throwIfDone()
-      return await f(ctx, envelope.task as Task)
+      const result = await f(ctx, envelope.task as Task)
+      const unsendable = whyUnsendable(result)
+      if (unsendable !== undefined) return { ctxbridge: 'failed', version: VERSION, unsendable } satisfies Failed as never
+      Atomics.store(envelope.state, 0, returned)
+      return result
     } catch (error) {
       const failure = failureToWire(error)
       return { ctxbridge: 'failed', version: VERSION, failure } satisfies Failed as never

@@ -10,6 +10,7 @@ import type { Grant } from './export.ts'
 import { Grace } from './grace.ts'
 import { flatten } from './handle.ts'
 import { linkOf, type LinkOptions, type WorkerLink } from './link.ts'
+import { readOptions } from './options.ts'
 import { Tie, TiedObject } from './sent-signal.ts'
 import { isMethodName } from './server.ts'
 
@@ -66,9 +67,14 @@ export interface WrapOptions extends LinkOptions {
 export function wrap<T extends object>(options?: WrapOptions): Remote<T>
 export function wrap<T extends object>(endpoint: WorkerEndpoint | undefined, options?: WrapOptions): Remote<T>
 export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | WrapOptions, more?: WrapOptions): Remote<T> {
-  const [endpoint, options] = endpointAndOptions(endpointOrOptions, more)
+  const [endpoint, given] = endpointAndOptions(endpointOrOptions, more)
+  const options = readOptions('wrap', given, ({ grace = Infinity, keys = [], sharedMemory = true }) => ({
+    grace,
+    keys,
+    sharedMemory,
+  }))
   const link = linkOf(endpoint, options, 'wrap')
-  const { grace = Infinity } = options
+  const { grace } = options
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`wrap() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
   }
