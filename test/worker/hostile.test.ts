@@ -114,6 +114,98 @@ describe('options', () => {
   })
 })
 
+describe('something around a port, as frameworks make,', () => {
+  const around: [what: string, (port: MessagePort) => MessagePort][] = [
+    ['that does nothing', (real) => new Proxy(real, {})],
+    ['that throws', (real) => new Proxy(real, { get: boom })],
+  ]
+  test.each(around)('is no endpoint: %s', (what, make) => {
+    expectSentence(what, () => wrap(make(here())))
+  })
+
+  test('connects to nobody', async () => {
+    await expect(port.connect(new Proxy(here(), {}))).rejects.toMatchObject({
+      code: 'ERR_LINK_LOST',
+      cause: { name: 'TypeError' },
+    })
+  })
+})
+
+/** As somebody else's: the members are there, and each throws when it is called. */
+const broken = { err: boom, remaining: boom, value: boom, throwIfDone: boom, done: Promise.resolve(), deadline: undefined }
+
+test('a context that throws when it is asked has said nothing', async () => {
+  const ctx = Object.assign({ signal: new AbortController().signal }, broken, { value: () => undefined })
+  const answer = { run: () => Promise.resolve(1) }
+  await expect(piscina.run(answer, ctx as never, 1)).rejects.toThrow(/^run\(\) needs the worker's 'default' to be a job\(\)/)
+})
+
+test('the name of a job is a text', () => {
+  for (const name of [Symbol('x'), 1, {}])
+    for (const run of [piscina.run, tinypool.run]) expectSentence('name', () => run(pool, background(), 1, { name } as never))
+})
+
+test('a job that is called with anything else than by run needs its context', async () => {
+  const work = piscina.job(() => 1) as (envelope: unknown) => Promise<unknown>
+  const envelope = { ctxbridge: 'task', version: 1, state: new Int32Array(1), handle: { ctxbridge: 1 } }
+  const odd = [new Map(), null, [], [0], [0, new ArrayBuffer(8)], ['x', new SharedArrayBuffer(8)]].map((chunk) => ({
+    ...envelope,
+    chunks: [chunk],
+  }))
+  for (const wrong of [...hostile().map(([, value]) => value), ...odd])
+    await expect(work(wrong)).rejects.toThrow(/^A job\(\) needs its context: .+\.$/)
+})
+
+test('an argument that throws when it is looked at cannot be sent, and another call can', async () => {
+  const { port1, port2 } = new MessageChannel()
+  expose(api, port1)
+  const remote = wrap<{ f(...args: unknown[]): number }>(port2)
+  for (const [what, value] of hostile()) {
+    for (const arg of [value, [value], { value }]) {
+      await expect(remote.f(arg), what).rejects.toMatchObject({
+        code: 'ERR_UNSENDABLE',
+        message: expect.stringMatching(/^An argument cannot be sent to the other thread: ./) as unknown,
+      })
+    }
+  }
+  expect(await remote.f()).toBe(1)
+  remote[Symbol.dispose]()
+})
+
+test('a connection over a port takes nothing that throws', async () => {
+  const long = new Array(2 ** 32 - 1)
+  for (const [what, value] of hostile()) {
+    for (const options of [
+      value,
+      { keys: value },
+      { keys: [value] },
+      { limits: value },
+      { lease: value },
+      { serve: value },
+      { context: value },
+    ]) {
+      // What nothing asks about may be there.
+      if (
+        /^(get|has|getPrototypeOf|getOwnPropertyDescriptor)$/.test(what) &&
+        !('keys' in Object.getOwnPropertyDescriptors(options))
+      )
+        continue
+      expectSentence(what, () => port.connect(here(), options as never))
+    }
+  }
+  expectSentence('a long and empty list', () => port.connect(here(), { keys: long }))
+  const { port1, port2 } = new MessageChannel()
+  const [connection] = await Promise.all([port.connect(port1), port.connect(port2)])
+  const remote = port.wrap<{ f(ctx: unknown): unknown }>(connection)
+  for (const [what, value] of hostile()) {
+    expectSentence(what, () => connection.export(value as never))
+    expectSentence(what, () => (remote.f as (ctx: unknown) => unknown)(value))
+    expectSentence(what, () => connection.close(value as never))
+  }
+  expectSentence('null', () => connection.close(null as never))
+  connection.close()
+})
+
 test('a task that throws when it is read is what the pool makes of it', async () => {
   for (const [what, value] of hostile()) {
     for (const run of [piscina.run, tinypool.run, workerpool.run]) {

@@ -34,6 +34,13 @@ export function endpointOf(value: unknown, caller: string): WorkerEndpoint {
   throw new TypeError(`${caller}() needs a Worker or a MessagePort, but got ${named(value)}.`)
 }
 
+/** For what looks like an endpoint and cannot be used as one: a proxy of one, as frameworks make. */
+export function aroundOne(caller: string, cause: unknown): TypeError {
+  return new TypeError(`${caller}() needs a Worker or a MessagePort itself, but got something around one, which throws.`, {
+    cause,
+  })
+}
+
 function parentOf(): WorkerEndpoint | undefined {
   if (threads !== undefined) return threads.parentPort ?? undefined
   const scope: unknown = globalThis

@@ -6,12 +6,11 @@ import { hostClock } from '../../lib/clock.ts'
 import type { CancelableContext, Context } from '../../lib/context.ts'
 import { End } from '../../lib/end.ts'
 import { type BridgeError, LinkLostError } from '../../lib/errors.ts'
-import { isContext } from '../../lib/foreign.ts'
 import { type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { isAnswer, isAsk, isBegun, isCall, packBegun, type PackedCall } from './call-message.ts'
 import { Caller } from './caller.ts'
-import { canTerminate, endpointAndOptions, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
+import { aroundOne, canTerminate, endpointAndOptions, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { tableStats } from './export.ts'
 import { Exporter } from './exporter.ts'
 import { refusal } from './failure.ts'
@@ -102,7 +101,12 @@ export function linkOf(endpoint: unknown, options: LinkOptions, caller: string):
       links.delete(target)
       closedHere.add(target)
     }
-    links.set(target, (found = new WorkerLink(target, sharedMemory, forget)))
+    try {
+      found = new WorkerLink(target, sharedMemory, forget)
+    } catch (cause) {
+      throw aroundOne(caller, cause)
+    }
+    links.set(target, found)
     if (closedHere.has(target)) found.announce()
   }
   found.register(keys)
@@ -202,14 +206,7 @@ export class WorkerLink implements Link {
   }
 
   export(ctx: Context): ContextHandle {
-    const { exporter } = this
-    try {
-      return exporter.export(ctx)
-    } catch (error) {
-      // A proxy of somebody else's threw.
-      if (!isContext(ctx)) throw new TypeError(`export() needs a context, but got ${named(ctx)}.`, { cause: error })
-      throw error
-    }
+    return this.exporter.export(ctx)
   }
 
   import(handle: unknown): CancelableContext {

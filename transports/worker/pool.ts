@@ -10,7 +10,7 @@ import { dispose } from '../../lib/dispose.ts'
 import { listen } from '../../lib/boundary.ts'
 import type { CancelableContext, Context } from '../../lib/context.ts'
 import { BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
-import { isContext } from '../../lib/foreign.ts'
+import { scopeOf } from '../../lib/foreign.ts'
 import { type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { afterGrace } from './after-grace.ts'
@@ -114,7 +114,9 @@ export function runIn<Result>(
   { grace = 200 }: RunOptions,
   submit: (envelope: object) => Submission<Result>,
 ): Promise<Result> {
-  if (!isContext(ctx)) throw new TypeError(`run() needs a context, but got ${named(ctx)}.`)
+  // Asked by its scope: somebody else's context may throw when it is asked itself.
+  const scope = scopeOf(ctx, 'run')
+  if (typeof name !== 'string') throw new TypeError(`run() needs the name of a job to be a text, but got ${named(name)}.`)
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`run() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
   }
@@ -127,7 +129,7 @@ export function runIn<Result>(
       'run() cannot send a context, or an AbortSignal, within a task: a job has one context, which is the one that run() is given'
     throw new TypeError(`${why}. Make one of two, with merge(ctx, other) or withSignal(ctx, signal).`)
   }
-  const ended = ctx.err()
+  const ended = scope.err()
   if (ended !== undefined) return Promise.reject(ended)
   const joined = join()
   const { exporter } = joined
@@ -149,8 +151,6 @@ export function runIn<Result>(
       },
       task,
     } satisfies Envelope)
-    if (attempt(() => typeof submitted.result.then) !== 'function')
-      throw new TypeError(`run() needs a pool that answers by a promise, but it answered by ${named(submitted.result)}.`)
   } catch (error) {
     grant.revoke()
     leave(joined)
@@ -161,13 +161,13 @@ export function runIn<Result>(
     let ignored: BridgeError | undefined
     const stop = listen(ctx, () => {
       if (Atomics.compareExchange(state, 0, waiting, withdrawn) === waiting) {
-        reject(ctx.err())
+        reject(scope.err())
         return given ? undefined : submitted.withdraw?.()
       }
       if (grace === Infinity) return
       forget = afterGrace(grace, true, () => {
         const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its worker was terminated.`
-        ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: ctx.err() }))
+        ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: scope.err() }))
         submitted.force()
       })
     })
@@ -177,9 +177,10 @@ export function runIn<Result>(
       grant.release()
       leave(joined)
       // Also where only the other thread has seen yet that the deadline has passed.
-      return ignored ?? ctx.err()
+      return ignored ?? scope.err()
     }
-    submitted.result.then(
+    // What is no promise of the platform's may do anything when it is asked.
+    Promise.resolve(submitted.result).then(
       (result) => {
         const never = Atomics.load(state, 0) === waiting
         const end = settled()
@@ -308,14 +309,24 @@ function isFailed(result: unknown): result is Failed {
 
 function isEnvelope(value: unknown): value is Envelope {
   const envelope = value as Partial<Envelope> | null
-  return (
-    typeof envelope === 'object' &&
-    envelope !== null &&
-    envelope.ctxbridge === 'task' &&
-    envelope.version === VERSION &&
-    Array.isArray(envelope.chunks) &&
-    envelope.state instanceof Int32Array
-  )
+  try {
+    return (
+      typeof envelope === 'object' &&
+      envelope !== null &&
+      envelope.ctxbridge === 'task' &&
+      envelope.version === VERSION &&
+      Array.isArray(envelope.chunks) &&
+      envelope.chunks.every(isChunk) &&
+      envelope.state instanceof Int32Array
+    )
+  } catch {
+    // It did not come from a pool: a getter or a proxy of somebody else's threw.
+    return false
+  }
+}
+
+function isChunk(chunk: unknown): boolean {
+  return Array.isArray(chunk) && Number.isInteger(chunk[0]) && chunk[1] instanceof SharedArrayBuffer
 }
 
 function importFrom({ handle, chunks }: Envelope, keys: readonly Key<unknown>[]): CancelableContext {

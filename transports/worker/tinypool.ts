@@ -50,7 +50,7 @@ export function run<Result = unknown>(
     throw new TypeError("run() needs a pool of threads: make it with the option runtime: 'worker_threads'.")
   const sent = poolTask('Tinypool', task, transferList)
   return runIn<Result>(ctx, sent.task, others.name ?? 'default', given, (envelope) => {
-    const oneByOne = (pool.options?.concurrentTasksPerWorker ?? 1) === 1
+    const oneByOne = (attempt(() => pool.options?.concurrentTasksPerWorker) ?? 1) === 1
     const controller = oneByOne || grace !== Infinity ? new AbortController() : undefined
     const abort = (): void => controller?.abort()
     const more = {

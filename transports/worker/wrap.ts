@@ -5,7 +5,9 @@ import { inspectAsText } from '../../lib/bridge/link-show.ts'
 import { named } from '../../lib/key.ts'
 import { type Members, SentContext } from './call-message.ts'
 import { Call } from './call.ts'
-import { canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
+import { isHandled } from './comlink.ts'
+import { aroundOne, canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
+import { messageOf, unsendable } from './failure.ts'
 import type { Grant } from './export.ts'
 import { Grace } from './grace.ts'
 import { flatten } from './handle.ts'
@@ -81,7 +83,11 @@ export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | Wrap
   if (grace !== Infinity && !canTerminate(endpoint))
     throw new TypeError("wrap() can only give a 'grace' to a Worker: nothing else can be terminated.")
   // Now and not with the first context: so that the table is there before any handle, whichever way that takes.
-  link.announce()
+  try {
+    link.announce()
+  } catch (cause) {
+    throw aroundOne('wrap', cause)
+  }
   const methods = new Map<string, (...args: unknown[]) => Promise<unknown>>()
   const own = { [dispose]: () => link[dispose](), [Symbol.toStringTag]: 'Remote' }
   // Node's inspector asks the target, and not the proxy.
@@ -100,6 +106,7 @@ export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | Wrap
 function call(link: WorkerLink, name: string, args: readonly unknown[], grace: number): Promise<unknown> {
   const grants: Grant[] = []
   const objects: TiedObject[] = []
+  let isSending = false
   try {
     const ties: Tie[] = []
     const places = args.map((arg) => {
@@ -111,6 +118,7 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
     })
     for (const tie of ties) if (tie.ctx.err() !== undefined) throw tie.end()
     if (link.lost !== undefined) throw link.lost
+    isSending = true
     const { exporter } = link
     const send = (tie: Tie): SentContext => {
       const grant = exporter.exportForCall(tie.ctx)
@@ -132,9 +140,19 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
     return made.outcome
   } catch (error) {
     revoke(grants)
-    return Promise.reject(error)
+    return Promise.reject(isSending && args.some(throws) ? unsendable(messageOf(error), error) : error)
   } finally {
     for (const object of objects) object.letGo()
+  }
+}
+
+/** Whether an argument throws when it is looked at. */
+function throws(arg: unknown): boolean {
+  try {
+    void [isHandled(arg), arg instanceof Tie]
+    return false
+  } catch {
+    return true
   }
 }
 
