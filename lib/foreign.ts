@@ -110,12 +110,9 @@ function nativeOf(ctx: Context): ContextNode | undefined {
 
 /** The node that a parent context stands for; small, since each new context asks. Anything with the members of a `Context` is a parent like any other (C63). */
 export function nodeOf(parent: Context, caller: string): ContextNode {
-  return parent instanceof ContextNode ? parent : foreignParent(parent, caller)
-}
-
-function foreignParent(parent: Context, caller: string): Scope {
   let options: ErrorOptions | undefined
   try {
+    if (parent instanceof ContextNode) return parent
     if (looksLikeContext(parent)) return foreignNode(parent)
   } catch (cause) {
     options = { cause }

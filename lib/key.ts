@@ -69,14 +69,17 @@ export function isKey(value: unknown): value is Key<unknown> {
   return typeof value === 'object' && value !== null && (value as { [brand]?: unknown })[brand] === true
 }
 
-/** How an error message names what it was given instead. */
+/** How an error message names what it was given instead. Never throws. */
 export function named(value: unknown): string {
   if (value === null) return 'null'
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
-  if (typeof value === 'function') return value.name === '' ? 'a function' : `the function ${value.name}`
-  if (typeof value !== 'object') return String(value)
-  if (Array.isArray(value)) return 'an array'
-  const { constructor } = (Object.getPrototypeOf(value) ?? {}) as { constructor?: unknown }
-  const name = typeof constructor === 'function' ? constructor.name : ''
-  return name !== '' && name !== 'Object' ? `an object of class ${name}` : 'an object'
+  try {
+    if (typeof value === 'function') return value.name === '' ? 'a function' : `the function ${value.name}`
+    if (typeof value !== 'object') return String(value)
+    if (Array.isArray(value)) return 'an array'
+    const name = (Object.getPrototypeOf(value) as object | null)?.constructor?.name
+    return name && name !== 'Object' ? `an object of class ${name}` : 'an object'
+  } catch {
+    return 'what throws when it is read'
+  }
 }

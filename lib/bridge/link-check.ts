@@ -27,8 +27,31 @@ export function checkNames(caller: string, options: object, ...known: readonly o
 }
 
 export function checkObject(caller: string, what: string, value: unknown): void {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return
-  throw new TypeError(`${caller}() needs its ${what} to be an object, but got ${named(value)}.`)
+  const readable = isReadable(value)
+  if (readable === true) return
+  throw new TypeError(
+    `${caller}() needs its ${what} to be an object, but got ${readable === false ? named(value) : 'one that throws when it is read'}.`,
+  )
+}
+
+/** Whether it is an object, and no list; undefined where it throws, as a getter or a proxy of somebody else's may. */
+function isReadable(value: unknown): boolean | undefined {
+  try {
+    return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).length >= 0
+  } catch {
+    return undefined
+  }
+}
+
+function arePortable(keys: unknown): boolean {
+  try {
+    if (!Array.isArray(keys)) return false
+    // Not by `every`, which goes on where there is nothing, and a list may be long and empty.
+    for (const key of keys as readonly unknown[]) if (!isKey(key) || key.portable === undefined) return false
+    return true
+  } catch {
+    return false
+  }
 }
 
 /**
@@ -39,7 +62,7 @@ export function checkSettings(caller: string, settings: LinkSettings, own: objec
   checkObject(caller, 'options', settings)
   checkNames(caller, settings, settingNames, own)
   const { keys = [], name = '', limits = {} } = settings
-  if (!Array.isArray(keys) || !keys.every((key: unknown) => isKey(key) && key.portable !== undefined)) {
+  if (!arePortable(keys)) {
     throw new TypeError(`${caller}() needs its option 'keys' to be portable keys, made by createKey(name, { portable: ... }).`)
   }
   if (!isText(name, 0, 256)) {

@@ -3,10 +3,19 @@ import { named } from '../key.ts'
 
 /** @throws TypeError when there is no method that could be called */
 export function checkMethods(caller: string, methods: object): void {
-  const own = typeof methods === 'object' && methods !== null ? Object.values(Object.getOwnPropertyDescriptors(methods)) : []
-  if (!own.some(({ value }) => typeof value === 'function')) {
+  if (!hasMethods(methods)) {
     throw new TypeError(
       `${caller}() needs an object with methods of its own to serve, but got ${named(methods)}. Methods of a class are inherited.`,
     )
+  }
+}
+
+function hasMethods(value: object): boolean {
+  try {
+    const own = typeof value === 'object' && value !== null ? Object.values(Object.getOwnPropertyDescriptors(value)) : []
+    return own.some((property) => typeof property.value === 'function')
+  } catch {
+    // A proxy of somebody else's threw.
+    return false
   }
 }

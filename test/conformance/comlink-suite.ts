@@ -128,7 +128,7 @@ export function comlinkSuite(name: string, sharedMemory: boolean, start: () => P
       for (const wrong of [undefined, null, {}, { transferHandlers: {} }]) {
         expect(() => install(wrong as never)).toThrow(/^install\(\) needs the module of Comlink/)
       }
-      expect(() => install(Comlink, { keys: ['x' as never] })).toThrow(/^install\(\) needs portable keys/)
+      expect(() => install(Comlink, { keys: ['x' as never] })).toThrow(/^install\(\) needs 'keys'/)
     })
   })
 }

@@ -167,6 +167,14 @@ describe('what is no context', () => {
     )
     expect(error).toMatchObject({ cause: thrown })
     expect(() => cause(odd)).toThrow(/^cause\(\) needs a context/)
+    const throws = (): never => {
+      throw thrown
+    }
+    const proxy = new Proxy({}, { getPrototypeOf: throws }) as Context
+    const { proxy: revoked, revoke } = Proxy.revocable({}, {})
+    revoke()
+    for (const wrong of [proxy, revoked as Context])
+      expect(() => withCancel(wrong)).toThrow(/^withCancel\(\) needs a context, but got what throws when it is read\. /)
   })
 
   it('C3: contexts of two clocks cannot be merged, and this is said at once', () => {

@@ -10,7 +10,7 @@ import { link } from 'ctxbridge/worker'
 import { Tinypool } from 'tinypool'
 import { afterEach, describe, expect, test } from 'vitest'
 import { pool as makeWorkerpool } from 'workerpool'
-import { type PoolTask, tenant } from '../fixtures/pool-jobs.ts'
+import { type GiveTask, type PoolTask, tenant } from '../fixtures/pool-jobs.ts'
 import { compiled } from '../support/compiled.ts'
 import { turn } from '../support/gc.ts'
 
@@ -20,7 +20,7 @@ const { Piscina } = createRequire(import.meta.url)('piscina') as {
 }
 
 interface Pool {
-  run(ctx: Context, task: PoolTask, options?: { grace?: number; name?: string }): Promise<unknown>
+  run(ctx: Context, task: PoolTask | GiveTask, options?: { grace?: number; name?: string }): Promise<unknown>
   /** As the pool itself runs it. */
   bare(task: unknown): PromiseLike<unknown>
   close(): unknown
@@ -295,6 +295,38 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
   })
 
+  test.each<[GiveTask['give'], RegExp]>([
+    ['a function', /: \(\) => 1 could not be cloned\.$/],
+    ['a context', /: a context, or an AbortSignal, is no result: .+\.$/],
+    ['an object that has a context', /: a context, or an AbortSignal, is no result: .+\.$/],
+    ['a signal', /: a context, or an AbortSignal, is no result: .+\.$/],
+    ['a generator', /: what a generator gives does not cross here\. .+\.$/],
+  ])('whose result is %s is told why that cannot be sent, and its worker lives', async (give, why) => {
+    const pool = start()
+    const before = (await pool.run(background(), { do: 'look' })) as { threadId: number }
+    const error = await rejection(pool.run(background(), { give }, { name: 'give' }))
+    expect(error).toBeInstanceOf(BridgeError)
+    expect(error).toMatchObject({ code: 'ERR_UNSENDABLE', message: expect.stringMatching(why) as unknown })
+    expect(String(error)).toMatch(/: The result of the job 'give' cannot be sent to the other thread: /)
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ threadId: before.threadId })
+  })
+
+  test('whose result has something deep within that cannot be cloned is told so, where the pool says nothing', async () => {
+    const pool = start()
+    const error = await rejection(pool.run(background(), { give: 'a function deep within' }, { name: 'give' }))
+    expect(error).toMatchObject({ name: 'BridgeError', code: 'ERR_UNSENDABLE' })
+    expect(String(error)).toMatch(/: The result of the job 'give' cannot be sent to the other thread: .+ cannot be cloned, .+\.$/)
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
+  })
+
+  test('is not blamed for its result where it has thrown something that says nothing, or has returned what says more', async () => {
+    const pool = start()
+    expect(await rejection(pool.run(background(), { give: 'nothing, but throws' }, { name: 'give' }))).toEqual({})
+    const thrown = await rejection(pool.run(background(), { give: 'what throws when it is read' }, { name: 'give' }))
+    expect(thrown).toMatchObject({ message: 'when it was read' })
+    expect(await pool.run(background(), { give: 'an iterator of data' }, { name: 'give' })).toEqual({ at: 1 })
+  })
+
   test('needs its context', async () => {
     const pool = start()
     expect(await rejection(pool.bare({ do: 'look' }))).toMatchObject({
@@ -338,8 +370,16 @@ test('what is no pool, or no job, is told', () => {
   }
   const threads = makeWorkerpool(file('pool-workerpool'), { workerType: 'thread' })
   expect(() => workerpool.run(threads, background(), 1, {} as never)).toThrow(/'method'/)
+  for (const run of [piscina.run, tinypool.run, workerpool.run]) {
+    const some = { run: () => Promise.reject(new Error('it was asked')), exec: () => Promise.reject(new Error('it was asked')) }
+    for (const options of [null, 1, 'name'])
+      expect(() => run(some as never, background(), 1, options as never)).toThrow(
+        /^run\(\) needs its options to be an object, but got .+\.$/,
+      )
+  }
+  expect(() => piscina.job(() => 1, null as never)).toThrow(/^job\(\) needs its options to be an object, but got null\.$/)
   expect(() => piscina.job(1 as never)).toThrow(/^job\(\) needs a function/)
-  expect(() => piscina.job(() => 1, { keys: ['tenant' as never] })).toThrow(/^job\(\) needs portable keys/)
+  expect(() => piscina.job(() => 1, { keys: ['tenant' as never] })).toThrow(/^job\(\) needs 'keys'/)
 })
 
 test.each<[name: string, Queueing, options?: { grace: number }]>([

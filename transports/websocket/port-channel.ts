@@ -108,16 +108,21 @@ export class PortChannel implements Channel {
   }
 
   #post(message: Partial<Envelope>, to: unknown, transfer: readonly unknown[] = []): void {
-    this.#endpoint.postMessage({ ctxbridge: 'link', from: this.#id, to, ...message }, transfer as never)
+    try {
+      this.#endpoint.postMessage({ ctxbridge: 'link', from: this.#id, to, ...message }, transfer as never)
+    } catch (error) {
+      // Bytes can always be sent: it is no port, but something around one, such as a proxy.
+      this.#leave('The endpoint does not post what it is given.', error)
+    }
   }
 
-  #leave(reason: string): void {
+  #leave(reason: string, cause?: unknown): void {
     if (this.#stop === undefined) return
     this.#stop()
     this.#stop = undefined
     taken.delete(this.#endpoint)
     // When whoever closed it is through with that.
-    queueMicrotask(() => this.#receiver?.lost(new LinkLostError(reason)))
+    queueMicrotask(() => this.#receiver?.lost(new LinkLostError(reason, cause === undefined ? undefined : { cause })))
   }
 
   #take({ from, to, hello, bytes, close }: Envelope): void {

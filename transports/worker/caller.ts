@@ -16,7 +16,7 @@ import {
   type PackedCall,
 } from './call-message.ts'
 import { decode, hasHandler } from './comlink.ts'
-import { failureFromWire, messageOf, refusal, unreadable } from './failure.ts'
+import { failureFromWire, messageOf, unreadable, unsendable } from './failure.ts'
 import type { Grace } from './grace.ts'
 import { randomId } from './host.ts'
 
@@ -70,7 +70,7 @@ export class Caller {
       const why = holdsContext(message[3])
         ? 'a context must be an argument of its own, or a property of one that is a plain object.'
         : messageOf(error)
-      throw refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${why}`, { cause: error })
+      throw unsendable(why, error)
     }
   }
 

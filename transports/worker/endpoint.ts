@@ -2,6 +2,7 @@
 
 import { named } from '../../lib/key.ts'
 import { threads } from './host.ts'
+import { attempt } from './options.ts'
 
 /**
  * A `Worker` or a `MessagePort`, of Node or of the web; in a Web Worker also its global scope.
@@ -12,14 +13,14 @@ export interface WorkerEndpoint {
 
 /** An endpoint and options, of which the former may have been left out. */
 export function endpointAndOptions<O extends object>(first: unknown, options: O | undefined): [endpoint: unknown, options: O] {
-  return options === undefined && isOptions(first) ? [undefined, first as O] : [first, options ?? ({} as O)]
+  if (options !== undefined) return [first, options]
+  return isOptions(first) ? [undefined, first as O] : [first, {} as O]
 }
 
 /** A plain object; what somebody has made as an endpoint, of Comlink say, is none. */
 function isOptions(value: unknown): value is object {
-  return (
-    typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype && !('postMessage' in value)
-  )
+  if (typeof value !== 'object' || value === null) return false
+  return attempt(() => Object.getPrototypeOf(value) === Object.prototype && !('postMessage' in value)) ?? false
 }
 
 /** The endpoint that a function named `caller` was given; undefined is the way to the thread that made this one. Throws a `TypeError` where it is none. */
@@ -29,8 +30,15 @@ export function endpointOf(value: unknown, caller: string): WorkerEndpoint {
     if (parent !== undefined) return parent
     throw new TypeError(`${caller}() needs a Worker or a MessagePort when it is called in the main thread, which has no parent.`)
   }
-  if (isEndpoint(value)) return value
+  if (attempt(() => isEndpoint(value))) return value as WorkerEndpoint
   throw new TypeError(`${caller}() needs a Worker or a MessagePort, but got ${named(value)}.`)
+}
+
+/** For what looks like an endpoint and cannot be used as one: a proxy of one, as frameworks make. */
+export function aroundOne(caller: string, cause: unknown): TypeError {
+  return new TypeError(`${caller}() needs a Worker or a MessagePort itself, but got something around one, which throws.`, {
+    cause,
+  })
 }
 
 function parentOf(): WorkerEndpoint | undefined {
@@ -39,14 +47,15 @@ function parentOf(): WorkerEndpoint | undefined {
   return isInstance(scope, 'DedicatedWorkerGlobalScope') ? scope : undefined
 }
 
-function isEndpoint(value: unknown): value is WorkerEndpoint {
+/** Throws what a proxy throws. */
+function isEndpoint(value: unknown): boolean {
   if (threads !== undefined && (value instanceof threads.Worker || value instanceof threads.MessagePort)) return true
   return threads === undefined && ['Worker', 'MessagePort', 'DedicatedWorkerGlobalScope'].some((name) => isInstance(value, name))
 }
 
 /** Whether it is a worker, which its maker can terminate. */
 export function canTerminate(value: unknown): value is WorkerEndpoint & { terminate(): unknown } {
-  return threads === undefined ? isInstance(value, 'Worker') : value instanceof threads.Worker
+  return attempt(() => (threads === undefined ? isInstance(value, 'Worker') : value instanceof threads.Worker)) ?? false
 }
 
 /** Whether it is a worker of the web's, as its maker sees it. */

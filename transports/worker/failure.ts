@@ -48,6 +48,11 @@ export function refusal(
   return error
 }
 
+/** An argument that cannot be cloned, or not even be looked at. */
+export function unsendable(why: string, error: unknown): BridgeError {
+  return refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${why}`, { cause: error })
+}
+
 /** What came needs a transfer handler of Comlink that is not installed here. */
 export function unreadable(what: string, handler: string, where: string): BridgeError {
   const missing = `${what} needs the transfer handler ${JSON.stringify(handler)} of Comlink, which ${where} has not installed`

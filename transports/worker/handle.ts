@@ -48,24 +48,39 @@ export function hasSlot(handle: ParsedHandle): handle is ParsedHandle & SlotHand
   return handle.slot !== undefined
 }
 
-/** Whether it is, or says it is, a handle. What is wrong with it beyond that, `parseHandle` tells. */
+/** Whether it is, or says it is, a handle. What is wrong with it beyond that, `parseHandle` tells. Never throws. */
 export function isHandle(value: unknown): value is ContextHandle {
   const handle = value as Partial<ContextHandle> | null
-  return typeof handle === 'object' && handle !== null && Number.isInteger(handle.ctxbridge)
+  try {
+    return typeof handle === 'object' && handle !== null && Number.isInteger(handle.ctxbridge)
+  } catch {
+    // A getter of somebody else's threw.
+    return false
+  }
 }
 
-/** A handle, or undefined where a field is not of its form. Never throws. Most say no more than what a slot is, or nothing: then it is the very one that came, and nothing is made of it. */
+/** A handle, or undefined where a field is not of its form. Never throws. It is a copy: what was checked is not read again, as a getter may give something else then. */
 export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   try {
     const { ctxbridge, table, link, slot, generation, grant, at, end, why, values } = handle
     if (ctxbridge !== VERSION || !Number.isInteger(table) || !Number.isInteger(link)) return undefined
     if (!isInstant(at)) return undefined
-    if (end === undefined && slot !== undefined && !areNumbers(slot, generation, grant)) return undefined
-    if (end === undefined && why === undefined && values === undefined) return handle as ParsedHandle
-    if (values !== undefined && !arePairs(values)) return undefined
-    if (end === undefined) return { table, link, slot, generation, grant, at, why: causeOr(why), values }
+    const inSlot = end === undefined && slot !== undefined
+    if (inSlot && !areNumbers(slot, generation, grant)) return undefined
     const cause = causeOr(end)
-    return cause === undefined ? undefined : { table, link, at, end: cause, values }
+    const pairs = pairsOf(values)
+    if ((end !== undefined && cause === undefined) || (values !== undefined && pairs === undefined)) return undefined
+    return {
+      table,
+      link,
+      slot: inSlot ? slot : undefined,
+      generation: inSlot ? generation : undefined,
+      grant: inSlot ? grant : undefined,
+      at,
+      end: cause,
+      why: causeOr(why),
+      values: pairs,
+    }
   } catch {
     return undefined
   }
@@ -97,18 +112,22 @@ export function parseSent(sent: unknown, caller: string): ParsedHandle | undefin
   const [table, link, slot, generation, grant, at] = sent as unknown as FlatHandle
   if (!Number.isInteger(table) || !Number.isInteger(link) || !isInstant(at)) return undefined
   if (!areNumbers(slot, generation, grant)) return undefined
-  return { table, link, slot, generation, grant, at }
+  // Of the same shape as all others.
+  return { table, link, slot, generation, grant, at, end: undefined, why: undefined, values: undefined }
 }
 
-function arePairs(values: unknown): values is readonly WirePair[] {
-  if (!Array.isArray(values)) return false
-  // Not by `every`, which goes on where there is nothing.
-  for (const pair of values as readonly unknown[]) if (!isPair(pair)) return false
-  return true
-}
-
-function isPair(pair: unknown): pair is WirePair {
-  return Array.isArray(pair) && pair.length === 2 && typeof pair[0] === 'string'
+/** Throws what a getter throws. */
+function pairsOf(values: unknown): readonly WirePair[] | undefined {
+  if (!Array.isArray(values)) return undefined
+  const pairs: WirePair[] = []
+  // Not by `map`, which goes on where there is nothing.
+  for (const pair of values as readonly unknown[]) {
+    if (!Array.isArray(pair) || pair.length !== 2) return undefined
+    const [name, data] = pair as readonly unknown[]
+    if (typeof name !== 'string') return undefined
+    pairs.push([name, data as WirePair[1]])
+  }
+  return pairs
 }
 
 /** A cause that is not of its form is no reason to refuse a context: then there is none. */

@@ -7,7 +7,7 @@ import { background, type Context, withCancel } from '../../lib/context.ts'
 import { withSignal } from '../../lib/signal.ts'
 import { kindOf } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
-import { isKey, type Key, named } from '../../lib/key.ts'
+import { type Key, named } from '../../lib/key.ts'
 import { causeLimits, reviveCause } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
@@ -17,9 +17,10 @@ import { warn } from './host.ts'
 import { baseOf, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import { isAttach } from './messages.ts'
+import { attempt, portableKeys, readOptions } from './options.ts'
 import { SentSignal } from './sent-signal.ts'
 import { keepSpecimens } from './specimens.ts'
-import { hasWithin } from './within.ts'
+import { hasWithin, isSignal } from './within.ts'
 
 export { expose, type LinkOptions, type Remote, wrap, type WrapOptions } from './index.ts'
 
@@ -49,25 +50,28 @@ export interface InstallOptions {
  * @param comlink the module: `import * as Comlink from 'comlink'`
  * @throws TypeError when it is not, or a key is not portable
  */
-export function install(comlink: ComlinkLike, { keys = [] }: InstallOptions = {}): void {
-  const handlers: unknown = (comlink as Partial<ComlinkLike> | null | undefined)?.transferHandlers
-  if (!(handlers instanceof Map)) throw new TypeError(`install() needs the module of Comlink, but got ${named(comlink)}.`)
-  for (const key of keys as readonly unknown[]) {
-    if (!isKey(key) || key.portable === undefined)
-      throw new TypeError(`install() needs portable keys from createKey(), but got ${named(key)}.`)
-  }
-  teachEnds(handlers as Map<string, TransferHandler>)
+export function install(comlink: ComlinkLike, options: InstallOptions = {}): void {
+  const handlers = attempt(() => {
+    const { transferHandlers: map } = comlink
+    // What is no map throws at this, whatever it says it is.
+    Map.prototype.has.call(map, 'throw')
+    return map as Map<string, TransferHandler>
+  })
+  if (handlers === undefined) throw new TypeError(`install() needs the module of Comlink, but got ${named(comlink)}.`)
+  const given = readOptions('install', options, ({ keys = [] }) => keys)
+  const keys = portableKeys('install', given)
+  teachEnds(handlers)
   handlers.set('ctxbridge.context', {
     canHandle: isContext,
     serialize: (ctx: Context) => send(ctx),
     deserialize: (sent: Partial<Alone> | null | undefined) => receive(sent, keys),
   })
   handlers.set('ctxbridge.signal', {
-    canHandle: (value: unknown) => value instanceof AbortSignal,
+    canHandle: isSignal,
     serialize: (signal: AbortSignal) => send(withSignal(background(), signal)),
     deserialize: (sent: Partial<Alone> | null | undefined) => new SentSignal(receive(sent, keys)).signal,
   })
-  refuseWithin(handlers as Map<string, TransferHandler>)
+  refuseWithin(handlers)
 }
 
 /** An argument that has a context inside, and that nobody else sends, is told with a remedy, and not as a function that cannot be cloned. */
@@ -86,7 +90,7 @@ function refuseWithin(handlers: Map<string, TransferHandler>): void {
 
 interface TransferHandler {
   canHandle(value: unknown): boolean
-  serialize(value: unknown): [sent: object, transfer: readonly Transferable[]]
+  serialize(value: unknown): readonly [sent: object, transfer: readonly Transferable[]]
   deserialize(sent: object): unknown
 }
 

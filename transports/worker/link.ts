@@ -6,11 +6,11 @@ import { hostClock } from '../../lib/clock.ts'
 import type { CancelableContext, Context } from '../../lib/context.ts'
 import { End } from '../../lib/end.ts'
 import { type BridgeError, LinkLostError } from '../../lib/errors.ts'
-import { isKey, type Key, named } from '../../lib/key.ts'
+import { type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { isAnswer, isAsk, isBegun, isCall, packBegun, type PackedCall } from './call-message.ts'
 import { Caller } from './caller.ts'
-import { canTerminate, endpointAndOptions, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
+import { aroundOne, canTerminate, endpointAndOptions, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { tableStats } from './export.ts'
 import { Exporter } from './exporter.ts'
 import { refusal } from './failure.ts'
@@ -20,6 +20,7 @@ import { baseOf, ended, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import { detach, isAttach, isDetach } from './messages.ts'
 import { Server, unread } from './server.ts'
+import { portableKeys, readOptions } from './options.ts'
 import { keepSpecimens } from './specimens.ts'
 import { goneBefore, watchEndpoint } from './watch-endpoint.ts'
 
@@ -94,33 +95,30 @@ export function link(endpointOrOptions?: WorkerEndpoint | LinkOptions, more?: Li
 /** Not public: as `link`, in the name of `caller`. */
 export function linkOf(endpoint: unknown, options: LinkOptions, caller: string): WorkerLink {
   const target = endpointOf(endpoint, caller)
-  const keys = keysOf(options, caller)
+  const { keys, sharedMemory } = linkOptions(options, caller)
   let found = links.get(target)
   if (found === undefined) {
     const forget = (): void => {
       links.delete(target)
       closedHere.add(target)
     }
-    links.set(target, (found = new WorkerLink(target, options.sharedMemory ?? true, forget)))
+    try {
+      found = new WorkerLink(target, sharedMemory, forget)
+    } catch (cause) {
+      throw aroundOne(caller, cause)
+    }
+    links.set(target, found)
     if (closedHere.has(target)) found.announce()
   }
   found.register(keys)
   return found
 }
 
-function keysOf(options: LinkOptions, caller: string): readonly Key<unknown>[] {
-  if (typeof options !== 'object' || options === null)
-    throw new TypeError(`${caller}() needs its options to be an object, but got ${named(options)}.`)
-  const { keys = [], sharedMemory = true } = options
+function linkOptions(options: LinkOptions, caller: string): Required<LinkOptions> {
+  const { keys, sharedMemory } = readOptions(caller, options, ({ keys = [], sharedMemory = true }) => ({ keys, sharedMemory }))
   if (typeof sharedMemory !== 'boolean')
     throw new TypeError(`${caller}() needs 'sharedMemory' to be true or false, but got ${named(sharedMemory)}.`)
-  if (!Array.isArray(keys)) throw new TypeError(`${caller}() needs 'keys' to be an array of keys, but got ${named(keys)}.`)
-  for (const key of keys as unknown[]) {
-    if (!isKey(key)) throw new TypeError(`${caller}() needs 'keys' to be keys from createKey(), but got ${named(key)}.`)
-    if (key.portable === undefined)
-      throw new TypeError(`${caller}() needs portable keys, but the values of ${String(key)} cannot leave a thread.`)
-  }
-  return keys as readonly Key<unknown>[]
+  return { keys: portableKeys(caller, keys), sharedMemory }
 }
 
 export class WorkerLink implements Link {

@@ -134,6 +134,11 @@ export function isDetach(value: unknown): value is Detach {
  * `worker.on('message', (message) => { if (!isLinkMessage(message)) ... })`
  */
 export function isLinkMessage(message: unknown): boolean {
-  if (Array.isArray(message)) return typeof message[0] === 'string' && message[0].startsWith('ctxbridge.')
-  return typeof message === 'object' && message !== null && 'ctxbridge' in message && typeof message.ctxbridge === 'string'
+  try {
+    if (Array.isArray(message)) return typeof message[0] === 'string' && message[0].startsWith('ctxbridge.')
+    return typeof message === 'object' && message !== null && 'ctxbridge' in message && typeof message.ctxbridge === 'string'
+  } catch {
+    // It did not come in a message: a getter or a proxy of somebody else's threw.
+    return false
+  }
 }

@@ -2,6 +2,7 @@
 
 import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
+import { attempt, readOptions } from './options.ts'
 import { runIn, type RunOptions } from './pool.ts'
 import { poolTask } from './pool-task.ts'
 
@@ -42,11 +43,11 @@ export function run<Result = unknown>(
   task: unknown,
   options: PiscinaRunOptions = {},
 ): Promise<Result> {
-  if (typeof (pool as { run?: unknown } | null)?.run !== 'function')
-    throw new TypeError(`run() needs a pool of piscina, but got ${named(pool)}.`)
-  const { grace, transferList, ...others } = options
+  if (attempt(() => typeof pool.run) !== 'function') throw new TypeError(`run() needs a pool of piscina, but got ${named(pool)}.`)
+  const given = readOptions('run', options, (all) => ({ ...all }))
+  const { grace, transferList, ...others } = given
   const sent = poolTask('Piscina', task, transferList)
-  return runIn<Result>(ctx, sent.task, others.name ?? 'default', options, (envelope) => {
+  return runIn<Result>(ctx, sent.task, others.name ?? 'default', given, (envelope) => {
     const controller = grace === Infinity ? undefined : new AbortController()
     const more = {
       ...others,

@@ -1,5 +1,7 @@
 /** Piscina and tinypool read some of a task by symbols. They are given an envelope in its place, which must say the same. */
 
+import { attempt } from './options.ts'
+
 /** A task as a pool takes it. */
 export interface PoolTask {
   /** What is within `Piscina.move()`, or the task as it is. */
@@ -15,13 +17,15 @@ export function poolTask(pool: 'Piscina' | 'Tinypool', task: unknown, transferLi
   const [transferable, value, queue] = ['transferable', 'valueOf', 'queueOptions'].map((name) =>
     Symbol.for(`${pool}.${name}`),
   ) as [symbol, symbol, symbol]
-  const moved = isMoved(task) && transferable in task && value in task
-  const given = moved ? task[value] : task
+  // What throws when it is read cannot be cloned either, and the pool tells that.
+  const moved = attempt(() => isMoved(task) && transferable in task && value in task && [task[transferable], task[value]])
+  const given = moved ? moved[1] : task
   return {
     task: given,
-    transferList: moved ? [...(transferList ?? []), task[transferable]] : transferList,
+    transferList: moved ? [...(transferList ?? []), moved[0]] : transferList,
     label: (envelope) =>
-      isObject(given) && queue in given ? Object.defineProperty(envelope, queue, { value: given[queue] }) : envelope,
+      attempt(() => isObject(given) && queue in given && Object.defineProperty(envelope, queue, { value: given[queue] })) ||
+      envelope,
   }
 }
 

@@ -10,19 +10,21 @@ import { dispose } from '../../lib/dispose.ts'
 import { listen } from '../../lib/boundary.ts'
 import type { CancelableContext, Context } from '../../lib/context.ts'
 import { BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
-import { isContext } from '../../lib/foreign.ts'
-import { isKey, type Key, named } from '../../lib/key.ts'
+import { scopeOf } from '../../lib/foreign.ts'
+import { type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { afterGrace } from './after-grace.ts'
 import { Exporter } from './exporter.ts'
-import { failureFromWire, failureToWire } from './failure.ts'
+import { failureFromWire, failureToWire, messageOf } from './failure.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { canShare, warn } from './host.ts'
 import { baseOf, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import { channelOf, VERSION } from './messages.ts'
+import { attempt, portableKeys, readOptions } from './options.ts'
 import { keepSpecimens } from './specimens.ts'
-import { isOrHasWithin } from './within.ts'
+import { type Remedies, remedyFor } from './unsendable.ts'
+import { isOrHasWithin, isSignal } from './within.ts'
 
 export interface RunOptions {
   /**
@@ -46,13 +48,16 @@ interface Envelope {
 interface Failed {
   readonly ctxbridge: 'failed'
   readonly version: typeof VERSION
-  readonly failure: unknown
+  readonly failure?: unknown
+  /** Why the job's result cannot be sent; then it has not failed itself. */
+  readonly unsendable?: unknown
 }
 
-/** A job that has not begun is either begun by its worker or withdrawn by its caller, whoever is first. */
+/** A job that has not begun is either begun by its worker or withdrawn by its caller, whoever is first. One that was begun may have returned: what fails then is the pool's. */
 const waiting = 0
 const begun = 1
 const withdrawn = 2
+const returned = 3
 
 /** What a pool does with a job. */
 export interface Submission<Result> {
@@ -109,7 +114,9 @@ export function runIn<Result>(
   { grace = 200 }: RunOptions,
   submit: (envelope: object) => Submission<Result>,
 ): Promise<Result> {
-  if (!isContext(ctx)) throw new TypeError(`run() needs a context, but got ${named(ctx)}.`)
+  // Asked by its scope: somebody else's context may throw when it is asked itself.
+  const scope = scopeOf(ctx, 'run')
+  if (typeof name !== 'string') throw new TypeError(`run() needs the name of a job to be a text, but got ${named(name)}.`)
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`run() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
   }
@@ -122,7 +129,7 @@ export function runIn<Result>(
       'run() cannot send a context, or an AbortSignal, within a task: a job has one context, which is the one that run() is given'
     throw new TypeError(`${why}. Make one of two, with merge(ctx, other) or withSignal(ctx, signal).`)
   }
-  const ended = ctx.err()
+  const ended = scope.err()
   if (ended !== undefined) return Promise.reject(ended)
   const joined = join()
   const { exporter } = joined
@@ -154,13 +161,13 @@ export function runIn<Result>(
     let ignored: BridgeError | undefined
     const stop = listen(ctx, () => {
       if (Atomics.compareExchange(state, 0, waiting, withdrawn) === waiting) {
-        reject(ctx.err())
+        reject(scope.err())
         return given ? undefined : submitted.withdraw?.()
       }
       if (grace === Infinity) return
       forget = afterGrace(grace, true, () => {
         const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its worker was terminated.`
-        ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: ctx.err() }))
+        ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: scope.err() }))
         submitted.force()
       })
     })
@@ -170,20 +177,23 @@ export function runIn<Result>(
       grant.release()
       leave(joined)
       // Also where only the other thread has seen yet that the deadline has passed.
-      return ignored ?? ctx.err()
+      return ignored ?? scope.err()
     }
-    submitted.result.then(
+    // What is no promise of the platform's may do anything when it is asked.
+    Promise.resolve(submitted.result).then(
       (result) => {
         const never = Atomics.load(state, 0) === waiting
         const end = settled()
         if (never) reject(notAJob(name))
         else if (end !== undefined) reject(end)
-        else if (isFailed(result)) reject(failureFromWire(result.failure))
-        else resolve(result)
+        else if (!isFailed(result)) resolve(result)
+        else if (typeof result.unsendable === 'string') reject(unsendable(name, result.unsendable))
+        else reject(failureFromWire(result.failure))
       },
       (error: unknown) => {
+        const why = Atomics.load(state, 0) === returned ? notCloned(error) : undefined
         const end = settled()
-        reject(end ?? error)
+        reject(end ?? (why === undefined ? error : unsendable(name, why)))
       },
     )
   })
@@ -193,6 +203,48 @@ export function runIn<Result>(
 function notAJob(name: string): TypeError {
   const what = `run() needs the worker's '${name}' to be a job(), but it is another function, which was called without its context`
   return new TypeError(`${what}: write it as job((ctx, task) => ...).`)
+}
+
+function unsendable(name: string, why: string): BridgeError {
+  return new BridgeError('ERR_UNSENDABLE', `The result of the job '${name}' cannot be sent to the other thread: ${why}`)
+}
+
+/**
+ * Why a result could not be cloned, where a pool's error says that; undefined where it says something else, such as that the worker has exited, which it may when its job has returned. Of
+ * Node's `DataCloneError` nothing may be left: an empty object, of piscina and tinypool, whose worker dies of it, and of workerpool an error without a message.
+ */
+function notCloned(error: unknown): string | undefined {
+  const { name, message } =
+    attempt(() => {
+      const { name, message } = error as Partial<Error>
+      return { name, message }
+    }) ?? {}
+  if (message === undefined || message === '')
+    return 'something within it cannot be cloned, as a function or a context cannot. Return plain data.'
+  return name === 'DataCloneError' ? message : undefined
+}
+
+const remedies: Remedies = {
+  stream:
+    'what a generator gives does not cross here. Return an array; or send a port with the task, and serve over that with ctxbridge/message-port, which has streams.',
+  context: 'a context, or an AbortSignal, is no result: that of a job is over with it.',
+}
+
+/**
+ * Why a result cannot be sent; undefined where it can, or where only its pool will tell, which costs most pools the worker. To try each would be to clone it twice, so
+ * only what looks like one that cannot be is tried.
+ */
+function whyUnsendable(result: unknown): string | undefined {
+  // Of which Node would make an empty object.
+  if (isSignal(result)) return remedies.context
+  const remedy = remedyFor(result, remedies)
+  if (remedy === undefined && typeof result !== 'function' && typeof result !== 'symbol') return undefined
+  try {
+    structuredClone(result)
+    return undefined
+  } catch (error) {
+    return remedy ?? messageOf(error)
+  }
 }
 
 /** By the names of their channels. */
@@ -215,19 +267,20 @@ export interface JobOptions {
 /**
  * A function for a pool's worker file, which `run` calls there: `export default job((ctx, task) => ...)`. Its context ends with the caller's, for the same
  * reason, also in a loop that never yields; when the job is over, it is cancelled here. A job whose context has ended before it begins is not called.
- * What it throws rejects `run`, by kind, name, message, code, causes and stack; what it returns goes the pool's own way.
+ * What it throws rejects `run`, by kind, name, message, code, causes and stack; what it returns goes the pool's own way, and where it cannot be cloned, `run` rejects with a `BridgeError` of code
+ * `ERR_UNSENDABLE`.
  *
  * @throws TypeError when `f` is no function, or a key is not portable; the returned one throws it when it is called other than by `run`
  */
 export function job<Task, Result>(
   f: (ctx: Context, task: Task) => Result,
-  { keys = [] }: JobOptions = {},
+  options: JobOptions = {},
 ): (task: Task) => Promise<Awaited<Result>> {
   if (typeof f !== 'function') throw new TypeError(`job() needs a function, but got ${named(f)}.`)
-  for (const key of keys as readonly unknown[]) {
-    if (!isKey(key) || key.portable === undefined)
-      throw new TypeError(`job() needs portable keys from createKey(), but got ${named(key)}.`)
-  }
+  const keys = portableKeys(
+    'job',
+    readOptions('job', options, ({ keys = [] }) => keys),
+  )
   return async (envelope: unknown): Promise<Awaited<Result>> => {
     if (!isEnvelope(envelope))
       throw new TypeError('A job() needs its context: call it with run(pool, ctx, task), not by the pool itself.')
@@ -235,7 +288,11 @@ export function job<Task, Result>(
     try {
       if (Atomics.compareExchange(envelope.state, 0, waiting, begun) !== waiting) return undefined as never
       ctx.throwIfDone()
-      return await f(ctx, envelope.task as Task)
+      const result = await f(ctx, envelope.task as Task)
+      const unsendable = whyUnsendable(result)
+      if (unsendable !== undefined) return { ctxbridge: 'failed', version: VERSION, unsendable } satisfies Failed as never
+      Atomics.store(envelope.state, 0, returned)
+      return result
     } catch (error) {
       const failure = failureToWire(error)
       return { ctxbridge: 'failed', version: VERSION, failure } satisfies Failed as never
@@ -252,14 +309,24 @@ function isFailed(result: unknown): result is Failed {
 
 function isEnvelope(value: unknown): value is Envelope {
   const envelope = value as Partial<Envelope> | null
-  return (
-    typeof envelope === 'object' &&
-    envelope !== null &&
-    envelope.ctxbridge === 'task' &&
-    envelope.version === VERSION &&
-    Array.isArray(envelope.chunks) &&
-    envelope.state instanceof Int32Array
-  )
+  try {
+    return (
+      typeof envelope === 'object' &&
+      envelope !== null &&
+      envelope.ctxbridge === 'task' &&
+      envelope.version === VERSION &&
+      Array.isArray(envelope.chunks) &&
+      envelope.chunks.every(isChunk) &&
+      envelope.state instanceof Int32Array
+    )
+  } catch {
+    // It did not come from a pool: a getter or a proxy of somebody else's threw.
+    return false
+  }
+}
+
+function isChunk(chunk: unknown): boolean {
+  return Array.isArray(chunk) && Number.isInteger(chunk[0]) && chunk[1] instanceof SharedArrayBuffer
 }
 
 function importFrom({ handle, chunks }: Envelope, keys: readonly Key<unknown>[]): CancelableContext {

@@ -7,7 +7,7 @@ import { isContext, scopeOf } from '../../lib/foreign.ts'
 import { withSignal } from '../../lib/signal.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
 import { isHandled } from './comlink.ts'
-import { carried } from './within.ts'
+import { carried, isSignal } from './within.ts'
 
 /** An argument that ends: a context, or an AbortSignal as one. */
 export class Tie {
@@ -22,7 +22,7 @@ export class Tie {
   /** Undefined where the argument is neither. */
   static to(arg: unknown): Tie | undefined {
     if (isContext(arg)) return new Tie(arg, false)
-    return arg instanceof AbortSignal ? new Tie(withSignal(background(), arg), true) : undefined
+    return isSignal(arg) ? new Tie(withSignal(background(), arg), true) : undefined
   }
 
   get ties(): readonly Tie[] {

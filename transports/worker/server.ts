@@ -21,7 +21,8 @@ import { giveBack } from './importer.ts'
 import { VERSION } from './messages.ts'
 import { SentSignal } from './sent-signal.ts'
 import { failureToWire, messageOf, refusal, unreadable } from './failure.ts'
-import { isOrHasWithin } from './within.ts'
+import { type Remedies, remedyFor } from './unsendable.ts'
+import { isSignal } from './within.ts'
 
 export class Server {
   readonly #api: object
@@ -98,11 +99,11 @@ export class Server {
       this.#fail(id, refusal('ERR_UNSENDABLE', `The result cannot be sent to the other thread: ${why}`))
     try {
       // Node would make an empty object of it.
-      if (result instanceof AbortSignal && !isHandled(result)) return refuse(noContexts)
+      if (isSignal(result) && !isHandled(result)) return refuse(remedies.context)
       const [message, transfer] = packResult(id, result)
       this.#post(message, transfer)
     } catch (error) {
-      refuse(remedyFor(result) ?? messageOf(error))
+      refuse(remedyFor(result, remedies) ?? messageOf(error))
     }
   }
 
@@ -141,27 +142,11 @@ export function unread([, version, id]: PackedCall, why: BridgeError): PackedAns
   return packFailure(id, failureToWire(why), version)
 }
 
-const noStreams =
-  'what a generator gives does not cross here. Take a callback as an argument, by Comlink.proxy(), or serve over a port with ctxbridge/message-port, which has streams.'
-
-const noContexts =
-  'a context, or an AbortSignal, is no result. Return what link().export(ctx) gives, and import() that on the other side; or call install(Comlink) of ctxbridge/comlink on both sides.'
-
-/** For what is known not to cross. */
-function remedyFor(value: unknown): string | undefined {
-  try {
-    if (isStream(value)) return noStreams
-    return isOrHasWithin(value) ? noContexts : undefined
-  } catch {
-    // A proxy of somebody else's threw.
-    return undefined
-  }
-}
-
-function isStream(value: unknown): boolean {
-  return (
-    typeof value === 'object' && value !== null && 'next' in value && (Symbol.asyncIterator in value || Symbol.iterator in value)
-  )
+const remedies: Remedies = {
+  stream:
+    'what a generator gives does not cross here. Take a callback as an argument, by Comlink.proxy(), or serve over a port with ctxbridge/message-port, which has streams.',
+  context:
+    'a context, or an AbortSignal, is no result. Return what link().export(ctx) gives, and import() that on the other side; or call install(Comlink) of ctxbridge/comlink on both sides.',
 }
 
 /** Whether a method of that name can be called at all, on whatever object. */

@@ -2,6 +2,7 @@
 
 import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
+import { attempt, readOptions } from './options.ts'
 import { runIn, type RunOptions } from './pool.ts'
 import { poolTask } from './pool-task.ts'
 
@@ -41,14 +42,15 @@ export function run<Result = unknown>(
   task: unknown,
   options: TinypoolRunOptions = {},
 ): Promise<Result> {
-  if (typeof (pool as { run?: unknown } | null)?.run !== 'function')
+  if (attempt(() => typeof pool.run) !== 'function')
     throw new TypeError(`run() needs a pool of tinypool, but got ${named(pool)}.`)
-  const { grace, transferList, ...others } = options
-  if (((others as { readonly runtime?: unknown }).runtime ?? pool.options?.runtime) === 'child_process')
+  const given = readOptions('run', options, (all) => ({ ...all }))
+  const { grace, transferList, ...others } = given
+  if (((others as { readonly runtime?: unknown }).runtime ?? attempt(() => pool.options?.runtime)) === 'child_process')
     throw new TypeError("run() needs a pool of threads: make it with the option runtime: 'worker_threads'.")
   const sent = poolTask('Tinypool', task, transferList)
-  return runIn<Result>(ctx, sent.task, others.name ?? 'default', options, (envelope) => {
-    const oneByOne = (pool.options?.concurrentTasksPerWorker ?? 1) === 1
+  return runIn<Result>(ctx, sent.task, others.name ?? 'default', given, (envelope) => {
+    const oneByOne = (attempt(() => pool.options?.concurrentTasksPerWorker) ?? 1) === 1
     const controller = oneByOne || grace !== Infinity ? new AbortController() : undefined
     const abort = (): void => controller?.abort()
     const more = {

@@ -3,8 +3,17 @@
 import { isContext } from '../../lib/foreign.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
 
+/** Never throws, as a proxy of somebody else's may. */
+export function isSignal(value: unknown): value is AbortSignal {
+  try {
+    return value instanceof AbortSignal
+  } catch {
+    return false
+  }
+}
+
 function isOne(value: unknown): boolean {
-  return value instanceof AbortSignal || isContext(value)
+  return isSignal(value) || isContext(value)
 }
 
 /** Objects that go through Comlink just now with handles in place of what they have within. */
@@ -21,7 +30,7 @@ export function hasWithin(value: unknown): boolean {
   }
 }
 
-/** Whether it is one, or has one within. */
+/** Whether it is one, or has one within. Never throws. */
 export function isOrHasWithin(value: unknown): boolean {
   return isOne(value) || hasWithin(value)
 }

@@ -2,6 +2,7 @@
 
 import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
+import { attempt, readOptions } from './options.ts'
 import { runIn, type RunOptions } from './pool.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
@@ -37,14 +38,18 @@ export function run<Result = unknown>(
   task: unknown,
   options: WorkerpoolRunOptions,
 ): Promise<Result> {
-  if (typeof (pool as { exec?: unknown } | null)?.exec !== 'function')
-    throw new TypeError(`run() needs a workerpool, but got ${named(pool)}.`)
-  if (pool.workerType === 'process')
+  if (attempt(() => typeof pool.exec) !== 'function') throw new TypeError(`run() needs a workerpool, but got ${named(pool)}.`)
+  if (attempt(() => pool.workerType) === 'process')
     throw new TypeError("run() needs a pool of threads: make it with the option workerType: 'thread'.")
-  const { method, transfer } = (options as Partial<WorkerpoolRunOptions> | undefined) ?? {}
+  const given: Partial<WorkerpoolRunOptions> = options === undefined ? {} : options
+  const { method, transfer, grace } = readOptions('run', given, ({ method, transfer, grace = 200 }) => ({
+    method,
+    transfer,
+    grace,
+  }))
   if (typeof method !== 'string')
     throw new TypeError(`run() needs the name of a method of the worker as 'method', but got ${named(method)}.`)
-  return runIn<Result>(ctx, task, method, options, (envelope) => {
+  return runIn<Result>(ctx, task, method, { grace }, (envelope) => {
     const result = pool.exec(method, [envelope], { transfer } as never) as PromiseLike<Result> & { cancel(): unknown }
     return { result, force: () => void result.cancel() }
   })

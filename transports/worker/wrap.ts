@@ -5,11 +5,14 @@ import { inspectAsText } from '../../lib/bridge/link-show.ts'
 import { named } from '../../lib/key.ts'
 import { type Members, SentContext } from './call-message.ts'
 import { Call } from './call.ts'
-import { canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
+import { isHandled } from './comlink.ts'
+import { aroundOne, canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
+import { messageOf, unsendable } from './failure.ts'
 import type { Grant } from './export.ts'
 import { Grace } from './grace.ts'
 import { flatten } from './handle.ts'
 import { linkOf, type LinkOptions, type WorkerLink } from './link.ts'
+import { readOptions } from './options.ts'
 import { Tie, TiedObject } from './sent-signal.ts'
 import { isMethodName } from './server.ts'
 
@@ -66,16 +69,25 @@ export interface WrapOptions extends LinkOptions {
 export function wrap<T extends object>(options?: WrapOptions): Remote<T>
 export function wrap<T extends object>(endpoint: WorkerEndpoint | undefined, options?: WrapOptions): Remote<T>
 export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | WrapOptions, more?: WrapOptions): Remote<T> {
-  const [endpoint, options] = endpointAndOptions(endpointOrOptions, more)
+  const [endpoint, given] = endpointAndOptions(endpointOrOptions, more)
+  const options = readOptions('wrap', given, ({ grace = Infinity, keys = [], sharedMemory = true }) => ({
+    grace,
+    keys,
+    sharedMemory,
+  }))
   const link = linkOf(endpoint, options, 'wrap')
-  const { grace = Infinity } = options
+  const { grace } = options
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`wrap() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
   }
   if (grace !== Infinity && !canTerminate(endpoint))
     throw new TypeError("wrap() can only give a 'grace' to a Worker: nothing else can be terminated.")
   // Now and not with the first context: so that the table is there before any handle, whichever way that takes.
-  link.announce()
+  try {
+    link.announce()
+  } catch (cause) {
+    throw aroundOne('wrap', cause)
+  }
   const methods = new Map<string, (...args: unknown[]) => Promise<unknown>>()
   const own = { [dispose]: () => link[dispose](), [Symbol.toStringTag]: 'Remote' }
   // Node's inspector asks the target, and not the proxy.
@@ -94,6 +106,7 @@ export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | Wrap
 function call(link: WorkerLink, name: string, args: readonly unknown[], grace: number): Promise<unknown> {
   const grants: Grant[] = []
   const objects: TiedObject[] = []
+  let isSending = false
   try {
     const ties: Tie[] = []
     const places = args.map((arg) => {
@@ -105,6 +118,7 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
     })
     for (const tie of ties) if (tie.ctx.err() !== undefined) throw tie.end()
     if (link.lost !== undefined) throw link.lost
+    isSending = true
     const { exporter } = link
     const send = (tie: Tie): SentContext => {
       const grant = exporter.exportForCall(tie.ctx)
@@ -126,9 +140,19 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
     return made.outcome
   } catch (error) {
     revoke(grants)
-    return Promise.reject(error)
+    return Promise.reject(isSending && args.some(throws) ? unsendable(messageOf(error), error) : error)
   } finally {
     for (const object of objects) object.letGo()
+  }
+}
+
+/** Whether an argument throws when it is looked at. */
+function throws(arg: unknown): boolean {
+  try {
+    void [isHandled(arg), arg instanceof Tie]
+    return false
+  } catch {
+    return true
   }
 }
 
