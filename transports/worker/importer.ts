@@ -103,7 +103,7 @@ export class Importer implements Importing {
     this.#alone = alone
     this.label = Number.isInteger(thread) ? `${importLabel}(thread ${thread})` : importLabel
     this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
-    for (const [number, chunk] of chunks.entries()) this.#attach(number, chunk)
+    for (const [number, chunk] of chunks.entries()) this.attach(number, chunk)
     const name = channelOf(table, link)
     // The channel alone is no reason to stay: what the thread waits for is.
     const listener: PortListener = {
@@ -188,7 +188,8 @@ export class Importer implements Importing {
     return source
   }
 
-  #attach(number: unknown, chunk: unknown): void {
+  /** A part of the table was announced. */
+  attach(number: unknown, chunk: unknown): void {
     if (this.reader.attach(number, chunk) !== undefined) this.#isDamaged = true
   }
 
@@ -306,7 +307,7 @@ export class Importer implements Importing {
 
   #receive(message: unknown): void {
     if (isMessage(message, CHUNK)) {
-      this.#attach(message[1], message[2])
+      this.attach(message[1], message[2])
       this.#settle()
     } else if (isMessage(message, CAUSE)) {
       const [, slot, generation, data] = message

@@ -343,7 +343,7 @@ function importFrom({ handle, chunks }: Envelope, keys: readonly Key<unknown>[])
     importer = new Importer({ table, link, chunks: [], port: new BroadcastChannel(name) }, () => undefined)
     importers.set(name, importer)
   }
-  for (const [number, chunk] of chunks) importer.reader.attach(number, chunk)
+  for (const [number, chunk] of chunks) importer.attach(number, chunk)
   // Given back when the job is over. A pool's worker may go from job to job without a turn of its event loop, and what is registered to be
   // given back when collected is only let go of in one.
   const mayBeDropped = false
