@@ -37,7 +37,9 @@ export function checkObject(caller: string, what: string, value: unknown): void 
 /** Whether it is an object, and no list; undefined where it throws, as a getter or a proxy of somebody else's may. */
 function isReadable(value: unknown): boolean | undefined {
   try {
-    return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).length >= 0
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+    void { ...value }
+    return true
   } catch {
     return undefined
   }

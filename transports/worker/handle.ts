@@ -125,7 +125,7 @@ function pairsOf(values: unknown): readonly WirePair[] | undefined {
     if (!Array.isArray(pair) || pair.length !== 2) return undefined
     const [name, data] = pair as readonly unknown[]
     if (typeof name !== 'string') return undefined
-    pairs.push([name, data as WirePair[1]])
+    pairs.push([name, data])
   }
   return pairs
 }

@@ -34,7 +34,7 @@ export interface PiscinaPool {
  * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`), and keeps it in a queue of its own, so that a `taskQueue` of the
  * program's is mostly not asked about it: with `grace: Infinity` it is.
  *
- * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`
+ * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned
  * @throws TypeError when `pool` is no pool, `ctx` no context, `task` has one within, or `grace` is no time
  */
 export function run<Result = unknown>(

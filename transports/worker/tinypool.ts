@@ -33,7 +33,7 @@ export interface TinypoolPool {
  *
  * Tinypool does not notice when a worker exits by itself (`process.exit()`): its job ends by force when its context has ended and its `grace` is over.
  *
- * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`
+ * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned
  * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, or `grace` is no time
  */
 export function run<Result = unknown>(

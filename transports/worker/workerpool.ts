@@ -29,7 +29,7 @@ export interface Workerpool {
  * A job that is cancelled in the queue stays there until its turn, which takes no time then. What workerpool is told to cancel there stays as well, and many of those
  * would stop it for good: it steps over them by recursion.
  *
- * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`
+ * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned
  * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `method` is no name, or `grace` no time
  */
 export function run<Result = unknown>(
