@@ -7,12 +7,14 @@ import { checkObject } from './link-check.ts'
 import type { Link, LinkHandle, LinkStats } from './link.ts'
 import { inspectAsText, show } from './link-show.ts'
 
-/** What can be called over a link: methods that take a context first. To dispose of it closes the connection, for all that is called over it. */
+/**
+ * What can be called over a link: methods that take a context first. One that may be missing over there can be called all the same: then its promise rejects with `ERR_NO_METHOD`. To dispose of it closes the
+ * connection, for all that is called over it.
+ */
 export type Remote<T> = {
-  readonly [K in keyof T as T[K] extends (ctx: Context, ...args: never[]) => unknown ? K : never]: T[K] extends (
-    ctx: Context,
-    ...args: infer A
-  ) => infer R
+  readonly [K in keyof T as NonNullable<T[K]> extends (ctx: Context, ...args: never[]) => unknown ? K : never]-?: NonNullable<
+    T[K]
+  > extends (ctx: Context, ...args: infer A) => infer R
     ? (ctx: Context, ...args: A) => Answer<Awaited<R>>
     : never
 } & Disposable

@@ -10,6 +10,7 @@ import {
   control,
   EXPIRED,
   FREE,
+  GRANTED,
   generationOf,
   IMPORTED,
   loadCause,
@@ -167,6 +168,11 @@ export class SlotView extends Source {
     while (ahead.delete(view.#received + 1)) view.#received++
     if (ahead.size > 0) view.#chunk.ahead.set(view, ahead)
     else view.#chunk.ahead.delete(view)
+  }
+
+  /** Whether handles of it are out that have not come. */
+  get isAwaited(): boolean {
+    return this.#chunk.mem.load(this.#at + GRANTED) > this.#received
   }
 
   /** How the context stands: for whoever extends it. */

@@ -351,14 +351,14 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/late.ts',
-    original: '!end.isBack && this.#unclaimed.size <= MAX_KEPT && now - since < KEPT_FOR',
-    replacement: '!end.isBack && now - since < KEPT_FOR',
+    original: '      if (this.#unclaimed.size <= MAX_KEPT) break\n',
+    replacement: '      if (this.#unclaimed.size > 0) break\n',
     breaks: 'any number of ends is kept for handles that do not come',
     tests: ['test/threads/late.test.ts'],
   },
   {
     file: 'transports/worker/late.ts',
-    original: '    this.#look(2, now)\n',
+    original: '    if (this.#size > this.#most) this.expire()\n',
     replacement: '',
     breaks: 'ends that are kept too long are given up only when somebody asks',
     tests: ['test/worker/given-back.test.ts'],
@@ -407,7 +407,7 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/export.ts',
-    original: '  for (const owner of owners) owner.giveUpLate(LATE_LOOKS)\n',
+    original: '  for (const owner of owners) owner.giveUpLate(true)\n',
     replacement: '',
     breaks: 'a table that is full of ends that nobody needs any more stays full',
     tests: ['test/worker/given-back.test.ts'],

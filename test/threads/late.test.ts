@@ -33,6 +33,7 @@ test('ends that somebody has take the place of none that nobody has yet', () => 
   ends.expire()
   expect([gone(claimed), gone(unclaimed)]).toEqual([0, 0])
   for (const end of more) ends.add(end)
+  ends.expire()
   expect([gone(claimed), gone(unclaimed.slice(0, 10)), gone(unclaimed), gone(more)]).toEqual([0, 10, 10, 0])
 })
 
@@ -54,6 +55,45 @@ test('what somebody had is kept as long as all others, from its end on, or until
   expect(open.gone).toBe(true)
 })
 
+test('what is back takes the place of none that has not come, wherever it stands; nobody asks', () => {
+  const ends = new LateEnds()
+  const [first, rest, last] = [many(2), many(100_000), many(2)]
+  for (const end of first) ends.add(end)
+  for (const end of rest) {
+    ends.add(end)
+    end.isBack = true
+  }
+  for (const end of last) ends.add(end)
+  expect([gone(first), gone(last)]).toEqual([0, 0])
+  expect(gone(rest)).toBeGreaterThan(100_000 - 2 * MAX_KEPT)
+})
+
+test('what somebody had, and of which another handle never comes, does not pile up; nobody asks', () => {
+  const ends = new LateEnds()
+  const all = many(100_000, true)
+  for (const end of all) {
+    ends.add(end)
+    end.isClaimed = false
+  }
+  expect(gone(all)).toBeGreaterThan(100_000 - 2 * MAX_KEPT)
+  expect(gone(all.slice(-MAX_KEPT))).toBe(0)
+})
+
+test('where there is not enough room, only what is too old is let go of', () => {
+  const now = vi.spyOn(performance, 'now').mockReturnValue(1_000)
+  onTestFinished(() => now.mockRestore())
+  const ends = new LateEnds()
+  const [old, young] = [new End(), new End()]
+  ends.add(old)
+  now.mockReturnValue(2_000)
+  ends.add(young)
+  ends.expireOld()
+  expect([old.gone, young.gone]).toEqual([false, false])
+  now.mockReturnValue(1_000 + KEPT_FOR)
+  ends.expireOld()
+  expect([old.gone, young.gone]).toEqual([true, false])
+})
+
 test('what is over is looked at no more', () => {
   const ends = new LateEnds()
   const all = [new End(true), new End(false)]
@@ -73,7 +113,7 @@ test('of causes that nobody has asked for, so many are kept, and they are the la
 
 test('large ones are kept up to 16 MiB in all; one that comes again counts once', () => {
   const causes = new LateCauses()
-  for (let slot = 0; slot < 15; slot++) for (const _again of [1, 2, 3]) causes.add(slot, 1, text(1024 * 1024))
+  for (let i = 0; i < 45; i++) causes.add(Math.floor(i / 3), 1, text(1024 * 1024))
   expect(causes.get(0, 1)).toBeDefined()
   for (const slot of [15, 16]) causes.add(slot, 1, text(1024 * 1024))
   expect([0, 1, 2, 16].map((slot) => causes.get(slot, 1) === undefined)).toEqual([true, true, false, false])

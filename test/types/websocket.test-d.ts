@@ -34,6 +34,15 @@ yes<Equal<ReturnType<typeof reports.many>, Promise<string[]>>>()
 void reports.build(ctx, 'a', { pages: 1 })
 void reports.many(ctx, 1, 2, 3)
 
+// One that may be missing over there can be called.
+interface Perhaps {
+  optional?(ctx: Context, n: number): string
+  readonly or: ((ctx: Context) => string) | undefined
+  readonly nothing?: number
+}
+yes<Equal<keyof Remote<Perhaps>, 'optional' | 'or' | typeof Symbol.dispose>>()
+yes<Equal<Remote<Perhaps>['optional'], (ctx: Context, n: number) => Promise<string>>>()
+
 // What takes no context first cannot be called, and is not there.
 yes<Equal<keyof Remote<Reports>, 'build' | 'count' | 'stop' | 'later' | 'many' | 'nothing' | typeof Symbol.dispose>>()
 // @ts-expect-error takes a text first

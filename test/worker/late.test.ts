@@ -141,6 +141,19 @@ test('of many contexts that ended before anybody imported them, each has the who
   }
 })
 
+test('each handle of a context tells the whole of a long cause, also when the import of another was there at the end, and is over', async () => {
+  const { near, far } = await ends()
+  const ctx = withCancel(background())
+  const [first, second] = [near.export(ctx), near.export(ctx)]
+  const theirs = far.import(first)
+  ctx.cancel(long(1))
+  await arrived()
+  expect(cause(theirs)).toBe(long(1))
+  await arrived()
+  expect(far.stats().imports).toBe(0)
+  expect(cause(far.import(second))).toBe(long(1))
+})
+
 test('when a link is lost, all that came over it has ended before anybody hears of it', async () => {
   const { near, far } = await ends()
   const contexts = Array.from({ length: 3 }, () => far.import(near.export(withCancel(background()))))

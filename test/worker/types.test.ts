@@ -52,6 +52,22 @@ test('generators are not there, since what they give does not cross', () => {
   expectTypeOf<keyof Remote<Streams>>().toEqualTypeOf<'list' | 'text' | 'unknown' | 'never' | typeof Symbol.dispose>()
 })
 
+test('a method that may be missing can be called, and so can what nothing is known of; what may be something else cannot', () => {
+  interface Perhaps {
+    optional?(n: number): string
+    or: ((n: number) => string) | undefined
+    nor: ((n: number) => string) | null
+    else: ((n: number) => string) | number
+    nothing?: number
+  }
+  expectTypeOf<Remote<Perhaps>>().toEqualTypeOf<
+    Readonly<Record<'optional' | 'or' | 'nor', (n: number) => Promise<string>>> & Disposable
+  >()
+  // Which is `any`.
+  type Unknown = ReturnType<typeof JSON.parse>
+  expectTypeOf<Remote<Unknown>['whatever']>().toEqualTypeOf<(...args: unknown[]) => Promise<unknown>>()
+})
+
 test('nothing is any', () => {
   expectTypeOf(wrap<Api>).returns.toEqualTypeOf<Remote<Api>>()
   expectTypeOf(link).returns.toEqualTypeOf<Link>()

@@ -18,8 +18,8 @@ export const tableId: number = randomId()
 export interface Owner {
   /** How many contexts that go by messages alone are not given back. */
   readonly told: number
-  /** Lets go of the ends that were kept for late handles for as long as is promised: looks at `looks` at most, or at all. */
-  giveUpLate(looks?: number): void
+  /** Lets go of the ends that were kept for late handles for as long as is promised; or looks only whether there are such that are too old. */
+  giveUpLate(onlyOld: boolean): void
   announce(chunk: number, buffer: SharedArrayBuffer): void
   /** The context of an export has ended. Runs synchronously, right after it was marked. */
   ended(held: Export, end: End): void
@@ -54,7 +54,7 @@ export function threadTable(): SlotTable {
 export function tableStats(): { readonly slots: number; readonly chunks: number } {
   let told = 0
   for (const owner of owners) {
-    owner.giveUpLate()
+    owner.giveUpLate(false)
     told += owner.told
   }
   if (table === undefined) return { slots: told, chunks: 0 }
@@ -63,14 +63,11 @@ export function tableStats(): { readonly slots: number; readonly chunks: number 
   return { slots: inUse + told, chunks }
 }
 
-/** How many ends that are kept one export looks at, on each link, where the table is full. */
-const LATE_LOOKS = 64
-
 /** Gives an export a slot. False where the table is full. */
 export function openIn(table: SlotTable, link: number, held: Export): boolean {
   if (table.open(link, held) !== undefined) return true
   // Perhaps of those that nobody has asked for since.
-  for (const owner of owners) owner.giveUpLate(LATE_LOOKS)
+  for (const owner of owners) owner.giveUpLate(true)
   return table.open(link, held) !== undefined
 }
 

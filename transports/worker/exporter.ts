@@ -281,8 +281,9 @@ export class Exporter implements Owner {
     if (held.byHand && !held.isBack) this.#late.add(held)
   }
 
-  giveUpLate(looks?: number): void {
-    this.#late.expire(looks)
+  giveUpLate(onlyOld: boolean): void {
+    if (onlyOld) this.#late.expireOld()
+    else this.#late.expire()
   }
 
   #endSlot(held: Export, end: End): void {

@@ -315,7 +315,10 @@ export class Importer implements Importing {
       if (!Number.isInteger(slot) || !Number.isInteger(generation)) return
       const view = this.reader.find(slot as number, generation as number)
       if (view !== undefined) {
-        if (cause.ok) this.#whole.set(view, cause.value)
+        if (cause.ok) {
+          this.#whole.set(view, cause.value)
+          if (view.isAwaited) this.#lateCauses.add(view.slot, view.generation, cause.value)
+        }
         // Where the bell was heard before.
         return Port.takes ? undefined : this.#look(view)
       }

@@ -21,26 +21,27 @@ export interface LateEnd {
   drop(): void
 }
 
+/** After so many more, or half as many as there are, all of them are looked at. */
+const STEP = 4096
+
 /** The ends of one link that are kept. */
 export class LateEnds {
   /** With when they ended, the oldest first: those that nobody has, and the others, which do not count. */
   readonly #unclaimed = new Map<LateEnd, number>()
   readonly #claimed = new Map<LateEnd, number>()
+  #most = MAX_KEPT
 
   add(end: LateEnd): void {
-    const now = hostClock.now()
-    this.#put(end, now)
-    // Two for each that comes: so there are never more than there may be.
-    this.#look(2, now)
+    this.#put(end, hostClock.now())
+    if (this.#size > this.#most) this.expire()
   }
 
   delete(end: LateEnd): void {
     if (!this.#unclaimed.delete(end)) this.#claimed.delete(end)
   }
 
-  /** Lets go of those that were kept for long enough: looks at `looks` of either kind at most, or at all. */
-  expire(looks: number = Number.POSITIVE_INFINITY): void {
-    this.#look(looks, hostClock.now())
+  get #size(): number {
+    return this.#unclaimed.size + this.#claimed.size
   }
 
   #put(end: LateEnd, since: number): void {
@@ -48,32 +49,37 @@ export class LateEnds {
     else this.#unclaimed.set(end, since)
   }
 
-  #look(looks: number, now: number): void {
-    for (const [end, since] of first(this.#claimed, looks)) {
+  /** Lets go of those that are back, that were kept for long enough, or that are too many. */
+  expire(): void {
+    const now = hostClock.now()
+    for (const [end, since] of [...this.#claimed]) {
       this.#claimed.delete(end)
       if (end.isBack) end.drop()
       else this.#put(end, since)
     }
-    for (const [end, since] of first(this.#unclaimed, looks)) {
-      if (!end.isBack && this.#unclaimed.size <= MAX_KEPT && now - since < KEPT_FOR) continue
-      this.#unclaimed.delete(end)
-      if (end.isBack || end.giveUp()) end.drop()
-      else this.#claimed.set(end, since)
+    for (const [end, since] of this.#unclaimed) if (end.isBack || now - since >= KEPT_FOR) this.#giveUp(end, since)
+    for (const [end, since] of this.#unclaimed) {
+      if (this.#unclaimed.size <= MAX_KEPT) break
+      this.#giveUp(end, since)
     }
+    this.#most = this.#size + Math.max(STEP, this.#size / 2)
+  }
+
+  /** As `expire`, where it would let go of some for their age. */
+  expireOld(): void {
+    const [oldest] = this.#unclaimed.values()
+    if (oldest !== undefined && hostClock.now() - oldest >= KEPT_FOR) this.expire()
+  }
+
+  #giveUp(end: LateEnd, since: number): void {
+    this.#unclaimed.delete(end)
+    if (end.isBack || end.giveUp()) end.drop()
+    else this.#claimed.set(end, since)
   }
 
   clear(): void {
     this.#unclaimed.clear()
     this.#claimed.clear()
-  }
-}
-
-/** The first ones as they are now: what is put back at the end is not met again. */
-function* first(map: ReadonlyMap<LateEnd, number>, count: number): Iterable<readonly [LateEnd, number]> {
-  let left = Math.min(count, map.size)
-  for (const entry of map) {
-    if (left-- === 0) return
-    yield entry
   }
 }
 

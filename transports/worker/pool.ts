@@ -214,14 +214,14 @@ function unsendable(name: string, why: string): BridgeError {
  * Node's `DataCloneError` nothing may be left: an empty object, of piscina and tinypool, whose worker dies of it, and of workerpool an error without a message.
  */
 function notCloned(error: unknown): string | undefined {
-  const { name, message } =
+  const { name, message, code } =
     attempt(() => {
-      const { name, message } = error as Partial<Error>
-      return { name, message }
+      const { name, message, code } = error as Partial<Error> & { readonly code?: unknown }
+      return { name, message, code }
     }) ?? {}
   if (message === undefined || message === '')
-    return 'something within it cannot be cloned, as a function or a context cannot. Return plain data.'
-  return name === 'DataCloneError' ? message : undefined
+    return 'something within it cannot be cloned, as a function or a context cannot, or throws when it is read. Return plain data.'
+  return name === 'DataCloneError' || code === 'ERR_MISSING_TRANSFERABLE_IN_TRANSFER_LIST' ? message : undefined
 }
 
 const remedies: Remedies = {

@@ -28,15 +28,28 @@ type IsStream<R> = 0 extends 1 & R
       ? true
       : false
 
-type Method<F> = F extends (...args: never[]) => infer Result ? (IsStream<Awaited<Result>> extends true ? false : true) : false
+type IsMethod<F> = [F] extends [(...args: never[]) => infer Result]
+  ? IsStream<Awaited<Result>> extends true
+    ? false
+    : true
+  : false
 
-/** The methods of `T` as another thread calls them: with the same parameters, and a promise of the result. Generators are left out: what they give does not cross. */
+type Called<F> = 0 extends 1 & F
+  ? (...args: unknown[]) => Promise<unknown>
+  : F extends (...args: infer Args) => infer Result
+    ? (...args: Args) => Promise<Awaited<Result>>
+    : never
+
+/**
+ * The methods of `T` as another thread calls them: with the same parameters, and a promise of the result. Generators are left out: what they give does not cross. One that may be missing over
+ * there can be called all the same: then its promise rejects with `ERR_NO_METHOD`.
+ */
 export type Remote<T> = {
   readonly [Name in keyof T as Name extends NoMethod | symbol | number
     ? never
-    : Method<T[Name]> extends true
+    : IsMethod<NonNullable<T[Name]>> extends true
       ? Name
-      : never]: T[Name] extends (...args: infer Args) => infer Result ? (...args: Args) => Promise<Awaited<Result>> : never
+      : never]-?: Called<NonNullable<T[Name]>>
 } & Disposable
 
 export interface WrapOptions extends LinkOptions {
