@@ -5,6 +5,7 @@
 
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import manifest from '../package.json' with { type: 'json' }
 import { tsc } from './support/compiler.ts'
 
 /** Compilers are slow to start on a busy machine; this bounds a failure and is no expectation. */
@@ -69,6 +70,23 @@ test.for(['typescript', 'typescript-5.4'] as const)(
     writeFileSync(new URL('tsconfig.json', folder), JSON.stringify(config))
     expect(await tsc(compiler, '-p', `.build/types/page-${compiler}`)).toBe('')
     expect(await tsc(compiler, '-p', `.build/types/page-${compiler}`, '--listFilesOnly')).not.toMatch(/@types.node|@types.ws/)
+  },
+)
+
+test.for(['typescript', 'typescript-5.4'] as const)(
+  '%s accepts what a program of Node imports that has not asked for the types of the web',
+  { timeout },
+  async (compiler) => {
+    const folder = new URL(`../.build/types/node-${compiler}/`, import.meta.url)
+    mkdirSync(folder, { recursive: true })
+    const subpaths = Object.keys(manifest.exports).filter((name) => name !== './package.json')
+    const lines = subpaths.map((name, i) => `export type * as m${i} from 'ctxbridge${name.slice(1)}'`)
+    expect(lines.length).toBeGreaterThan(9)
+    writeFileSync(new URL('program.ts', folder), lines.join('\n'))
+    const compilerOptions = { lib: ['ES2022'] }
+    const config = { extends: '../../../test/types/tsconfig.json', compilerOptions, include: ['*.ts'] }
+    writeFileSync(new URL('tsconfig.json', folder), JSON.stringify(config))
+    expect(await tsc(compiler, '-p', `.build/types/node-${compiler}`)).toBe('')
   },
 )
 

@@ -2,7 +2,7 @@ import { background, withCancel } from 'ctxbridge'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { hostClock } from '../../lib/clock.ts'
 import { Grace } from '../../transports/worker/grace.ts'
-import type { WorkerLink } from '../../transports/worker/link.ts'
+import type { WorkerLink } from '../../transports/worker/worker-link.ts'
 import { Tie } from '../../transports/worker/sent-signal.ts'
 import { turn } from '../support/gc.ts'
 

@@ -413,6 +413,20 @@ const slots: readonly Mutant[] = [
     tests: ['test/worker/given-back.test.ts'],
   },
   {
+    file: 'transports/worker/exporter.ts',
+    original: '    this.#post([UNSENT, handle])\n',
+    replacement: '',
+    breaks: 'a handle that could not be sent is waited for, where another was made after it',
+    tests: ['test/worker/given-back.test.ts'],
+  },
+  {
+    file: 'transports/worker/importer.ts',
+    original: '        if (cause.ok) {\n          this.#whole.set(view, cause.value)\n          if (view.isAwaited)',
+    replacement: '        if (cause.ok) {\n          this.#whole.set(view, cause.value)\n          if (false as boolean)',
+    breaks: 'the second handle of a context has a part of a long cause when the first one is over',
+    tests: ['test/worker/late.test.ts'],
+  },
+  {
     file: 'transports/worker/export.ts',
     original: '    if (this.calls > 0) return false\n',
     replacement: '',

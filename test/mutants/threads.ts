@@ -243,7 +243,7 @@ export const threads: readonly Mutant[] = [
     tests: specimens,
   },
   {
-    file: 'transports/worker/link.ts',
+    file: 'transports/worker/worker-link.ts',
     original: '      keepSpecimens(data.chunks.length > 0)\n',
     replacement: '    void keepSpecimens\n',
     breaks: 'a thread that imports over a link keeps no specimens',

@@ -300,6 +300,7 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     ['a context', /: a context, or an AbortSignal, is no result: .+\.$/],
     ['an object that has a context', /: a context, or an AbortSignal, is no result: .+\.$/],
     ['a signal', /: a context, or an AbortSignal, is no result: .+\.$/],
+    ['an object that has a signal', /: a context, or an AbortSignal, is no result: .+\.$/],
     ['a generator', /: what a generator gives does not cross here\. .+\.$/],
   ])('whose result is %s is told why that cannot be sent, and its worker lives', async (give, why) => {
     const pool = start()

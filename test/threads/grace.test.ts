@@ -5,7 +5,7 @@ import { background, withCancel } from '../../lib/context.ts'
 import { assertNoLeaks } from '../../transports/testing/leaks.ts'
 import { afterGrace } from '../../transports/worker/after-grace.ts'
 import { Grace } from '../../transports/worker/grace.ts'
-import type { WorkerLink } from '../../transports/worker/link.ts'
+import type { WorkerLink } from '../../transports/worker/worker-link.ts'
 import { Tie } from '../../transports/worker/sent-signal.ts'
 
 test('a call that was answered is watched no more: no timer ends its worker, and its contexts are not listened to', async () => {

@@ -284,12 +284,13 @@ test('what a generator gives does not cross, and the caller is told what does', 
 })
 
 test('a context or a signal that a method returns is refused with a remedy, and not an empty object', async () => {
-  const { remote, port1 } = pair<Record<'ctx' | 'signal' | 'within', () => unknown>>({
+  const { remote, port1 } = pair<Record<'ctx' | 'signal' | 'within' | 'signalWithin', () => unknown>>({
     ctx: () => withCancel(background()),
     signal: () => new AbortController().signal,
     within: () => ({ ctx: background() }),
+    signalWithin: () => ({ signal: new AbortController().signal }),
   })
-  for (const name of ['ctx', 'signal', 'within'] as const) {
+  for (const name of ['ctx', 'signal', 'within', 'signalWithin'] as const) {
     expect(await rejection(remote[name]())).toMatchObject({
       code: 'ERR_UNSENDABLE',
       message: expect.stringMatching(/a context, or an AbortSignal, is no result.+install\(Comlink\)/) as string,

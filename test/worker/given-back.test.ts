@@ -83,6 +83,43 @@ test('a handle that was given out by hand is held when a call with the same cont
   port1.close()
 })
 
+test.each([true, false])(
+  'a call that could not be sent leaves nothing, also where its context was given out by hand meanwhile; shared memory: %s',
+  async (sharedMemory) => {
+    const { port1, port2 } = new MessageChannel()
+    expose({ size: (...args: unknown[]) => args.length }, port2)
+    const remote = wrap<{ size(...args: unknown[]): number }>(port1, { sharedMemory })
+    const here = link(port1)
+    await expect.poll(() => here.stats().slots).toBe(0)
+    // The other side knows this one from its first export on.
+    here.export(background())
+    await arrived()
+    const base = withCancel(background())
+    const handles: ContextHandle[] = []
+    const again = createKey<null>('again', {
+      portable: {
+        encode: () => {
+          handles.push(here.export(base))
+          return null
+        },
+        decode: () => null,
+      },
+    })
+    expect(await rejection(remote.size(withValue(base, again, null), Symbol('cannot be sent')))).toMatchObject({
+      code: 'ERR_UNSENDABLE',
+    })
+    const imports = handles.map((handle) => link(port2).import(handle))
+    expect(imports.map((ctx) => ctx.err())).toEqual([undefined])
+    // It is known there by now that the other handle never comes.
+    await arrived()
+    for (const ctx of imports) ctx.cancel()
+    await arrived()
+    expect(here.stats()).toMatchObject({ slots: 0, exports: 0 })
+    expect(base.err()).toBe(undefined)
+    port1.close()
+  },
+)
+
 /** Both ends of a link, and what else is exported from here: of the tests before, whose links have been closed, nothing. */
 async function ends(sharedMemory: boolean): Promise<{ readonly here: Link; readonly there: Link }> {
   const { port1, port2 } = new MessageChannel()

@@ -1,6 +1,6 @@
 /** This thread's table of slots, and what stands in it for a context that another thread has. */
 
-import { Slot } from '../../lib/bridge/slot.ts'
+import { Slot, type SlotHandle } from '../../lib/bridge/slot.ts'
 import { SlotTable } from '../../lib/bridge/slot-table.ts'
 import type { End } from '../../lib/end.ts'
 import { Herald, type Observer, unobserve } from '../../lib/observers.ts'
@@ -25,6 +25,8 @@ export interface Owner {
   ended(held: Export, end: End): void
   /** One call of an export is over. */
   release(held: Export): void
+  /** A handle of a slot was not sent, and was not the last one. */
+  unsent(handle: SlotHandle): void
   /** An export is over. */
   forget(held: Export): void
   close(): void
@@ -160,7 +162,10 @@ export class Grant {
   /** It was not sent. Of several grants, the last one made goes first. */
   revoke(): void {
     if (this.#held === undefined) return
-    this.#held.slot.revoke(this.handle)
+    const { slot } = this.#held
+    // Those that were made later, by code that ran when this was to be sent, may be out: the importer must not wait for this one.
+    if (!slot.revoke(this.handle) && this.#held.byHand)
+      this.#owner.unsent({ slot: slot.number, generation: slot.generation, grant: this.handle.grant as number })
     this.release()
   }
 

@@ -6,7 +6,7 @@
  */
 
 import { CAUSE_BYTES, chunkOf, hearsBells } from '../../lib/bridge/slot-memory.ts'
-import type { Slot } from '../../lib/bridge/slot.ts'
+import type { Slot, SlotHandle } from '../../lib/bridge/slot.ts'
 import type { SlotTable } from '../../lib/bridge/slot-table.ts'
 import { bindingsOf, hasBindings } from '../../lib/boundary.ts'
 import { forNobody, hostClock } from '../../lib/clock.ts'
@@ -38,6 +38,7 @@ import {
   pairs,
   TOLD,
   type Told,
+  UNSENT,
   VERSION,
 } from './messages.ts'
 import { ToldSlot } from './told.ts'
@@ -213,6 +214,11 @@ export class Exporter implements Owner {
     // Whoever was called is through with it, or has never taken it: of a call of another version nothing is read.
     held.slot.takeBack()
     if (held.slot.withdraw() || held.told?.returned === true) held.drop()
+  }
+
+  /** @internal For grants. */
+  unsent(handle: SlotHandle): void {
+    this.#post([UNSENT, handle])
   }
 
   /** To write its values runs their codecs, which may end the context: what was lent before is in the handle. */

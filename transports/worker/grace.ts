@@ -3,7 +3,7 @@
 import { listen } from '../../lib/boundary.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { afterGrace } from './after-grace.ts'
-import type { WorkerLink } from './link.ts'
+import type { WorkerLink } from './worker-link.ts'
 import type { Tie } from './sent-signal.ts'
 
 /** Terminates the worker when a method goes on for longer than `grace` after it has begun and one of its contexts has ended. */

@@ -21,7 +21,7 @@ import { hasSlot, type ParsedHandle } from './handle.ts'
 import { Port, type PortListener } from './host.ts'
 import { LateCauses } from './late.ts'
 import { importLabel, reasons, refused, unusable } from './import-ended.ts'
-import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD } from './messages.ts'
+import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD, UNSENT } from './messages.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
 import { toldId, ToldView } from './told.ts'
 
@@ -323,6 +323,9 @@ export class Importer implements Importing {
         return Port.takes ? undefined : this.#look(view)
       }
       if (cause.ok) this.#lateCauses.add(slot as number, generation as number, cause.value)
+    } else if (isMessage(message, UNSENT)) {
+      const view = this.reader.accept(message[1])
+      if (typeof view !== 'string' && view.release()) this.reader.tellDrop()
     } else if (isMessage(message, ENDED)) {
       for (const [slot, generation] of pairs(message[1])) this.#look(this.reader.find(slot, generation))
     } else if (isMessage(message, TOLD)) {

@@ -7,6 +7,7 @@
  * Over the channel of an attach go messages between the exporter and the importer, each an array that begins with its type.
  */
 
+import type { SlotHandle } from '../../lib/bridge/slot.ts'
 import { MAX_CHUNKS } from '../../lib/bridge/slot-memory.ts'
 import type { Kind } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
@@ -53,6 +54,9 @@ export const TOLD = 3
  */
 export const HELD = 4
 
+/** Exporter to importer. A handle that was granted and could not be sent, after which another one was: it is taken as one that came and is given back. */
+export const UNSENT = 5
+
 /** Id, kind or `gone`, cause. */
 export type Told = readonly [id: number, how: Kind | 'gone', cause: WireCause | undefined]
 
@@ -67,6 +71,7 @@ export type ChannelMessage =
   | readonly [type: typeof ENDED, slots: readonly number[]]
   | readonly [type: typeof TOLD, ends: readonly Told[]]
   | readonly [type: typeof HELD, grants: readonly number[]]
+  | readonly [type: typeof UNSENT, handle: SlotHandle]
 
 /** A message of that type, as far as its first field tells. */
 export function isMessage(message: unknown, type: number): message is [type: number, ...unknown[]] {
@@ -127,18 +132,4 @@ export function isAttach(value: unknown): value is Attach {
 export function isDetach(value: unknown): value is Detach {
   const message = value as Partial<Detach> | null
   return typeof message === 'object' && message !== null && message.ctxbridge === 'detach' && message.version === VERSION
-}
-
-/**
- * Whether a message that came over an endpoint is one of this package's own: for a program that listens there itself.
- * `worker.on('message', (message) => { if (!isLinkMessage(message)) ... })`
- */
-export function isLinkMessage(message: unknown): boolean {
-  try {
-    if (Array.isArray(message)) return typeof message[0] === 'string' && message[0].startsWith('ctxbridge.')
-    return typeof message === 'object' && message !== null && 'ctxbridge' in message && typeof message.ctxbridge === 'string'
-  } catch {
-    // It did not come in a message: a getter or a proxy of somebody else's threw.
-    return false
-  }
 }

@@ -23,8 +23,8 @@ import { Importer } from './importer.ts'
 import { channelOf, VERSION } from './messages.ts'
 import { attempt, portableKeys, readOptions } from './options.ts'
 import { keepSpecimens } from './specimens.ts'
-import { type Remedies, remedyFor } from './unsendable.ts'
-import { isOrHasWithin, isSignal } from './within.ts'
+import { isStream } from './unsendable.ts'
+import { isOrHasWithin } from './within.ts'
 
 export interface RunOptions {
   /**
@@ -220,30 +220,29 @@ function notCloned(error: unknown): string | undefined {
       return { name, message, code }
     }) ?? {}
   if (message === undefined || message === '')
-    return 'something within it cannot be cloned, as a function or a context cannot, or throws when it is read. Return plain data.'
+    return 'its pool does not say why. Mostly something within it cannot be cloned, as a function cannot, or throws when it is read. Return plain data.'
   return name === 'DataCloneError' || code === 'ERR_MISSING_TRANSFERABLE_IN_TRANSFER_LIST' ? message : undefined
 }
 
-const remedies: Remedies = {
-  stream:
-    'what a generator gives does not cross here. Return an array; or send a port with the task, and serve over that with ctxbridge/message-port, which has streams.',
-  context: 'a context, or an AbortSignal, is no result: that of a job is over with it.',
-}
+const noStreams =
+  'what a generator gives does not cross here. Return an array; or send a port with the task, and serve over that with ctxbridge/message-port, which has streams.'
+
+const noContexts = 'a context, or an AbortSignal, is no result: that of a job is over with it.'
 
 /**
  * Why a result cannot be sent; undefined where it can, or where only its pool will tell, which costs most pools the worker. To try each would be to clone it twice, so
  * only what looks like one that cannot be is tried.
  */
 function whyUnsendable(result: unknown): string | undefined {
-  // Of which Node would make an empty object.
-  if (isSignal(result)) return remedies.context
-  const remedy = remedyFor(result, remedies)
-  if (remedy === undefined && typeof result !== 'function' && typeof result !== 'symbol') return undefined
+  // Of a signal Node would make an empty object.
+  if (isOrHasWithin(result)) return noContexts
+  const given = isStream(result)
+  if (!given && typeof result !== 'function' && typeof result !== 'symbol') return undefined
   try {
     structuredClone(result)
     return undefined
   } catch (error) {
-    return remedy ?? messageOf(error)
+    return given ? noStreams : messageOf(error)
   }
 }
 

@@ -21,8 +21,8 @@ import { giveBack } from './importer.ts'
 import { VERSION } from './messages.ts'
 import { SentSignal } from './sent-signal.ts'
 import { failureToWire, messageOf, refusal, unreadable } from './failure.ts'
-import { type Remedies, remedyFor } from './unsendable.ts'
-import { isSignal } from './within.ts'
+import { isStream } from './unsendable.ts'
+import { isOrHasWithin } from './within.ts'
 
 export class Server {
   readonly #api: object
@@ -98,12 +98,12 @@ export class Server {
     const refuse = (why: string): void =>
       this.#fail(id, refusal('ERR_UNSENDABLE', `The result cannot be sent to the other thread: ${why}`))
     try {
-      // Node would make an empty object of it.
-      if (isSignal(result) && !isHandled(result)) return refuse(remedies.context)
+      // Of a signal Node would make an empty object.
+      if (isOrHasWithin(result) && !isHandled(result)) return refuse(noContexts)
       const [message, transfer] = packResult(id, result)
       this.#post(message, transfer)
     } catch (error) {
-      refuse(remedyFor(result, remedies) ?? messageOf(error))
+      refuse(isStream(result) ? noStreams : messageOf(error))
     }
   }
 
@@ -142,12 +142,11 @@ export function unread([, version, id]: PackedCall, why: BridgeError): PackedAns
   return packFailure(id, failureToWire(why), version)
 }
 
-const remedies: Remedies = {
-  stream:
-    'what a generator gives does not cross here. Take a callback as an argument, by Comlink.proxy(), or serve over a port with ctxbridge/message-port, which has streams.',
-  context:
-    'a context, or an AbortSignal, is no result. Return what link().export(ctx) gives, and import() that on the other side; or call install(Comlink) of ctxbridge/comlink on both sides.',
-}
+const noStreams =
+  'what a generator gives does not cross here. Take a callback as an argument, by Comlink.proxy(), or serve over a port with ctxbridge/message-port, which has streams.'
+
+const noContexts =
+  'a context, or an AbortSignal, is no result. Return what link().export(ctx) gives, and import() that on the other side; or call install(Comlink) of ctxbridge/comlink on both sides.'
 
 /** Whether a method of that name can be called at all, on whatever object. */
 export function isMethodName(name: string): boolean {

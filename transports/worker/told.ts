@@ -58,9 +58,10 @@ export class ToldSlot {
     return true
   }
 
-  /** Takes a handle back that was never sent. */
-  revoke({ grant }: Partial<SlotHandle>): void {
+  /** Takes a handle back that was never sent: any, not only the last one. */
+  revoke({ grant }: Partial<SlotHandle>): true {
     if (grant !== undefined) this.giveBack(grant)
+    return true
   }
 
   /** Takes a grant back: the other side is through with it. */

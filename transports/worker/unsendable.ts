@@ -1,26 +1,16 @@
 /** What is known not to cross as a result, and for which there is another way. */
 
-import { isOrHasWithin } from './within.ts'
-
-/** What to do instead. */
-export interface Remedies {
-  readonly stream: string
-  readonly context: string
-}
-
-/** The remedy for a result that cannot be cloned; undefined where there is none that is known. Never throws. */
-export function remedyFor(result: unknown, remedies: Remedies): string | undefined {
+/** What a generator gives, or is like it. Never throws. */
+export function isStream(value: unknown): boolean {
   try {
-    if (isStream(result)) return remedies.stream
-    return isOrHasWithin(result) ? remedies.context : undefined
+    return (
+      typeof value === 'object' &&
+      value !== null &&
+      'next' in value &&
+      (Symbol.asyncIterator in value || Symbol.iterator in value)
+    )
   } catch {
     // A proxy of somebody else's threw.
-    return undefined
+    return false
   }
-}
-
-function isStream(value: unknown): boolean {
-  return (
-    typeof value === 'object' && value !== null && 'next' in value && (Symbol.asyncIterator in value || Symbol.iterator in value)
-  )
 }

@@ -11,10 +11,11 @@ import { messageOf, unsendable } from './failure.ts'
 import type { Grant } from './export.ts'
 import { Grace } from './grace.ts'
 import { flatten } from './handle.ts'
-import { linkOf, type LinkOptions, type WorkerLink } from './link.ts'
+import type { LinkOptions } from './link.ts'
 import { readOptions } from './options.ts'
 import { Tie, TiedObject } from './sent-signal.ts'
 import { isMethodName } from './server.ts'
+import { linkOf, type WorkerLink } from './worker-link.ts'
 
 /** The names that are never called: see `expose`. */
 type NoMethod = 'then' | 'toJSON' | `__${string}` | keyof typeof Object.prototype | 'constructor'

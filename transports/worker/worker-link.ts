@@ -1,0 +1,305 @@
+/** Two threads that share contexts: everything that belongs to one endpoint, from its first use until it is closed or lost. */
+
+import { inspectAsText, show } from '../../lib/bridge/link-show.ts'
+import { disposable } from '../../lib/dispose.ts'
+import { hostClock } from '../../lib/clock.ts'
+import type { CancelableContext, Context } from '../../lib/context.ts'
+import { End } from '../../lib/end.ts'
+import { type BridgeError, LinkLostError } from '../../lib/errors.ts'
+import { type Key, named } from '../../lib/key.ts'
+import { reviveCause } from '../../lib/wire/cause.ts'
+import { isAnswer, isAsk, isBegun, isCall, packBegun, type PackedCall } from './call-message.ts'
+import { Caller } from './caller.ts'
+import { aroundOne, canTerminate, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
+import { tableStats } from './export.ts'
+import { Exporter } from './exporter.ts'
+import { refusal } from './failure.ts'
+import { threads, warn } from './host.ts'
+import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent } from './handle.ts'
+import { baseOf, ended, importEnded, refused } from './import-ended.ts'
+import { Importer } from './importer.ts'
+import type { Link, LinkOptions, LinkStats } from './link.ts'
+import { detach, isAttach, isDetach } from './messages.ts'
+import { Server, unread } from './server.ts'
+import { portableKeys, readOptions } from './options.ts'
+import { keepSpecimens } from './specimens.ts'
+import { goneBefore, watchEndpoint } from './watch-endpoint.ts'
+
+/** How many calls may come before something is served. More are refused: it may never be. */
+const MAX_EARLY = 10_000
+
+const links = new WeakMap<WorkerEndpoint, WorkerLink>()
+/** Those whose link was disposed of here: the other side was told, and takes it for closed until it hears of another one. */
+const closedHere = new WeakSet<WorkerEndpoint>()
+
+/** The link over an endpoint, for the function named `caller`. */
+export function linkOf(endpoint: unknown, options: LinkOptions, caller: string): WorkerLink {
+  const target = endpointOf(endpoint, caller)
+  const { keys, sharedMemory } = linkOptions(options, caller)
+  let found = links.get(target)
+  if (found === undefined) {
+    const forget = (): void => {
+      links.delete(target)
+      closedHere.add(target)
+    }
+    try {
+      found = new WorkerLink(target, sharedMemory, forget)
+    } catch (cause) {
+      throw aroundOne(caller, cause)
+    }
+    links.set(target, found)
+    if (closedHere.has(target)) found.announce()
+  }
+  found.register(keys)
+  return found
+}
+
+function linkOptions(options: LinkOptions, caller: string): Required<LinkOptions> {
+  const { keys, sharedMemory } = readOptions(caller, options, ({ keys = [], sharedMemory = true }) => ({ keys, sharedMemory }))
+  if (typeof sharedMemory !== 'boolean')
+    throw new TypeError(`${caller}() needs 'sharedMemory' to be true or false, but got ${named(sharedMemory)}.`)
+  return { keys: portableKeys(caller, keys), sharedMemory }
+}
+
+export class WorkerLink implements Link {
+  declare readonly [Symbol.dispose]: () => void
+  readonly #endpoint: WorkerEndpoint
+  readonly #shared: boolean
+  readonly #forget: () => void
+  /** One for each channel that the other side has opened: mostly there is one. */
+  #importers: readonly Importer[] = []
+  readonly #keys: Key<unknown>[] = []
+  readonly #warned = new Set<string>()
+  #exporter: Exporter | undefined
+  #caller: Caller | undefined
+  #server: Server | undefined
+  /** Calls that came before there was somebody to serve them. */
+  #early: PackedCall[] = []
+  /** Why nothing goes in or out any more. */
+  #lost: LinkLostError | undefined
+  /** Why nothing goes out: the other side has closed its end. It may open it again, by an attach. */
+  #left: LinkLostError | undefined
+  readonly #stop: () => void
+  /** Why the worker is being terminated, if it is by us. */
+  #terminated: LinkLostError | undefined
+
+  constructor(endpoint: WorkerEndpoint, shared: boolean, forget: () => void) {
+    this.#endpoint = endpoint
+    this.#shared = shared
+    this.#forget = forget
+    this.#stop = watchEndpoint(endpoint, {
+      message: (data) => this.#receive(data),
+      garbled: (error) => this.#close(new LinkLostError('A message of the other thread could not be read.', { cause: error })),
+      lost: (why) => this.#lose(this.#terminated ?? why),
+      isAwaited: () => this.#caller?.isAwaited === true,
+    })
+    const gone = goneBefore(endpoint)
+    if (gone !== undefined) this.#lose(gone)
+  }
+
+  register(keys: readonly Key<unknown>[]): void {
+    for (const key of keys) if (!this.#keys.includes(key)) this.#keys.push(key)
+  }
+
+  /** Why it is closed; undefined while it is not. */
+  get lost(): LinkLostError | undefined {
+    return this.#lost ?? this.#left
+  }
+
+  /** What exports over this link. With it the other side is told, and given the table. */
+  get exporter(): Exporter {
+    if (this.lost !== undefined) throw this.lost
+    return (this.#exporter ??= Exporter.over(
+      (attach, transfer) => this.#post(attach, transfer),
+      (error, name) => this.#warn(name, 'sent', error),
+      () => {
+        this.#exporter?.close()
+        this.#exporter = undefined
+        this.#ended()
+      },
+      this.#shared,
+    ))
+  }
+
+  /** Tells the other side that this one is there, before anything is exported. */
+  announce(): void {
+    if (this.lost === undefined) void this.exporter
+  }
+
+  get caller(): Caller {
+    if (this.#caller !== undefined) return this.#caller
+    this.#caller = new Caller((message, transfer) => this.#post(message, transfer))
+    if (this.lost !== undefined) this.#caller.lose(this.lost)
+    return this.#caller
+  }
+
+  /** False when something is served here already. */
+  serve(api: object): boolean {
+    if (this.#server !== undefined) return false
+    const server = new Server(
+      api,
+      (sent) => this.#import(parseSent(sent, 'import'), false),
+      (message, transfer) => this.#post(message, transfer),
+    )
+    this.#server = server
+    for (const early of this.#early.splice(0)) server.receive(early)
+    return true
+  }
+
+  export(ctx: Context): ContextHandle {
+    return this.exporter.export(ctx)
+  }
+
+  import(handle: unknown): CancelableContext {
+    if (!isHandle(handle)) throw new TypeError(`import() needs a handle that export() made, but got ${named(handle)}.`)
+    return this.#import(parseHandle(handle), true)
+  }
+
+  /** @param mayBeDropped whether nobody may cancel it */
+  #import(parsed: ParsedHandle | undefined, mayBeDropped: boolean): CancelableContext {
+    if (parsed === undefined) return refused('it is forged, damaged, or of another version')
+    const base = baseOf(parsed, this.#keys, this.#notReceived)
+    const importer = this.#importerOf(parsed)
+    if (this.lost !== undefined) return ended(base, new End('canceled', this.lost, hostClock.now()))
+    if (importer === undefined) return refused('it was made for another link, or for one that is closed')
+    if (parsed.end === undefined)
+      return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why), mayBeDropped)
+    return importEnded(parsed.end, base)
+  }
+
+  #importerOf({ table, link }: { readonly table: number; readonly link: number }): Importer | undefined {
+    for (const importer of this.#importers) if (importer.link === link && importer.table === table) return importer
+    return undefined
+  }
+
+  /** Ends the worker by force; then everything on this link is lost for the reason given. */
+  terminate(why: LinkLostError): void {
+    if (this.#lost !== undefined || this.#terminated !== undefined || !canTerminate(this.#endpoint)) return
+    this.#terminated = why
+    void this.#endpoint.terminate()
+    // In a browser a terminated worker is gone at once, and nothing tells. In Node its exit does.
+    if (isWebWorker(this.#endpoint)) this.#lose(why)
+  }
+
+  stats(): LinkStats {
+    let [imports, observers] = [0, 0]
+    for (const importer of this.#importers) {
+      imports += importer.size
+      observers += importer.observed
+    }
+    return { ...tableStats(), exports: this.#exporter?.size ?? 0, imports, observers, calls: this.#caller?.size ?? 0 }
+  }
+
+  static {
+    disposable<WorkerLink>(this.prototype, function () {
+      this.#close(new LinkLostError('The link was closed by this thread.'))
+      this.#forget()
+    })
+  }
+
+  toString(): string {
+    const { exports, imports, calls } = this.stats()
+    return show('Link', this.lost === undefined ? 'open' : 'closed', { exports, imports, calls })
+  }
+
+  toJSON(): string {
+    return String(this)
+  }
+
+  static {
+    inspectAsText(this.prototype)
+  }
+
+  /** Tells the other side, also where nothing has come from there yet: its calls may be on their way, and nothing else would ever answer them. */
+  #close(error: LinkLostError): void {
+    this.#post(detach, [])
+    this.#lose(error)
+  }
+
+  /** From here on nothing goes in or out. */
+  #lose(error: LinkLostError): void {
+    if (this.#lost !== undefined) return
+    this.#lost = error
+    this.#stop()
+    this.#letGo(error)
+  }
+
+  /** The other side has closed its end. What is served here stays, for when it opens that again. */
+  #leave(error: LinkLostError): void {
+    if (this.lost !== undefined) return
+    this.#left = error
+    this.#letGo(error)
+  }
+
+  /** Everything that the other side held is taken back before anybody hears of it. */
+  #letGo(error: LinkLostError): void {
+    this.#early = []
+    this.#exporter?.close()
+    this.#exporter = undefined
+    this.#caller?.lose(error)
+    const importers = this.#importers
+    this.#importers = []
+    for (const importer of importers) importer.close(error)
+  }
+
+  /** A channel is closed. Nothing else tells in a browser that the other thread has ended. */
+  #ended(): void {
+    if (threads === undefined)
+      this.#leave(this.#terminated ?? new LinkLostError('The other thread has ended, or has closed the link.'))
+  }
+
+  /** The other side is there, also where it had closed its end. */
+  #join(): void {
+    if (this.#left === undefined) return
+    this.#left = undefined
+    this.#caller = undefined
+    // Of what was exported before it has heard, or hears later, that it is closed.
+    this.announce()
+  }
+
+  #receive(data: unknown): void {
+    if (isAttach(data)) {
+      if (this.#importerOf(data) !== undefined) return
+      this.#join()
+      keepSpecimens(data.chunks.length > 0)
+      const importer: Importer = new Importer(data, () => {
+        this.#importers = this.#importers.filter((other) => other !== importer)
+        // Where it has opened another one since, it is there.
+        if (this.#importers.length === 0) this.#ended()
+      })
+      this.#importers = [...this.#importers, importer]
+    } else if (isDetach(data)) {
+      this.#leave(new LinkLostError('The other thread has closed the link.'))
+    } else if (isCall(data)) {
+      if (this.#server !== undefined) this.#server.receive(data)
+      else if (this.#early.length < MAX_EARLY) this.#early.push(data)
+      else this.#post(unread(data, tooEarly()), [])
+    } else if (isAnswer(data)) {
+      this.#caller?.receive(data)
+    } else if (isBegun(data)) {
+      this.#caller?.begun(data)
+    } else if (isAsk(data)) {
+      this.#post(packBegun(data), [])
+    }
+  }
+
+  #post(message: unknown, transfer: readonly Transferable[]): void {
+    if (this.#lost === undefined) this.#endpoint.postMessage(message, transfer as never)
+  }
+
+  readonly #notReceived = (error: unknown, name: string): void => this.#warn(name, 'received', error)
+
+  /** A value that is left out harms nothing else, but somebody misses it: said once for each key. */
+  #warn(name: string, what: string, error: unknown): void {
+    if (this.#warned.has(name)) return
+    this.#warned.add(name)
+    warn(`The value of the portable key ${named(name)} was not ${what}: ${String(error)}`)
+  }
+}
+
+function tooEarly(): BridgeError {
+  return refusal(
+    'ERR_LIMIT',
+    `The other thread serves nothing yet, and ${MAX_EARLY} calls wait for that: let it call expose() when it starts.`,
+  )
+}
