@@ -403,7 +403,7 @@ const slots: readonly Mutant[] = [
     original: '    const isUsable = super.free()\n    this.#owner.forget(this)\n    return isUsable\n',
     replacement: '    return super.free()\n',
     breaks: 'what the table has back is kept as if a handle of it could come',
-    tests: ['test/worker/given-back.test.ts'],
+    tests: ['test/threads/late.test.ts'],
   },
   {
     file: 'transports/worker/export.ts',
@@ -428,8 +428,8 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/export.ts',
-    original: '    if (this.calls > 0) return false\n',
-    replacement: '',
+    original: 'return this.calls > 0 || (this.told === undefined && this.imported)',
+    replacement: 'return this.told === undefined && this.imported',
     breaks: 'the end of a context is given up while a call has it',
     tests: ['test/worker/given-back.test.ts'],
   },

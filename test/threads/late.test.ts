@@ -1,6 +1,12 @@
+import { MessageChannel } from 'node:worker_threads'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { background, withCancel } from '../../lib/context.ts'
 import { DATA, type WireCause } from '../../lib/wire/cause.ts'
 import { KEPT_FOR, LateCauses, type LateEnd, LateEnds, MAX_KEPT } from '../../transports/worker/late.ts'
+import { link } from '../../transports/worker/link.ts'
+import { arrived, collected } from '../support/gc.ts'
+
+const { add: added } = LateEnds.prototype
 
 const text = (length: number): WireCause => [DATA, 'x'.repeat(length)]
 
@@ -102,6 +108,34 @@ test('what is over is looked at no more', () => {
   for (const end of all) end.isBack = true
   ends.expire()
   expect(gone(all)).toBe(0)
+})
+
+test('an export that has ended and is given back is kept by nothing once its slot is free', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const [near, far] = [link(port1), link(port2)]
+  const refs: WeakRef<LateEnd>[] = []
+  const add = vi.spyOn(LateEnds.prototype, 'add').mockImplementation(function (this: LateEnds, end) {
+    refs.push(new WeakRef(end))
+    added.call(this, end)
+  })
+  onTestFinished(() => {
+    add.mockRestore()
+    port1.close()
+  })
+  const some = (): void => {
+    const contexts = Array.from({ length: 100 }, () => withCancel(background()))
+    for (const theirs of contexts.map((ctx) => far.import(near.export(ctx)))) void theirs.done
+    for (const ctx of contexts) ctx.cancel()
+  }
+  near.export(background())
+  await arrived()
+  some()
+  expect(refs).toHaveLength(100)
+  await arrived()
+  // What comes after them takes their slots, two looks for each.
+  for (let i = 0; i < 200; i++) far.import(near.export(withCancel(background()))).cancel()
+  add.mockClear()
+  expect(await collected(...refs)).toBe(true)
 })
 
 test('of causes that nobody has asked for, so many are kept, and they are the last ones', () => {

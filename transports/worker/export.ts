@@ -118,7 +118,6 @@ export class Export extends Slot implements LateEnd {
   }
 
   override giveUp(): boolean {
-    if (this.calls > 0) return false
     if (this.told === undefined) return super.giveUp()
     this.told.takeBack()
     return true
