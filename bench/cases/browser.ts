@@ -95,7 +95,7 @@ const chain: Suite = {
     "From cancel() in a page of headless Chromium until the service's worker thread has seen it. Neither the browser nor the service is pinned; the page's clock ticks every 5 us.",
   unit: 'ns',
   sample: 'event',
-  rounds: 6,
+  warmUp: 1,
   contenders: () => {
     const session = shared()
     return [

@@ -71,8 +71,10 @@ const exported: CurveSuite = {
     "Each context's share of four steps, each taken for all of them in one turn of the event loop: here export and end, in the worker import and release.",
   unit: 'ns',
   axis: 'exports',
-  lines: foundTogether({ export: 'export', import: 'import', release: 'release', end: 'end' }, powers(100_000), async (n) =>
-    exportAll(await (shared ??= start()), n),
+  lines: foundTogether(
+    { export: 'export', import: 'import', release: 'release', end: 'end' },
+    [...powers(100_000), 262_144],
+    async (n) => exportAll(await (shared ??= start()), n),
   ),
   async close() {
     await (await shared)?.close()

@@ -64,7 +64,7 @@ const calls: CurveSuite = {
   lines: [
     {
       name: 'worker',
-      points: powers(10_000),
+      points: powers(100_000),
       async measure(n) {
         const { jobs } = await ownWorker.get()
         return atOnce(n, () => jobs.nothing(withCancel(background())))
@@ -80,9 +80,9 @@ const calls: CurveSuite = {
     },
     {
       name: 'WebSocket',
-      points: powers(10_000),
+      points: powers(100_000),
       async measure(n) {
-        const connection = await connect(urlOf((await callService.get()).ports.link), { limits: { maxCalls: 20_000 } })
+        const connection = await connect(urlOf((await callService.get()).ports.link), { limits: { maxCalls: 200_000 } })
         const remote = wrap<Served>(connection)
         const time = await atOnce(n, () => remote.nothing(withCancel(background())))
         connection.close()

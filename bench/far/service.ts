@@ -109,7 +109,7 @@ linkServer.on('connection', (_socket, { socket }) => {
   bytes = () => socket.bytesRead
   traffic = () => socket.bytesRead + socket.bytesWritten
 })
-serve(linkServer, methods, { limits: { maxCalls: 20_000 } })
+serve(linkServer, methods, { limits: { maxCalls: 200_000 } })
 
 // Text asks for an echo of msgpack; a binary frame is the event.
 const wsServer = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false })
