@@ -239,7 +239,7 @@ async function curveOf(
         `${point.line.name}, ${point.n.toLocaleString('en')}`,
       )
       if (time < 0 && point.n >= warmsItself) continue
-      if (point.spent > (point.values.length >= 2 ? enough : tooLong)) continue
+      if (point.values.length >= 1 && point.spent > (point.values.length >= 2 ? enough : tooLong)) continue
       const before = performance.now()
       globalThis.gc?.()
       const value = await point.line.measure(point.n)
