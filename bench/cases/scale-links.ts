@@ -136,17 +136,21 @@ const links: CurveSuite = {
   about: 'A call and back, and a cancel to the handler, on one connection; the others are open and silent.',
   unit: 'ns',
   axis: 'connections',
-  lines: foundTogether({ call: 'a call and back', cancel: 'a cancel, until the handler sees it' }, powers(1_000), async (n) => {
-    const connection = await connected(n)
-    const remote = wrap<Served>(connection)
-    const it = await linkService.get()
-    const call = await medianOf(100, async () => {
-      const before = now()
-      must((await remote.nothing(background())) === 1, 'the call returned what the method returns')
-      return now() - before
-    })
-    return { call, cancel: await medianOf(100, () => cancelOver(connection, it)) }
-  }),
+  lines: foundTogether(
+    { call: 'a call and back', cancel: 'a cancel, until the handler sees it' },
+    [1, 30, 300, 3_000],
+    async (n) => {
+      const connection = await connected(n)
+      const remote = wrap<Served>(connection)
+      const it = await linkService.get()
+      const call = await medianOf(100, async () => {
+        const before = now()
+        must((await remote.nothing(background())) === 1, 'the call returned what the method returns')
+        return now() - before
+      })
+      return { call, cancel: await medianOf(100, () => cancelOver(connection, it)) }
+    },
+  ),
   async close() {
     for (const connection of connections.splice(0)) connection.close()
     await linkService.close()
