@@ -211,7 +211,7 @@ const deadline: Suite = {
   id: 'deadline/late',
   title: 'How late a deadline is',
   about:
-    'From the instant of the deadline until it is seen. 135 are set beforehand, 0.3 to 0.7 ms after one another, and nobody waits for one before the next is due: each counts from its own instant, so a stall is in every deadline that it delayed. Never early: a sample below zero would fail the run.',
+    'From the instant of the deadline until it is seen. 135 are set beforehand, 0.3 to 0.7 ms after one another, and nobody waits for one before the next is due: each counts from its own instant, so a stall is in every deadline that it delayed. One that is alone is seen later, by code that has not run for a while. Never early: a sample below zero would fail the run.',
   unit: 'ns',
   sample: 'event',
   warmUp: 1,
