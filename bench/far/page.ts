@@ -7,7 +7,7 @@ import type { ClockResult, Started } from '../harness/model.ts'
 import { Reports } from '../harness/reports.ts'
 import type { FromPage, PageBench, PageServed, ToPage, Way } from './page-types.ts'
 
-const samples = 250
+const samples = 100
 
 const url = location.origin.replace('http', 'ws')
 const connection = await connect(`${url}/link`)

@@ -128,7 +128,7 @@ test('a cancel in a page reaches the worker of the service behind it, with its c
   const proofs = suite?.results.map(({ proof, count }) => [proof.replace(/\d+([.,]\d+)*/g, 'N'), count])
   const [ours, bare] = ['seen as AbortError, cause: proof', 'seen; it carries no error'].map((seen) => [
     `Chromium N: ${seen}; clocks compared by N brackets, to N us`,
-    250,
+    100,
   ])
   expect(proofs).toEqual([ours, bare, ours, bare])
 }, 180_000)
