@@ -15,6 +15,7 @@ import { now } from './harness/clock.ts'
 import { Cannot, type Contender } from './harness/model.ts'
 import { Reports } from './harness/reports.ts'
 import { turn } from './harness/runner.ts'
+import { listed } from './harness/text.ts'
 import { UsageError } from './options.ts'
 
 const folder = projectFile('bench/peers/')
@@ -24,6 +25,7 @@ const kit = {
   Cannot,
   cost,
   latency,
+  listed,
   must,
   nextJobs,
   now,

@@ -79,7 +79,7 @@ const suite: Suite = {
   id: 'pool/next',
   title: 'The next job after a cancelled one',
   about:
-    'A worker is busy; its job is cancelled, and another one given to it at once. From the cancel until that one has answered. No thread is kept on one core here: a pool starts threads of its own, which would be on that of the thread that measures.',
+    'A worker is busy; its job is cancelled, and another one given to it at once. From the cancel until that one has answered. No thread is kept on one core here: a pool starts threads of its own, which would be on that of the thread that measures. There are 100 samples to a round, as the next one waits until the pool is at rest; three of pools that start another thread, and one of who waits a second before that. So p99.9 is beyond a run of some minutes.',
   unpinned: true,
   unit: 'ns',
   sample: 'event',

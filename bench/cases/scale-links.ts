@@ -64,7 +64,7 @@ const calls: CurveSuite = {
   lines: [
     {
       name: 'worker',
-      points: powers(10_000),
+      points: powers(100_000),
       async measure(n) {
         const { jobs } = await ownWorker.get()
         return atOnce(n, () => jobs.nothing(withCancel(background())))
@@ -80,9 +80,9 @@ const calls: CurveSuite = {
     },
     {
       name: 'WebSocket',
-      points: powers(10_000),
+      points: powers(100_000),
       async measure(n) {
-        const connection = await connect(urlOf((await callService.get()).ports.link), { limits: { maxCalls: 20_000 } })
+        const connection = await connect(urlOf((await callService.get()).ports.link), { limits: { maxCalls: 200_000 } })
         const remote = wrap<Served>(connection)
         const time = await atOnce(n, () => remote.nothing(withCancel(background())))
         connection.close()
@@ -136,17 +136,21 @@ const links: CurveSuite = {
   about: 'A call and back, and a cancel to the handler, on one connection; the others are open and silent.',
   unit: 'ns',
   axis: 'connections',
-  lines: foundTogether({ call: 'a call and back', cancel: 'a cancel, until the handler sees it' }, powers(1_000), async (n) => {
-    const connection = await connected(n)
-    const remote = wrap<Served>(connection)
-    const it = await linkService.get()
-    const call = await medianOf(100, async () => {
-      const before = now()
-      must((await remote.nothing(background())) === 1, 'the call returned what the method returns')
-      return now() - before
-    })
-    return { call, cancel: await medianOf(100, () => cancelOver(connection, it)) }
-  }),
+  lines: foundTogether(
+    { call: 'a call and back', cancel: 'a cancel, until the handler sees it' },
+    [1, 30, 300, 3_000],
+    async (n) => {
+      const connection = await connected(n)
+      const remote = wrap<Served>(connection)
+      const it = await linkService.get()
+      const call = await medianOf(100, async () => {
+        const before = now()
+        must((await remote.nothing(background())) === 1, 'the call returned what the method returns')
+        return now() - before
+      })
+      return { call, cancel: await medianOf(100, () => cancelOver(connection, it)) }
+    },
+  ),
   async close() {
     for (const connection of connections.splice(0)) connection.close()
     await linkService.close()

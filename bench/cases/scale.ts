@@ -38,7 +38,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
  * Trees of one context would not do: with the first larger one, whose loops go on, the code is compiled anew, and until then it is a dozen times as slow.
  */
 async function once(prepare: () => () => void, warm: (n: number) => () => void): Promise<number> {
-  for (let i = 0; i < 1_000; i++) {
+  for (let i = 0; i < 300; i++) {
     warm(1 + (i % 100))()
     if (i % 100 === 0) await turn()
   }
@@ -82,7 +82,7 @@ const cancel: CurveSuite = {
     },
     {
       name: 'children, each with an afterFunc',
-      points: powers(100_000),
+      points: powers(1_000_000),
       async measure(n) {
         const [parent, children] = widths(n, true)
         const time = await once(
@@ -156,7 +156,7 @@ const timers: CurveSuite = {
   lines: [
     {
       name: 'made, observed and ended',
-      points: powers(100_000),
+      points: powers(1_000_000),
       measure(n) {
         const parent = withCancel(background())
         for (let i = 0; i < n; i++) afterFunc(withTimeout(parent, 60_000 + Math.random() * 60_000), () => {})
@@ -195,7 +195,7 @@ const observers: CurveSuite = {
   about: "One more afterFunc and its stop; and each one's share of the cancel() that starts them all.",
   unit: 'ns',
   axis: 'functions',
-  lines: foundTogether({ add: 'one more, and its stop', end: 'its share of the end' }, powers(100_000), async (n) => {
+  lines: foundTogether({ add: 'one more, and its stop', end: 'its share of the end' }, powers(1_000_000), async (n) => {
     const found = await observed(n)
     // They run before the next point is measured.
     await turn()

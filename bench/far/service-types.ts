@@ -22,6 +22,10 @@ export interface Served {
   func(ctx: Context): void
   /** One of many: only the last end is reported. */
   one(ctx: Context): void
+  /** One of many that end by their deadlines: its number is given back by `expired`. */
+  expire(ctx: Context, number: number): void
+  /** Of all calls of `expire` that have been begun since the last time, when all are over: since when each waited, and when it saw its deadline. */
+  expired(ctx: Context): Promise<readonly (readonly [number: number, from: number, at: number])[]>
   nothing(ctx: Context): number
   /** Answered after `go` was called: a call that is to live through what happens to others. */
   hold(ctx: Context): void

@@ -44,6 +44,14 @@ const upstream = process.argv[2] === undefined ? undefined : (JSON.parse(process
 const next = upstream === undefined ? undefined : wrap<Served>(await connect(`ws://127.0.0.1:${upstream.link}`))
 
 const held = new Set<() => void>()
+const expiries: Promise<[number: number, from: number, at: number]>[] = []
+
+async function expiry(ctx: Context, number: number): Promise<[number: number, from: number, at: number]> {
+  const from = now()
+  const at = await new Promise<number>((resolve) => afterFunc(ctx, () => resolve(now())))
+  if (ctx.err()?.name !== 'TimeoutError') throw new Error('It was no deadline that ended it.')
+  return [number, from, at]
+}
 
 const methods: Served =
   next === undefined
@@ -70,6 +78,12 @@ const methods: Served =
           }
           return ctx.done.then(() => undefined)
         },
+        async expire(ctx: Context, number: number): Promise<void> {
+          const one = expiry(ctx, number)
+          expiries.push(one)
+          await one
+        },
+        expired: () => Promise.all(expiries.splice(0)),
         nothing: () => 1,
         hold: () => new Promise<void>((resolve) => held.add(resolve)),
         go() {
@@ -81,6 +95,8 @@ const methods: Served =
         watch: (ctx: Context) => next.watch(ctx),
         func: (ctx: Context) => next.func(ctx),
         one: (ctx: Context) => next.one(ctx),
+        expire: (ctx: Context, number: number) => next.expire(ctx, number),
+        expired: (ctx: Context) => next.expired(ctx),
         nothing: (ctx: Context) => next.nothing(ctx) as unknown as number,
         hold: (ctx: Context) => next.hold(ctx),
         go: (ctx: Context) => next.go(ctx),
@@ -93,7 +109,7 @@ linkServer.on('connection', (_socket, { socket }) => {
   bytes = () => socket.bytesRead
   traffic = () => socket.bytesRead + socket.bytesWritten
 })
-serve(linkServer, methods, { limits: { maxCalls: 20_000 } })
+serve(linkServer, methods, { limits: { maxCalls: 200_000 } })
 
 // Text asks for an echo of msgpack; a binary frame is the event.
 const wsServer = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false })

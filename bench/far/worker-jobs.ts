@@ -33,6 +33,9 @@ export type Bare = 'flag' | 'message' | 'message, to a context'
 /** How a job of ours waits for its context to end. */
 export type How = 'err' | 'aborted' | 'signal' | 'afterFunc' | 'done' | 'sleepSync' | Bare
 
+/** How a job waits for the deadlines of many, of which each is due after the one before it. */
+export type Expiring = 'err' | 'signal' | 'sleepSync'
+
 /** A message to those that are not ours. */
 export interface Order {
   readonly port?: MessagePort
@@ -46,6 +49,12 @@ export interface Jobs {
   take(ctx: Context, handles: readonly ContextHandle[]): readonly [imported: number, released: number]
   /** Imports them all, and tells what one takes: bytes of its heap. */
   keep(ctx: Context, handles: readonly ContextHandle[]): Promise<number>
+  /** Sees the deadlines of all: since when it waited, and when it saw each. */
+  expire(
+    ctx: Context,
+    handles: readonly ContextHandle[],
+    how: Expiring,
+  ): Promise<readonly [from: number, seen: readonly number[]]>
 }
 
 /** As served by Comlink without us. */

@@ -9,7 +9,7 @@ import { pinFar } from '../harness/pin.ts'
 import type { Report } from '../harness/reports.ts'
 import { used } from './heap.ts'
 import { installSignalHandler } from './signal-handler.ts'
-import { clockSamples, type ComlinkJobs, type FarData, type How, type Jobs, type Order } from './worker-jobs.ts'
+import { clockSamples, type ComlinkJobs, type Expiring, type FarData, type How, type Jobs, type Order } from './worker-jobs.ts'
 
 pinFar()
 const { role, report, wake, words } = workerData as FarData
@@ -110,6 +110,36 @@ async function keep(_ctx: Context, handles: readonly ContextHandle[]): Promise<n
   return bytes
 }
 
+function expiry(ctx: Context, how: Expiring): number | Promise<number> {
+  switch (how) {
+    case 'err':
+      while (ctx.err() === undefined);
+      return now()
+    case 'signal':
+      return new Promise((resolve) => {
+        const { signal } = ctx
+        if (signal.aborted) resolve(now())
+        else signal.addEventListener('abort', () => resolve(now()), { once: true })
+      })
+    case 'sleepSync':
+      try {
+        sleepSync(ctx, 60_000)
+      } catch {
+        return now()
+      }
+      throw new Error('It slept for a minute.')
+  }
+}
+
+async function expire(_ctx: Context, handles: readonly ContextHandle[], how: Expiring): Promise<[number, readonly number[]]> {
+  const it = link()
+  const contexts = handles.map((handle) => it.import(handle))
+  const from = now()
+  const seen = await Promise.all(contexts.map((ctx) => expiry(ctx, how)))
+  if (contexts.some((ctx) => ctx.err()?.name !== 'TimeoutError')) throw new Error('It was no deadline that ended them.')
+  return [from, seen]
+}
+
 function onOrder(handle: (order: Order) => void): void {
   parentPort?.on('message', handle)
 }
@@ -119,7 +149,7 @@ const reason = new Error('a reason')
 const seen = (): void => tell({ ready: false, at: now() })
 
 if (role === 'ctxbridge') {
-  const jobs: Jobs = { watch: watched, nothing: () => 1, take, keep }
+  const jobs: Jobs = { watch: watched, nothing: () => 1, take, keep, expire }
   expose(jobs)
 } else if (role === 'comlink') {
   installSignalHandler()

@@ -206,8 +206,11 @@ function summary({ contender: { name, kind, note }, started, proof, samples, fre
   }
 }
 
-/** ms. A point that has taken longer is not measured again, once it has two values: a million contexts are slow to make. */
-const enough = 400
+/** ms. A point that has taken longer is not measured again, once it has two values, or one where that took seconds: a million contexts are slow to make. */
+const [enough, tooLong] = [400, 2_000]
+
+/** Points of so many are not warmed up: what they do, they do often enough by themselves. */
+const warmsItself = 100_000
 
 /** Takes each point of a curve several times, in random order of lines and points, and keeps the medians: of three values, or of as many as there are rounds, up to five. */
 export async function measureCurve(
@@ -235,7 +238,8 @@ async function curveOf(
         (time + warmUp + done / work.length) / (times + warmUp),
         `${point.line.name}, ${point.n.toLocaleString('en')}`,
       )
-      if (point.values.length >= 2 && point.spent > enough) continue
+      if (time < 0 && point.n >= warmsItself) continue
+      if (point.values.length >= 1 && point.spent > (point.values.length >= 2 ? enough : tooLong)) continue
       const before = performance.now()
       globalThis.gc?.()
       const value = await point.line.measure(point.n)
@@ -250,9 +254,7 @@ async function curveOf(
     unit,
     axis,
     lines: lines.map((line) => {
-      const points = work
-        .filter((point) => point.line === line)
-        .map(({ n, values }) => [n, values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN] as const)
+      const points = work.filter((point) => point.line === line).map(({ n, values }) => [n, median(values)] as const)
       return { name: line.name, points, growth: growth(points) }
     }),
   }

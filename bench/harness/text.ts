@@ -22,6 +22,12 @@ export function figures(value: number): string {
   return value.toFixed(size >= 9.995 ? 1 : 2)
 }
 
+/** `125, 1,000 and 1,500`: of one or more. */
+export function listed(numbers: readonly number[]): string {
+  const texts = numbers.map((n) => n.toLocaleString('en'))
+  return texts.length < 2 ? texts.join() : `${texts.slice(0, -1).join(', ')} and ${texts.at(-1)}`
+}
+
 /** Columns side by side; the first one to the left, the others to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = []

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { cost } from '../../bench/cases/cost.ts'
 import { latency } from '../../bench/cases/latency.ts'
+import { late } from '../../bench/cases/thread.ts'
 import { scheduled } from '../../bench/cases/websocket.ts'
 import { now } from '../../bench/harness/clock.ts'
 import { type Report, Reports } from '../../bench/harness/reports.ts'
@@ -67,7 +68,7 @@ test('by a schedule each event counts from the instant at which it was due, also
   expect(await its.prove()).toBe('seen as AbortError, cause: proof')
   const values: number[] = []
   await its.round((value) => values.push(value))
-  expect(values).toHaveLength(100)
+  expect(values).toHaveLength(250)
   const [stalled = 0, second = 0, fifth = 0] = [values[0], values[1], values[4]]
   expect([stalled >= 20 * ms, second >= 18 * ms, fifth >= 12 * ms]).toEqual([true, true, true])
 })
@@ -106,4 +107,28 @@ test('a cost is that of one operation: what a batch took, through how many it wa
     return value >= took / n / 2 && value < took / n
   })
   expect(right.length).toBeGreaterThan(10)
+})
+
+test('a deadline counts from its own instant: what delays several is in each of them, and whoever was not there in time has nothing to say', async () => {
+  const its = await late('x', 'ours', () => ({
+    all: async (due) => {
+      const end = (due[9] as number) + 20 * ms
+      return due.map((due, i) => ({ due, from: i === 11 ? due + 1 : 0, at: i < 10 ? end : due + 1 }))
+    },
+  })).start?.()
+  const values: number[] = []
+  await its?.round((value) => values.push(value))
+  expect(values).toHaveLength(134)
+  expect(values.slice(0, 10).every((value, i) => value >= 20 * ms + (9 - i) * 0.3 * ms)).toBe(true)
+  expect(values.slice(10).every((value) => Math.abs(value - 1) < 0.01)).toBe(true)
+  expect(its?.remark?.()).toBe('1 were due before the far side was there, warm-up included, and do not count')
+})
+
+test('a deadline that is early is an error, and counts as 0 only for who may be early', async () => {
+  const early = (mayBeEarly: boolean) =>
+    late('x', 'ours', () => ({ all: async (due) => due.map((due) => ({ due, from: 0, at: due - 1 })) }), mayBeEarly).start?.()
+  await expect((await early(false))?.prove()).rejects.toThrow('it was never early, but it was')
+  const values: number[] = []
+  await (await early(true))?.round((value) => values.push(value))
+  expect(new Set(values)).toEqual(new Set([0]))
 })
