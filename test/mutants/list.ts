@@ -330,7 +330,7 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/exporter.ts',
-    original: '    if (held.byHand && !held.isBack) this.#late.add(held)\n',
+    original: '    this.#late.add(held)\n',
     replacement: '',
     breaks: 'the end of a context that is never imported keeps its slot until the link is closed',
     tests: ['test/worker/given-back.test.ts'],
@@ -400,8 +400,8 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/export.ts',
-    original: '    const isUsable = super.free()\n    this.#owner.forget(this)\n    return isUsable\n',
-    replacement: '    return super.free()\n',
+    original: '    if (this.isLate) this.#owner.forget(this)\n',
+    replacement: '',
     breaks: 'what the table has back is kept as if a handle of it could come',
     tests: ['test/threads/late.test.ts'],
   },

@@ -89,6 +89,8 @@ export class Export extends Slot implements LateEnd {
   calls = 0
   /** Whether it was also sent by hand: of such a handle nobody says when it is over, or whether it ever comes. */
   byHand = false
+  /** Whether its end is kept for such handles. */
+  isLate = false
   /** What it has in place of a slot, where it goes by messages alone. */
   told: ToldSlot | undefined = undefined
 
@@ -125,9 +127,8 @@ export class Export extends Slot implements LateEnd {
 
   /** The table has it back. */
   override free(): boolean {
-    const isUsable = super.free()
-    this.#owner.forget(this)
-    return isUsable
+    if (this.isLate) this.#owner.forget(this)
+    return super.free()
   }
 
   override run(): void {

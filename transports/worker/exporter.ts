@@ -273,7 +273,7 @@ export class Exporter implements Owner {
       if (!told.returned) return
       this.#told.delete(told.id)
     }
-    if (held.byHand) this.#late.delete(held)
+    if (held.isLate) this.#late.delete(held)
   }
 
   /** @internal Until the slot says "ended", nothing is done but what must come before. */
@@ -284,7 +284,9 @@ export class Exporter implements Owner {
       told.end(end.kind, causeOf(end.error))
       this.forget(held)
     }
-    if (held.byHand && !held.isBack) this.#late.add(held)
+    if (!held.byHand || held.isBack) return
+    held.isLate = true
+    this.#late.add(held)
   }
 
   giveUpLate(onlyOld: boolean): void {

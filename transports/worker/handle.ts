@@ -67,6 +67,8 @@ export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
     if (!isInstant(at)) return undefined
     const inSlot = end === undefined && slot !== undefined
     if (inSlot && !areNumbers(slot, generation, grant)) return undefined
+    // Most say no more.
+    if (inSlot && why === undefined && values === undefined) return { table, link, slot, generation, grant, at }
     const cause = causeOr(end)
     const pairs = pairsOf(values)
     if ((end !== undefined && cause === undefined) || (values !== undefined && pairs === undefined)) return undefined
@@ -112,8 +114,7 @@ export function parseSent(sent: unknown, caller: string): ParsedHandle | undefin
   const [table, link, slot, generation, grant, at] = sent as unknown as FlatHandle
   if (!Number.isInteger(table) || !Number.isInteger(link) || !isInstant(at)) return undefined
   if (!areNumbers(slot, generation, grant)) return undefined
-  // Of the same shape as all others.
-  return { table, link, slot, generation, grant, at, end: undefined, why: undefined, values: undefined }
+  return { table, link, slot, generation, grant, at }
 }
 
 /** Throws what a getter throws. */
