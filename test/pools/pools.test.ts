@@ -320,11 +320,14 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
   })
 
-  test('whose result has a port that is not to be transferred is told so, in the words of the platform', async () => {
+  test('whose result has a port that is not to be transferred is told so', async () => {
     const pool = start()
     const error = await rejection(pool.run(background(), { give: 'a port that nobody has given away' }, { name: 'give' }))
     expect(error).toMatchObject({ name: 'BridgeError', code: 'ERR_UNSENDABLE' })
-    expect(String(error)).toMatch(/: The result of the job 'give' cannot be sent to the other thread: .*transfer/)
+    // In the words of the platform on Node 20; from 22 on it is an error like all others, of which a pool leaves nothing.
+    expect(String(error)).toMatch(
+      /: The result of the job 'give' cannot be sent to the other thread: .*(transfer|cannot be cloned)/,
+    )
   })
 
   test('is not blamed for its result where it has thrown something that says nothing, or has returned what says more', async () => {
