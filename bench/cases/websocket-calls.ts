@@ -65,7 +65,7 @@ function trips(once: () => Promise<number>, close: () => Promise<void>): Started
 }
 
 const manyCalls = 10_000
-/** Each is proven with so many at once, as those of others are, some of which lose the connection from a thousand on. */
+/** Each is proven with so many at once, as those of others are, some of which lose the connection beyond a thousand. */
 const sizes = [125, 1_000, 1_500, 2_000, manyCalls]
 
 /** So many calls are opened, then ended at once. A sample is the time until the far side has seen the last of them. */

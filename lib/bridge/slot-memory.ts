@@ -39,11 +39,12 @@ export const SLOT_BYTES: number = SLOT_WORDS * WORD
 export const LINK = 0
 export const GRANTED = 1
 export const RETURNED = 2
-/** The mark in RETURNED, which is its sign: somebody over there has the slot imported at present. */
-export const IMPORTED: number = 1 << 31
 export const CONTROL = 3
 export const CAUSE = 4
 const CAUSE_AT = 5
+
+/** The mark in RETURNED, which is its sign: somebody over there has the slot imported at present. */
+export const IMPORTED: number = 1 << 31
 
 /** How many bytes of a cause a slot holds. A longer one is for a message to carry. */
 export const CAUSE_BYTES: number = (SLOT_WORDS - CAUSE_AT) * WORD

@@ -23,7 +23,7 @@ import { Importer } from './importer.ts'
 import { channelOf, VERSION } from './messages.ts'
 import { attempt, portableKeys, readOptions } from './options.ts'
 import { keepSpecimens } from './specimens.ts'
-import { isStream } from './unsendable.ts'
+import { isStream } from './stream.ts'
 import { isOrHasWithin } from './within.ts'
 
 export interface RunOptions {

@@ -21,7 +21,7 @@ import { giveBack } from './importer.ts'
 import { VERSION } from './messages.ts'
 import { SentSignal } from './sent-signal.ts'
 import { failureToWire, messageOf, refusal, unreadable } from './failure.ts'
-import { isStream } from './unsendable.ts'
+import { isStream } from './stream.ts'
 import { isOrHasWithin } from './within.ts'
 
 export class Server {

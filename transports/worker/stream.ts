@@ -1,4 +1,4 @@
-/** What is known not to cross as a result, and for which there is another way. */
+/** Streams, which do not cross as a result. */
 
 /** What a generator gives, or is like it. Never throws. */
 export function isStream(value: unknown): boolean {
