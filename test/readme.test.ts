@@ -10,6 +10,7 @@ import { execFile } from 'node:child_process'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { tsc } from './support/compiler.ts'
 import { checkShell, fencesOf, type Program, readPage } from './support/markdown.ts'
+import { checkMermaid } from './support/mermaid.ts'
 
 const root = new URL('..', import.meta.url)
 const out = new URL('.build/readme/', root)
@@ -87,7 +88,7 @@ test('there is a README, and it shows code', () => {
   expect(pages[0]?.programs.length).toBeGreaterThan(0)
 })
 
-describe.for(pages)('$path', ({ path, folder, programs, shell, json, wrong }) => {
+describe.for(pages)('$path', ({ path, folder, programs, shell, json, diagrams, wrong }) => {
   test('every fence is of a kind that is checked', () => {
     expect(wrong.map((sentence) => `${path}:${sentence}`)).toEqual([])
   })
@@ -103,6 +104,10 @@ describe.for(pages)('$path', ({ path, folder, programs, shell, json, wrong }) =>
 
   test('every block of JSON can be read', () => {
     for (const { code } of json) expect(() => void JSON.parse(code), code).not.toThrow()
+  })
+
+  test('every diagram can be drawn', () => {
+    expect(diagrams.flatMap(checkMermaid).map((sentence) => `${path}:${sentence}`)).toEqual([])
   })
 
   const runs = programs.filter(({ run }) => run).map((program) => ({ ...program, line: program.fence.line }))
@@ -162,6 +167,31 @@ describe('reading a page', () => {
     ['a fence that is never closed', ['```ts', 'x']],
   ])('complains of %s', ([, lines]) => {
     expect(readPage(page(...lines)).wrong).toHaveLength(1)
+  })
+
+  test.for<[string, string, string[]]>([
+    [
+      'a sequence',
+      'sequenceDiagram',
+      ['participant A as here', 'participant B as there', 'loop all', 'A->>B: call 1', 'B--xA: no', 'end', 'Note over A,B: over'],
+    ],
+    ['states', 'stateDiagram-v2', ['direction LR', '[*] --> open', 'open --> ended: cancel()', 'ended --> [*]']],
+    ['a chart', 'flowchart LR', ['page["a page"] --> gateway --> service["a service"]', 'service -->|"shared memory"| worker']],
+  ])('accepts %s', ([, kind, lines]) => {
+    expect(checkMermaid({ line: 1, language: 'mermaid', info: [], code: [kind, ...lines, ''].join('\n') })).toEqual([])
+  })
+
+  test.for<[string, string, string[]]>([
+    ['no kind', 'A --> B', []],
+    ['a statement that is none', 'stateDiagram-v2', ['open -> ended']],
+    ['a text that ends too soon', 'sequenceDiagram', ['participant A as here', 'A->>A: one; two']],
+    ['somebody who was not named', 'sequenceDiagram', ['participant A as here', 'A->>B: call 1']],
+    ['a note over somebody who was not named', 'sequenceDiagram', ['participant A as here', 'Note over A,B: text']],
+    ['an end that is missing', 'sequenceDiagram', ['loop all']],
+    ['an end too many', 'sequenceDiagram', ['end']],
+    ['a chart without quotes', 'flowchart LR', ['page[a page] --> gateway']],
+  ])('complains of a diagram with %s', ([, kind, lines]) => {
+    expect(checkMermaid({ line: 1, language: 'mermaid', info: [], code: [kind, ...lines, ''].join('\n') })).toHaveLength(1)
   })
 
   test('accepts commands that exist, and no others', () => {

@@ -157,7 +157,8 @@ const links: CurveSuite = {
   },
 }
 
-const mostHops = 4
+const hopCounts = [1, 2, 4, 8]
+const mostHops = Math.max(...hopCounts)
 let chain: Promise<readonly FarProcess[]> | undefined
 
 /** A service, and gateways before it: the one of index k is k + 1 hops away from the service's handler. */
@@ -205,7 +206,7 @@ const hops: CurveSuite = {
   lines: [
     {
       name: 'ctxbridge/websocket',
-      points: [1, 2, 3, 4],
+      points: hopCounts,
       async measure(n) {
         const { service, first } = await hop(n)
         const connection = await connect(urlOf(first.ports.link))
@@ -216,7 +217,7 @@ const hops: CurveSuite = {
     },
     {
       name: 'bare ws frames, forwarded',
-      points: [1, 2, 3, 4],
+      points: hopCounts,
       async measure(n) {
         const { service, first } = await hop(n)
         const socket = await bareSocket(first.ports.ws, n > 1)

@@ -25,6 +25,7 @@ export interface Page {
   readonly programs: readonly Program[]
   readonly shell: readonly Fence[]
   readonly json: readonly Fence[]
+  readonly diagrams: readonly Fence[]
   /** What is wrong with the fences themselves, in sentences that begin with the line. */
   readonly wrong: readonly string[]
 }
@@ -60,6 +61,7 @@ export function readPage(markdown: string): Page {
   const programs: Program[] = []
   const shell: Fence[] = []
   const json: Fence[] = []
+  const diagrams: Fence[] = []
   const wrong: string[] = []
   const fences = fencesOf(markdown)
 
@@ -88,17 +90,19 @@ export function readPage(markdown: string): Page {
       shell.push(fence)
     } else if (language === 'json') {
       json.push(fence)
+    } else if (language === 'mermaid') {
+      diagrams.push(fence)
     } else if (isOutput(fence)) {
       if (!fences[i - 1]?.info.includes('run')) complain('Output stands behind the block that prints it, whose fence says run.')
       words = []
     } else if (language === '') {
       complain("A fence names its language: 'text' where it is none.")
     } else if (!prose.has(language)) {
-      complain(`Nothing checks a block of '${language}': write ts, js, sh, json, or one of ${[...prose].join(', ')}.`)
+      complain(`Nothing checks a block of '${language}': write ts, js, sh, json, mermaid, or one of ${[...prose].join(', ')}.`)
     }
     if (words.length > 0) complain(`The fence says '${words.join(' ')}', which means nothing here.`)
   }
-  return { programs, shell, json, wrong }
+  return { programs, shell, json, diagrams, wrong }
 }
 
 /** What is wrong with a block of shell commands: each must be of a kind that is known to work in a fresh clone. */
