@@ -34,7 +34,7 @@ export const bars: readonly Bar[] = [
     ],
     bar: { atMost: 1.25 },
     reason:
-      "what it takes beyond a wake-up is mostly the 'abort' event, which does not cross: see in that suite a bare message that cancels a context of the worker's own, and a bare wake-up that aborts one of the platform's signals. The rest is ours",
+      "of what it takes beyond a wake-up about half is the 'abort' event, which does not cross: see in that suite a bare message that cancels a context of the worker's own, and a bare wake-up that aborts one of the platform's signals. The rest is code of two threads that has not run for a while; see docs/performance.md",
   },
   {
     id: 'worker-idle-others',
