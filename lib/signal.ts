@@ -2,6 +2,7 @@
 import { withSource } from './boundary.ts'
 import type { CancelableContext, Context } from './context.ts'
 import { End } from './end.ts'
+import { kindOf } from './errors.ts'
 import { named } from './key.ts'
 import { SignalledSource } from './listening.ts'
 
@@ -15,7 +16,8 @@ class SignalSource extends SignalledSource {
   }
 
   poll(): End | undefined {
-    return this.signal.aborted ? new End('canceled', this.signal.reason, Number.NaN) : undefined
+    const { aborted, reason } = this.signal
+    return aborted ? new End(kindOf(reason) ?? 'canceled', reason, Number.NaN) : undefined
   }
 
   override label(): string {
@@ -24,9 +26,11 @@ class SignalSource extends SignalledSource {
 }
 
 /**
- * A context that ends when `signal` aborts, too, with `signal.reason` as its cause: the way to join an `AbortSignal` into the tree. Its
- * own cancel does not abort the signal. Joined one below the other through their signals, contexts may be some 1,000 deep; derived from each other, they may be any number. The signal gets one listener for all, which holds no context that nobody observes; it goes with the last of
- * these that is cancelled. What is dropped instead leaves some bytes until as many others have come, to whichever signals.
+ * A context that ends when `signal` aborts, too, with `signal.reason` as its cause: the way to join an `AbortSignal` into the tree. Where the reason is the error of a context, as that of `ctx.signal` is, it ends as
+ * that has: cancelled, or by its deadline; else it is cancelled, also by `AbortSignal.timeout`, which knows no contexts. Its own cancel does not abort the signal.
+ *
+ * The signal gets one listener for all contexts that join it, which holds none that nobody observes. Cancel a context when you are through with it: the last cancel removes the listener. A context that is dropped
+ * instead is collected, and what is left of it, some bytes, goes later. Joined one below the other through their signals, contexts may be some 1,000 deep; derived from each other, any number.
  *
  * @throws TypeError when `parent` is no context, or `signal` no AbortSignal
  */

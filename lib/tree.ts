@@ -57,7 +57,8 @@ function ask(scope: Scope): End | undefined {
         // Whoever was asked may have ended it.
         return scope.rule.stirred() || scope.state !== epoch ? lookAlone(scope) : undefined
       }
-      if (!stirred(scope)) return undefined
+      // Whoever was asked may have ended it.
+      if (!stirred(scope) && scope.state === epoch) return undefined
     }
   } else if (scope.state instanceof End) return takenEnd(scope)
   else if (due === undefined && live === undefined) return inherited(scope)

@@ -1,8 +1,9 @@
 /** The conformance suite in Web Workers of a real browser. Whether its page is cross-origin isolated is up to who serves it. */
-import { type LinkLostError } from 'ctxbridge'
+import { background, type Context, type LinkLostError, withCancel } from 'ctxbridge'
 import { expose, link, wrap } from 'ctxbridge/worker'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { conformance } from '../conformance/suite.ts'
+import type { SharedJobs } from '../fixtures/shared-worker.ts'
 
 /** Put in by vitest.browser.config.ts. */
 declare const ISOLATED: boolean
@@ -73,4 +74,50 @@ test('what is left of an end that was closed is no end of the one that has come 
   expect([String(link(port1)), String(link(port2))].filter((text) => text.includes('closed'))).toEqual([])
   port1.close()
   port2.close()
+})
+
+/** A page that is cross-origin isolated has memory to share, and a shared worker is in no position to take it: which no page can know before it has tried. */
+function sharedWorker(): MessagePort {
+  const url = new URL('../fixtures/shared-worker.ts', import.meta.url)
+  const { port } = new SharedWorker(url, { type: 'module', name: crypto.randomUUID() })
+  onTestFinished(() => port.close())
+  return port
+}
+
+test('a shared worker, which no memory can be shared with, hears of each end from the first call on', async () => {
+  const port = sharedWorker()
+  const remote = wrap<SharedJobs>(port)
+  const [long, soon, byHand, later] = Array.from({ length: 4 }, () => withCancel(background()))
+  const calls = [long, soon].map((ctx) => remote.wait(ctx as Context).catch((error: Error) => error))
+  const handle = link(port).export(byHand as Context)
+  // Before the other side can have said anything.
+  const text = 'a cause that is longer than what a slot has room for, '.repeat(5)
+  soon?.cancel(new Error(text))
+  byHand?.cancel('by hand')
+  await remote.hear(background(), handle)
+  expect(await remote.ended(background(), 1)).toContainEqual(['AbortError', 'by hand'])
+  long?.cancel('a while later')
+  calls.push(remote.wait(later as Context).catch((error: Error) => error))
+  later?.cancel('when it is known')
+  expect(await Promise.all(calls)).toEqual([long?.err(), soon?.err(), later?.err()])
+  expect(await remote.add(withCancel(background()), 1, 2)).toBe(3)
+  // What was cancelled while it was on its way never began.
+  const ends = await remote.ended(background(), 2)
+  expect(ends).toContainEqual(['AbortError', 'a while later'])
+  expect(link(port).stats()).toMatchObject({ slots: 0, exports: 0, calls: 0 })
+})
+
+test('a shared worker hears of an end that came while its call was on its way, with a long cause', async () => {
+  const port = sharedWorker()
+  const remote = wrap<SharedJobs>(port)
+  const ctx = withCancel(background())
+  const handles = [link(port).export(ctx), link(port).export(ctx)]
+  const text = 'a cause that is longer than what a slot has room for, '.repeat(5)
+  ctx.cancel(new Error(text))
+  for (const handle of handles) await remote.hear(background(), handle)
+  expect(await remote.ended(background(), 2)).toEqual([
+    ['AbortError', text],
+    ['AbortError', text],
+  ])
+  expect(link(port).stats()).toMatchObject({ slots: 0, exports: 0, calls: 0 })
 })

@@ -1,7 +1,7 @@
 /** What a program that has Comlink already gets from `install`: in Node's threads and in Web Workers. */
 import * as Comlink from 'comlink'
 import { background, cause, CanceledError, type Context, isDeadlineExceeded, withCancel, withTimeout } from 'ctxbridge'
-import { install } from 'ctxbridge/comlink'
+import { install, type InstallOptions } from 'ctxbridge/comlink'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { PlainApi } from './plain-comlink.ts'
 
@@ -10,7 +10,12 @@ interface Started {
   terminate(): unknown
 }
 
-export function comlinkSuite(name: string, sharedMemory: boolean, start: () => Promise<Started>): void {
+export function comlinkSuite(
+  name: string,
+  sharedMemory: boolean,
+  start: () => Promise<Started>,
+  options: InstallOptions = {},
+): void {
   let running: Started[] = []
   afterEach(async () => {
     await Promise.all(running.map((worker) => worker.terminate()))
@@ -18,7 +23,7 @@ export function comlinkSuite(name: string, sharedMemory: boolean, start: () => P
   })
 
   async function begin(): Promise<Comlink.Remote<PlainApi>> {
-    install(Comlink)
+    install(Comlink, options)
     const started = await start()
     running.push(started)
     return Comlink.wrap<PlainApi>(started.endpoint)

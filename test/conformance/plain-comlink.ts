@@ -1,4 +1,4 @@
-/** A worker of a program that speaks Comlink and nothing else, and has been taught contexts: in Node's threads and in Web Workers. */
+/** A worker of a program that speaks Comlink and nothing else, and has been taught contexts: in Node's threads, in Web Workers, and in shared ones. */
 import * as Comlink from 'comlink'
 import { background, cause, type Context, withCancel } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
@@ -64,7 +64,9 @@ export type PlainApi = typeof api
 
 const node = (globalThis as { process?: NodeJS.Process }).process
 const parentPort = node?.getBuiltinModule?.('node:worker_threads').parentPort
-if (parentPort === undefined || parentPort === null) {
+if ('SharedWorkerGlobalScope' in globalThis) {
+  addEventListener('connect', (event) => Comlink.expose(api, (event as MessageEvent).ports[0]))
+} else if (parentPort === undefined || parentPort === null) {
   Comlink.expose(api)
 } else {
   const { default: nodeEndpoint } = (await import(/* @vite-ignore */ ['comlink', 'dist/esm/node-adapter.mjs'].join('/'))) as {

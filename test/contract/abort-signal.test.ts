@@ -12,6 +12,8 @@ import {
   type Context,
   createRoot,
   DeadlineExceededError,
+  isCanceled,
+  isDeadlineExceeded,
   withCancel,
   withSignal,
   withTimeout,
@@ -189,6 +191,21 @@ describe('withSignal', () => {
       expect(cause(ctx)).toBe(reason)
       expect(child.err()).toBe(ctx.err())
       if (observed) expect(await child.done).toBe(ctx.err())
+    }
+  })
+
+  it('C56: of the signal of another context ends as that has, by its deadline or by a cancel, with its error as the cause', async () => {
+    const clock = createFakeClock()
+    for (const observed of [false, true]) {
+      const [late, left] = [withTimeout(createRoot({ clock }), 50, 'too late'), withCancel(background())]
+      const [below, beside] = [late, left].map(({ signal }) => withSignal(background(), signal))
+      if (observed) expect([below?.signal.aborted, beside?.signal.aborted]).toEqual([false, false])
+      await clock.advance(50)
+      left.cancel('not needed')
+      expect([isDeadlineExceeded(below?.err()), isCanceled(below?.err())]).toEqual([true, false])
+      expect([isDeadlineExceeded(beside?.err()), isCanceled(beside?.err())]).toEqual([false, true])
+      expect([cause(below as Context), cause(beside as Context)]).toEqual([late.err(), left.err()])
+      expect((below?.err()?.cause as Error).cause).toBe('too late')
     }
   })
 

@@ -6,6 +6,7 @@ import * as here from 'ctxbridge'
 import {
   afterFunc,
   background,
+  type CancelableContext,
   CanceledError,
   cause,
   type Context,
@@ -61,6 +62,22 @@ describe('an object with the members of a Context', () => {
     expect(child.err()).toBeUndefined()
     parent.end('stop')
     expect(cause(child)).toBe('stop')
+  })
+
+  it('C63: one that cancels what asks it, and says nothing itself, is not asked twice for that to be seen', () => {
+    for (const observed of [false, true]) {
+      let child: CancelableContext | undefined
+      const parent = new (class extends Independent {
+        override err(): ContextError | undefined {
+          child?.cancel('while it was asked')
+          return undefined
+        }
+      })()
+      const made = withCancel(parent)
+      if (observed) afterFunc(made, () => undefined)
+      child = made
+      expect(cause(made)).toBe('while it was asked')
+    }
   })
 
   it('C63: one whose err() throws says nothing, and does not stop a cancel below it', () => {

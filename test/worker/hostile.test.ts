@@ -101,6 +101,12 @@ describe('options', () => {
     for (const none of [null, 1, 'text']) expectSentence(String(none), () => f(none as never))
   })
 
+  test('that say whether memory is shared', () => {
+    for (const f of [takesOptions['wrap'], takesOptions['link'], takesOptions['expose'], takesOptions['install']])
+      for (const sharedMemory of [null, 0, 'yes', {}])
+        expectSentence(`${String(f)} of ${String(sharedMemory)}`, () => f?.({ sharedMemory } as never))
+  })
+
   test('that have keys', () => {
     const takesKeys = [takesOptions['wrap'], takesOptions['link'], takesOptions['install'], takesOptions['job']]
     const odd: [string, unknown][] = hostile().flatMap(([what, value]) => [

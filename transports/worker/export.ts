@@ -25,6 +25,8 @@ export interface Owner {
   ended(held: Export, end: End): void
   /** One call of an export is over. */
   release(held: Export): void
+  /** A handle for a call was not sent. */
+  revoked(held: Export, handle: ContextHandle): void
   /** A handle of a slot was not sent, and was not the last one. */
   unsent(handle: SlotHandle): void
   /** An export is over. */
@@ -163,6 +165,7 @@ export class Grant {
   revoke(): void {
     if (this.#held === undefined) return
     const { slot } = this.#held
+    this.#owner.revoked(this.#held, this.handle)
     // Those that were made later, by code that ran when this was to be sent, may be out: the importer must not wait for this one.
     if (!slot.revoke(this.handle) && this.#held.byHand)
       this.#owner.unsent({ slot: slot.number, generation: slot.generation, grant: this.handle.grant as number })

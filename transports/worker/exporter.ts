@@ -35,6 +35,8 @@ import {
   ENDED,
   HELD,
   isMessage,
+  type Memory,
+  MEMORY,
   pairs,
   TOLD,
   type Told,
@@ -42,6 +44,7 @@ import {
   VERSION,
 } from './messages.ts'
 import { ToldSlot } from './told.ts'
+import { Unconfirmed } from './unconfirmed.ts'
 
 /** Of contexts that go by messages alone, over all links. */
 let ids = 0
@@ -67,6 +70,8 @@ export class Exporter implements Owner {
   readonly #port: Port
   readonly #reportValue: ReportValue
   readonly #told = new Map<number, Export>()
+  /** Until the other side has said whether it has the memory. */
+  #unconfirmed: Unconfirmed | undefined
   /** Those that ended before all handles of them that were sent by hand have come back. */
   readonly #late = new LateEnds()
   readonly #ended = new Batch<number>((slots) => this.#post([ENDED, slots]))
@@ -100,25 +105,31 @@ export class Exporter implements Owner {
   /**
    * Opens a channel to the other side.
    *
-   * @param send posts the attach over the endpoint, with the port that goes with it
+   * @param send posts the attach over the endpoint, with the port that goes with it, and what follows it
    * @param lost called when the other side has closed the channel
    * @param shared whether memory may be shared, where that is possible
    */
   static over(
-    send: (attach: Attach, transfer: readonly MessagePort[]) => void,
+    send: (attach: Attach | Memory, transfer: readonly MessagePort[]) => void,
     reportValue: ReportValue,
     lost: () => void,
     shared: boolean,
   ): Exporter {
     const exporter = new Exporter(reportValue, lost, shared, false)
     const port = exporter.#other as MessagePort
+    const table = exporter.#table
+    // Node's threads all share memory.
+    if (table === undefined || threads !== undefined) {
+      send(exporter.#attach(port), [port])
+      return exporter
+    }
+    send({ ...exporter.#attach(port), chunks: [], follows: true }, [port])
+    exporter.#unconfirmed = new Unconfirmed((told) => exporter.#ends.add(told))
     try {
-      send(exporter.#attach(port), [port])
-    } catch (error) {
-      if (exporter.#table === undefined) throw error
+      send({ ctxbridge: 'memory', version: VERSION, table: tableId, link: exporter.#link, chunks: table.chunks() }, [])
+    } catch {
       // There is such memory, but it cannot be sent to this thread.
-      exporter.#table = undefined
-      send(exporter.#attach(port), [port])
+      exporter.#goWithout()
     }
     return exporter
   }
@@ -127,9 +138,9 @@ export class Exporter implements Owner {
    * One context, to whoever gets the message that this goes in: whose import closes the channel when it is through. No channel for one that has ended, or never
    * will. Otherwise the port goes with the message, and until the handle is read, nothing is held but the channel, which closing the port gives back.
    */
-  static alone(ctx: Context, reportValue: ReportValue): { readonly port?: MessagePort; readonly alone: Alone } {
+  static alone(ctx: Context, reportValue: ReportValue, shared: boolean): { readonly port?: MessagePort; readonly alone: Alone } {
     const scope = scopeOf(ctx, 'export')
-    const exporter: Exporter = new Exporter(reportValue, () => exporter.close(), true, false)
+    const exporter: Exporter = new Exporter(reportValue, () => exporter.close(), shared, false)
     if (scope.endless || scope.err() !== undefined) {
       exporter.close()
       return { alone: { handle: exporter.export(ctx) } }
@@ -211,9 +222,15 @@ export class Exporter implements Owner {
   release(held: Export): void {
     // One that was also sent by hand is left to `collect`.
     if (--held.calls > 0 || held.byHand) return
+    this.#unconfirmed?.delete(held)
     // Whoever was called is through with it, or has never taken it: of a call of another version nothing is read.
     held.slot.takeBack()
     if (held.slot.withdraw() || held.told?.returned === true) held.drop()
+  }
+
+  /** @internal For grants. */
+  revoked(held: Export, { told }: ContextHandle): void {
+    if (told !== undefined) this.#unconfirmed?.revoke(held, told)
   }
 
   /** @internal For grants. */
@@ -227,6 +244,8 @@ export class Exporter implements Owner {
     // An instant of another clock, say of a simulation, means nothing over there: of such a context only the end is told.
     const at = due !== undefined && time.clock === hostClock ? toShared(due.at) : undefined
     const handle = this.#named(held?.slot, at)
+    if (held !== undefined && held.told === undefined && this.#unconfirmed !== undefined)
+      handle.told = this.#unconfirmed.lend(held, newId)
     if (handle.slot === undefined && !scope.endless) handle.end = describeCause(scope.err())
     else if (due?.cause !== undefined) handle.why = describeCause(due.cause)
     const values = hasBindings(ctx) ? encodeValues(bindingsOf(ctx), this.#reportValue) : none
@@ -259,7 +278,7 @@ export class Exporter implements Owner {
     const held = new Export(this)
     // Where the table is full, or there is none, it goes by messages.
     if (this.#table === undefined || !openIn(this.#table, this.#link, held)) {
-      held.told = new ToldSlot(++ids, (told) => this.#ends.add(told))
+      held.told = new ToldSlot(newId(), (told) => this.#ends.add(told))
       this.#told.set(held.told.id, held)
     }
     observe(scope, held)
@@ -273,14 +292,17 @@ export class Exporter implements Owner {
       if (!told.returned) return
       this.#told.delete(told.id)
     }
+    this.#unconfirmed?.delete(held)
     if (held.isLate) this.#late.delete(held)
   }
 
   /** @internal Until the slot says "ended", nothing is done but what must come before. */
   ended(held: Export, end: End): void {
     const { told } = held
-    if (told === undefined) this.#endSlot(held, end)
-    else {
+    if (told === undefined) {
+      this.#endSlot(held, end)
+      this.#unconfirmed?.ended(held, end.kind, () => causeOf(end.error))
+    } else {
       told.end(end.kind, causeOf(end.error))
       this.forget(held)
     }
@@ -313,7 +335,26 @@ export class Exporter implements Owner {
     slot.end(kind, bytes, shortened)
   }
 
+  /** The other side has said whether it has the memory. */
+  #settle(hasCome: boolean): void {
+    if (hasCome) this.#unconfirmed = undefined
+    else this.#goWithout()
+  }
+
+  /** All that is exported, and will be, goes by messages alone. */
+  #goWithout(): void {
+    for (const [held, slot] of this.#unconfirmed?.withoutMemory() ?? []) {
+      held.told = slot
+      this.#told.set(slot.id, held)
+    }
+    this.#unconfirmed = undefined
+    const table = this.#table
+    this.#table = undefined
+    table?.sweep(this.#link)
+  }
+
   #receive(message: unknown): void {
+    if (isMessage(message, MEMORY) && this.#unconfirmed !== undefined) return this.#settle(message[1] === true)
     if (!isMessage(message, HELD)) return
     for (const [id, grant] of pairs(message[1])) {
       const held = this.#told.get(id)
@@ -344,6 +385,10 @@ export class Exporter implements Owner {
     this.#late.clear()
     this.#port.close()
   }
+}
+
+function newId(): number {
+  return ++ids
 }
 
 /** The reason to send beside the kind. A foreign error that is of no kind is the reason itself. */

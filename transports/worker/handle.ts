@@ -20,6 +20,8 @@ export interface ContextHandle {
   readonly slot?: number
   readonly generation?: number
   readonly grant?: number
+  /** The number and the grant of the same context by messages, where it is not known yet whether the other side can read a slot. */
+  readonly told?: readonly [id: number, grant: number]
   /** The deadline, in ms on the clock that all threads share. */
   readonly at?: number
   /** The end of a context that had ended when it was exported. */
@@ -37,6 +39,7 @@ export interface ParsedHandle {
   readonly slot?: number | undefined
   readonly generation?: number | undefined
   readonly grant?: number | undefined
+  readonly told?: readonly [id: number, grant: number] | undefined
   readonly at?: number | undefined
   readonly end?: WireCause | undefined
   readonly why?: WireCause | undefined
@@ -62,13 +65,14 @@ export function isHandle(value: unknown): value is ContextHandle {
 /** A handle, or undefined where a field is not of its form. Never throws. It is a copy: what was checked is not read again, as a getter may give something else then. */
 export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   try {
-    const { ctxbridge, table, link, slot, generation, grant, at, end, why, values } = handle
+    const { ctxbridge, table, link, slot, generation, grant, told, at, end, why, values } = handle
     if (ctxbridge !== VERSION || !Number.isInteger(table) || !Number.isInteger(link)) return undefined
     if (!isInstant(at)) return undefined
     const inSlot = end === undefined && slot !== undefined
     if (inSlot && !areNumbers(slot, generation, grant)) return undefined
     // Most say no more.
-    if (inSlot && why === undefined && values === undefined) return { table, link, slot, generation, grant, at }
+    if (inSlot && why === undefined && values === undefined && told === undefined)
+      return { table, link, slot, generation, grant, at }
     const cause = causeOr(end)
     const pairs = pairsOf(values)
     if ((end !== undefined && cause === undefined) || (values !== undefined && pairs === undefined)) return undefined
@@ -78,6 +82,7 @@ export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
       slot: inSlot ? slot : undefined,
       generation: inSlot ? generation : undefined,
       grant: inSlot ? grant : undefined,
+      told: inSlot ? toldOf(told) : undefined,
       at,
       end: cause,
       why: causeOr(why),
@@ -86,6 +91,13 @@ export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   } catch {
     return undefined
   }
+}
+
+/** What is of no form is none: then there is the slot alone. */
+function toldOf(told: unknown): readonly [id: number, grant: number] | undefined {
+  if (!Array.isArray(told)) return undefined
+  const [id, grant] = told as unknown[]
+  return areNumbers(id, 0, grant) && (id as number) > 0 ? [id as number, grant as number] : undefined
 }
 
 function isInstant(at: unknown): at is number | undefined {
@@ -102,8 +114,8 @@ type FlatHandle = readonly [table: number, link: number, slot: number, generatio
 
 /** A handle for a call, as short as can be. */
 export function flatten(handle: ContextHandle): ContextHandle | FlatHandle {
-  const { table, link, slot, generation = 0, grant = 0, at, why, values } = handle
-  if (slot === undefined || why !== undefined || values !== undefined) return handle
+  const { table, link, slot, generation = 0, grant = 0, told, at, why, values } = handle
+  if (slot === undefined || told !== undefined || why !== undefined || values !== undefined) return handle
   return at === undefined ? [table, link, slot, generation, grant] : [table, link, slot, generation, grant, at]
 }
 

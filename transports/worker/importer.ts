@@ -21,7 +21,7 @@ import { hasSlot, type ParsedHandle } from './handle.ts'
 import { Port, type PortListener } from './host.ts'
 import { LateCauses } from './late.ts'
 import { importLabel, reasons, refused, unusable } from './import-ended.ts'
-import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD, UNSENT } from './messages.ts'
+import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, MEMORY, pairs, TOLD, UNSENT } from './messages.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
 import { toldId, ToldView } from './told.ts'
 
@@ -82,6 +82,10 @@ export class Importer implements Importing {
   /** Where the bell stood before that. */
   #seen = 0
   #overtaken: unknown[] = []
+  /** Whether the memory that is to follow the attach has not come yet. */
+  #awaitsMemory: boolean
+  /** Whether it never will: then contexts come by messages. */
+  #hasNoMemory = false
   /** Whether a part of the table was announced that is none. */
   #isDamaged = false
   #closed = false
@@ -94,6 +98,7 @@ export class Importer implements Importing {
       chunks,
       port,
       thread,
+      follows,
     }: Omit<Attach, 'ctxbridge' | 'version' | 'port'> & { port: MessagePort | BroadcastChannel },
     lost: () => void,
     alone = false,
@@ -101,6 +106,7 @@ export class Importer implements Importing {
     this.table = table
     this.link = link
     this.#alone = alone
+    this.#awaitsMemory = follows === true
     this.label = Number.isInteger(thread) ? `${importLabel}(thread ${thread})` : importLabel
     this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
     for (const [number, chunk] of chunks.entries()) this.attach(number, chunk)
@@ -160,9 +166,8 @@ export class Importer implements Importing {
 
   #sourceOf(handle: ParsedHandle): RemoteSource | SlotRefusal {
     if (!hasSlot(handle)) return this.#loosely(undefined)
-    const id = toldId(handle.slot)
+    const [id, grant] = (this.#hasNoMemory ? handle.told : undefined) ?? [toldId(handle.slot), handle.grant]
     if (id !== undefined) {
-      const { grant } = handle
       const { taken, isNew } = this.#viewOf(id).take(grant)
       if (isNew) this.#held.add(id, grant)
       // Of an end that was told before the handle came: it is in this port's queue.
@@ -191,6 +196,16 @@ export class Importer implements Importing {
   /** A part of the table was announced. */
   attach(number: unknown, chunk: unknown): void {
     if (this.reader.attach(number, chunk) !== undefined) this.#isDamaged = true
+  }
+
+  /** What was to follow the attach has come, or a message that could not be read in its place. Returns whether it was that which was waited for. */
+  memory(chunks: readonly unknown[] | undefined): boolean {
+    if (!this.#awaitsMemory) return false
+    this.#awaitsMemory = false
+    // Somebody else's memory is none, either.
+    this.#hasNoMemory = chunks?.every((chunk, number) => this.reader.attach(number, chunk) === undefined) !== true
+    this.#port.post([MEMORY, !this.#hasNoMemory])
+    return true
   }
 
   #loosely(handle: SlotHandle | undefined): RemoteSource {

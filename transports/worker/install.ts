@@ -17,7 +17,7 @@ import { warn } from './host.ts'
 import { baseOf, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import { isAttach } from './messages.ts'
-import { attempt, portableKeys, readOptions } from './options.ts'
+import { attempt, portableKeys, readOptions, switchOf } from './options.ts'
 import { SentSignal } from './sent-signal.ts'
 import { keepSpecimens } from './specimens.ts'
 import { hasWithin, isSignal } from './within.ts'
@@ -32,6 +32,12 @@ export interface ComlinkLike {
 export interface InstallOptions {
   /** The portable keys whose values are taken over from contexts that come in. Values of other keys are dropped. */
   readonly keys?: readonly Key<unknown>[]
+  /**
+   * Whether what is sent may be in shared memory. Default: true, and it is done wherever memory can be shared. Set it to false in a page that is cross-origin isolated where Comlink speaks to somebody who cannot be
+   * given memory, as a shared worker or a page of another site: of a message with memory in it these read nothing, and Comlink's call waits for ever. Without it all is the same, but that a loop that never yields
+   * sees nothing until it does.
+   */
+  readonly sharedMemory?: boolean
 }
 
 /**
@@ -48,7 +54,7 @@ export interface InstallOptions {
  * calls of this module's `wrap` do neither.
  *
  * @param comlink the module: `import * as Comlink from 'comlink'`
- * @throws TypeError when it is not, or a key is not portable
+ * @throws TypeError when it is not, a key is not portable, or `sharedMemory` is no boolean
  */
 export function install(comlink: ComlinkLike, options: InstallOptions = {}): void {
   const handlers = attempt(() => {
@@ -58,17 +64,18 @@ export function install(comlink: ComlinkLike, options: InstallOptions = {}): voi
     return map as Map<string, TransferHandler>
   })
   if (handlers === undefined) throw new TypeError(`install() needs the module of Comlink, but got ${named(comlink)}.`)
-  const given = readOptions('install', options, ({ keys = [] }) => keys)
-  const keys = portableKeys('install', given)
+  const given = readOptions('install', options, ({ keys = [], sharedMemory = true }) => ({ keys, sharedMemory }))
+  const keys = portableKeys('install', given.keys)
+  const sharedMemory = switchOf('install', given.sharedMemory)
   teachEnds(handlers)
   handlers.set('ctxbridge.context', {
     canHandle: isContext,
-    serialize: (ctx: Context) => send(ctx),
+    serialize: (ctx: Context) => send(ctx, sharedMemory),
     deserialize: (sent: Partial<Alone> | null | undefined) => receive(sent, keys),
   })
   handlers.set('ctxbridge.signal', {
     canHandle: isSignal,
-    serialize: (signal: AbortSignal) => send(withSignal(background(), signal)),
+    serialize: (signal: AbortSignal) => send(withSignal(background(), signal), sharedMemory),
     deserialize: (sent: Partial<Alone> | null | undefined) => new SentSignal(receive(sent, keys)).signal,
   })
   refuseWithin(handlers)
@@ -120,14 +127,16 @@ function teachEnds(handlers: Map<string, TransferHandler>): void {
 /** Those who have a message that was never posted are gone, and so is the port that was to go with it. */
 const gone = new FinalizationRegistry<MessagePort>((port) => port.close())
 
+function notSent(error: unknown, key: string): void {
+  warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`)
+}
+
 /**
  * Comlink does not tell when it cannot post a message, for the sake of another argument. So a context is exported only when it is read to be posted; and then the port that goes
  * with it is closed here, and the context given back, unless it has become another thread's.
  */
-function send(ctx: Context): readonly [Alone, readonly Transferable[]] {
-  const { port, alone } = Exporter.alone(ctx, (error, key) =>
-    warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`),
-  )
+function send(ctx: Context, shared: boolean): readonly [Alone, readonly Transferable[]] {
+  const { port, alone } = Exporter.alone(ctx, notSent, shared)
   if (port === undefined) return [alone, []]
   const sent: Alone = {
     get handle() {

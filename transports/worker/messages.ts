@@ -2,7 +2,7 @@
  * What goes between two threads.
  *
  * Over the endpoint's own port, where a program may send messages of its own and speak Comlink, goes what bears the brand: an attach
- * from each side that exports, a detach of a side that closes its end, and calls and answers, of which `call-message.ts` tells.
+ * from each side that exports, in browsers its memory behind that, a detach of a side that closes its end, and calls and answers, of which `call-message.ts` tells.
  *
  * Over the channel of an attach go messages between the exporter and the importer, each an array that begins with its type.
  */
@@ -27,6 +27,17 @@ export interface Attach {
   readonly port: MessagePort
   /** The number of the exporter's thread, where threads have one: it is shown in the paths of contexts. */
   readonly thread?: number | undefined
+  /** Whether its memory comes in the next message, which cannot be read where memory cannot be shared. The importer says which, by `MEMORY`. */
+  readonly follows?: boolean
+}
+
+/** The memory of a link, where it does not come with the attach. */
+export interface Memory {
+  readonly ctxbridge: 'memory'
+  readonly version: typeof VERSION
+  readonly table: number
+  readonly link: number
+  readonly chunks: readonly SharedArrayBuffer[]
 }
 
 /**
@@ -57,6 +68,9 @@ export const HELD = 4
 /** Exporter to importer. A handle that was granted and could not be sent, after which another one was: it is taken as one that came and is given back. */
 export const UNSENT = 5
 
+/** Importer to exporter. Whether the memory that was to follow the attach has come. */
+export const MEMORY = 6
+
 /** Id, kind or `gone`, cause. */
 export type Told = readonly [id: number, how: Kind | 'gone', cause: WireCause | undefined]
 
@@ -72,6 +86,7 @@ export type ChannelMessage =
   | readonly [type: typeof TOLD, ends: readonly Told[]]
   | readonly [type: typeof HELD, grants: readonly number[]]
   | readonly [type: typeof UNSENT, handle: SlotHandle]
+  | readonly [type: typeof MEMORY, hasCome: boolean]
 
 /** A message of that type, as far as its first field tells. */
 export function isMessage(message: unknown, type: number): message is [type: number, ...unknown[]] {
@@ -126,6 +141,19 @@ export function isAttach(value: unknown): value is Attach {
     Array.isArray(attach.chunks) &&
     attach.chunks.length <= MAX_CHUNKS &&
     attach.port instanceof MessagePort
+  )
+}
+
+/** Whatever its chunks are, which whoever reads them finds out. */
+export function isMemory(value: unknown): value is Memory {
+  const memory = value as Partial<Memory> | null
+  return (
+    typeof memory === 'object' &&
+    memory !== null &&
+    memory.ctxbridge === 'memory' &&
+    memory.version === VERSION &&
+    Array.isArray(memory.chunks) &&
+    memory.chunks.length <= MAX_CHUNKS
   )
 }
 

@@ -19,9 +19,9 @@ import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent
 import { baseOf, ended, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import type { Link, LinkOptions, LinkStats } from './link.ts'
-import { detach, isAttach, isDetach } from './messages.ts'
+import { detach, isAttach, isDetach, isMemory } from './messages.ts'
 import { Server, unread } from './server.ts'
-import { portableKeys, readOptions } from './options.ts'
+import { portableKeys, readOptions, switchOf } from './options.ts'
 import { keepSpecimens } from './specimens.ts'
 import { goneBefore, watchEndpoint } from './watch-endpoint.ts'
 
@@ -56,9 +56,7 @@ export function linkOf(endpoint: unknown, options: LinkOptions, caller: string):
 
 function linkOptions(options: LinkOptions, caller: string): Required<LinkOptions> {
   const { keys, sharedMemory } = readOptions(caller, options, ({ keys = [], sharedMemory = true }) => ({ keys, sharedMemory }))
-  if (typeof sharedMemory !== 'boolean')
-    throw new TypeError(`${caller}() needs 'sharedMemory' to be true or false, but got ${named(sharedMemory)}.`)
-  return { keys: portableKeys(caller, keys), sharedMemory }
+  return { keys: portableKeys(caller, keys), sharedMemory: switchOf(caller, sharedMemory) }
 }
 
 export class WorkerLink implements Link {
@@ -89,7 +87,7 @@ export class WorkerLink implements Link {
     this.#forget = forget
     this.#stop = watchEndpoint(endpoint, {
       message: (data) => this.#receive(data),
-      garbled: (error) => this.#close(new LinkLostError('A message of the other thread could not be read.', { cause: error })),
+      garbled: (error) => this.#unreadable(error),
       lost: (why) => this.#lose(this.#terminated ?? why),
       isAwaited: () => this.#caller?.isAwaited === true,
     })
@@ -261,13 +259,15 @@ export class WorkerLink implements Link {
     if (isAttach(data)) {
       if (this.#importerOf(data) !== undefined) return
       this.#join()
-      keepSpecimens(data.chunks.length > 0)
+      keepSpecimens(data.chunks.length > 0 || data.follows === true)
       const importer: Importer = new Importer(data, () => {
         this.#importers = this.#importers.filter((other) => other !== importer)
         // Where it has opened another one since, it is there.
         if (this.#importers.length === 0) this.#ended()
       })
       this.#importers = [...this.#importers, importer]
+    } else if (isMemory(data)) {
+      this.#importerOf(data)?.memory(data.chunks)
     } else if (isDetach(data)) {
       this.#leave(new LinkLostError('The other thread has closed the link.'))
     } else if (isCall(data)) {
@@ -281,6 +281,12 @@ export class WorkerLink implements Link {
     } else if (isAsk(data)) {
       this.#post(packBegun(data), [])
     }
+  }
+
+  /** What could not be read may have been memory, which this thread cannot be given. Of all else somebody waits for an answer that never comes. */
+  #unreadable(error: unknown): void {
+    if (this.#importers.some((importer) => importer.memory(undefined))) return
+    this.#close(new LinkLostError('A message of the other thread could not be read.', { cause: error }))
   }
 
   #post(message: unknown, transfer: readonly Transferable[]): void {
