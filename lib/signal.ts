@@ -16,8 +16,9 @@ class SignalSource extends SignalledSource {
   }
 
   poll(): End | undefined {
-    const { aborted, reason } = this.signal
-    return aborted ? new End(kindOf(reason) ?? 'canceled', reason, Number.NaN) : undefined
+    if (!this.signal.aborted) return undefined
+    const reason: unknown = this.signal.reason
+    return new End(kindOf(reason) ?? 'canceled', reason, Number.NaN)
   }
 
   override label(): string {

@@ -66,16 +66,16 @@ describe('an object with the members of a Context', () => {
 
   it('C63: one that cancels what asks it, and says nothing itself, is not asked twice for that to be seen', () => {
     for (const observed of [false, true]) {
-      let child: CancelableContext | undefined
+      const asks: CancelableContext[] = []
       const parent = new (class extends Independent {
         override err(): ContextError | undefined {
-          child?.cancel('while it was asked')
+          asks[0]?.cancel('while it was asked')
           return undefined
         }
       })()
       const made = withCancel(parent)
       if (observed) afterFunc(made, () => undefined)
-      child = made
+      asks.push(made)
       expect(cause(made)).toBe('while it was asked')
     }
   })
