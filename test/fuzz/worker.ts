@@ -86,7 +86,11 @@ function attach(random: Random): unknown {
     : random.once(10)
       ? []
       : [{ $chunk: 0 }]
-  return { ctxbridge: 'attach', version: 1, table: TABLE, link: random.once(10) ? 2 : LINK, chunks, port: { $port: 0 } }
+  const link = random.once(10) ? 2 : LINK
+  // In browsers memory comes by itself.
+  if (random.once(4)) return { ctxbridge: 'memory', version: 1, table: TABLE, link, chunks }
+  const made = { ctxbridge: 'attach', version: 1, table: TABLE, link, chunks, port: { $port: 0 } }
+  return random.once(3) ? { ...made, chunks: [], follows: true } : made
 }
 
 function handle(random: Random): Record<string, unknown> {
@@ -97,6 +101,7 @@ function handle(random: Random): Record<string, unknown> {
     const slot = random.once(20) ? 4_096 : random.below(SLOTS + 1)
     Object.assign(made, { slot, generation: random.once(8) ? 2 : 1, grant: random.between(1, 3) })
   }
+  if (random.once(6)) made['told'] = random.of<unknown>([[random.between(1, 4), random.between(1, 3)], [0, 1], [1], 'x'])
   if (random.once(4)) made['at'] = random.of([0, -1, 1e15, 5e-324])
   if (random.once(8)) made['end'] = random.once(2) ? [3, cause(random)] : cause(random)
   if (random.once(4)) made['why'] = cause(random)
@@ -149,7 +154,7 @@ function message(random: Random): unknown {
         ]),
       ]
     case 4:
-      return [random.of([4, 5]), list(random, 4, () => random.between(0, 4))]
+      return [random.of([4, 5, 6]), list(random, 4, () => random.between(0, 4))]
     default:
       return random.of<unknown>(['ctxbridge: alive', 'ctxbridge: asked', null, [], [99]])
   }

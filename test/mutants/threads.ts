@@ -244,7 +244,7 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/worker-link.ts',
-    original: '      keepSpecimens(data.chunks.length > 0)\n',
+    original: '      keepSpecimens(data.chunks.length > 0 || data.follows === true)\n',
     replacement: '    void keepSpecimens\n',
     breaks: 'a thread that imports over a link keeps no specimens',
     tests: specimens,
