@@ -2,9 +2,9 @@
 import { Link } from '../../lib/bridge/link.ts'
 import { type CancelableContext, cause as causeOf, createRoot } from '../../lib/context.ts'
 import { BridgeError, LinkLostError } from '../../lib/errors.ts'
-import { plainCodec } from '../../lib/wire/plain-codec.ts'
 import type { Frame } from '../../lib/wire/frame.ts'
 import { createFakeClock } from '../../transports/testing/clock.ts'
+import { valueCodec } from '../../transports/testing/codec.ts'
 import { cause } from './frames.ts'
 import { Pairs, Raw } from './msgpack.ts'
 import type { Random } from './random.ts'
@@ -60,13 +60,12 @@ function cycle(): unknown {
   return round
 }
 
-const codec = plainCodec()
 const none = { left: undefined, why: undefined, values: [], under: undefined }
 
 /** The peer has exported 1 to 4, of which 2 has ended and 3 was retracted, and will export 5; then 1 ends. */
 async function check(handles: readonly unknown[]): Promise<string> {
   const clock = createFakeClock()
-  const link = new Link<unknown>({
+  const link = new Link<readonly Frame[]>({
     channel: {
       send: () => undefined,
       queued: () => 0,
@@ -74,7 +73,7 @@ async function check(handles: readonly unknown[]): Promise<string> {
       close: () => undefined,
       terminate: () => undefined,
     },
-    codec,
+    codec: valueCodec,
     id: 'here',
     root: () => createRoot({ clock }),
     defer: queueMicrotask,
