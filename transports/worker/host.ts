@@ -65,10 +65,17 @@ interface Lives {
   readonly theirs: string
 }
 
-/** Sent when the sender has asked for its lock, and again when it has it. */
-const ASKED = 'ctxbridge: asked'
+/** Each origin has its own locks; opaque ones, which are 'null' and no other's equal, have none. */
+const { origin } = globalThis
+/** Sent when the sender has asked for its lock. To who is of another origin it is an unknown message. */
+const ASKED = `ctxbridge: asked by ${origin}`
+/** Sent when the sender has its lock, and as the answer to THERE. */
 const ALIVE = 'ctxbridge: alive'
-/** How long after the former it certainly has it, if it lives: in ms. */
+/** Sent when the lock of somebody who said ALIVE is not seen. */
+const THERE = 'ctxbridge: there?'
+/** Sent when the sender will have no lock: it may not use any. */
+const NONE = 'ctxbridge: no lock'
+/** How long after ASKED the sender certainly waits for its lock, if it lives: in ms. */
 const SURE = 5_000
 
 /** One end of a channel of our own, of Node or of the web. */
@@ -83,33 +90,65 @@ export class Port {
   /** Takes ownership of the port. It alone keeps no thread alive. */
   constructor(port: MessagePort | BroadcastChannel, listener: PortListener, lives?: Lives) {
     this.#port = port
-    const { message } = listener
-    const locks = threads === undefined && lives !== undefined ? (navigator as { locks?: LockManager }).locks : undefined
-    let waits = true
-    const watch = (): void => {
-      if (waits) this.#hold(locks, lives?.theirs, listener.closed)
-      waits = false
-    }
-    const watching = (data: unknown): void => {
-      if (data === ALIVE) watch()
-      else if (data === ASKED) setTimeout(watch, SURE)
-      else message(data)
-    }
-    this.#stop = listenTo(port, locks === undefined ? listener : { ...listener, message: watching })
+    const locks = threads === undefined ? (navigator as { locks?: LockManager }).locks : undefined
+    const isWatched = locks !== undefined && lives !== undefined
+    this.#stop = listenTo(port, isWatched ? this.#watched(locks, lives, listener) : listener)
     ;(port as { unref?: () => void }).unref?.()
-    this.#hold(locks, lives?.mine, () => {
-      if (this.#stop === undefined) return undefined
-      this.post(ALIVE)
-      return new Promise((resolve) => this.#gone.signal.addEventListener('abort', resolve))
-    })
-    if (locks !== undefined) this.post(ASKED)
+    if (isWatched) this.#live(locks, lives.mine)
   }
 
-  /** A lock goes to the next in line when its holder lets go of it, or dies. */
-  #hold(locks: LockManager | undefined, name: string | undefined, granted: () => unknown): void {
-    if (locks === undefined || name === undefined || this.#gone.signal.aborted) return
-    // Rejects when it is given up before it is granted, or the page may not use locks: then nobody tells of an end.
-    locks.request(name, { signal: this.#gone.signal }, async () => granted()).catch(() => undefined)
+  /** Holds its lock until it is closed. A lock goes to the next in line when its holder lets go of it, or dies. */
+  #live(locks: LockManager, mine: string): void {
+    const { signal } = this.#gone
+    const granted = (): unknown => {
+      if (signal.aborted) return undefined
+      this.post(ALIVE)
+      return new Promise((resolve) => signal.addEventListener('abort', resolve))
+    }
+    locks.request(mine, { signal }, granted).catch(() => {
+      if (!signal.aborted) this.post(NONE)
+    })
+    if (origin !== 'null') this.post(ASKED)
+  }
+
+  /**
+   * The listener, which is told of the other end's death where both ends have the same locks. Between two origins, or two partitions of one, each end has its own, and
+   * opaque origins have none: there the lock of an end that lives is not seen, and nothing is concluded from that.
+   */
+  #watched(locks: LockManager, { theirs }: Lives, { message, closed, garbled }: PortListener): PortListener {
+    const { signal } = this.#gone
+    let timer: ReturnType<typeof setTimeout> | undefined
+    let [wonders, settled] = [false, false]
+    const settle = (): void => {
+      settled = true
+      clearTimeout(timer)
+    }
+    signal.addEventListener('abort', settle)
+    const look = async (unseen: () => void): Promise<void> => {
+      const { held = [], pending = [] } = await locks.query()
+      if (settled) return
+      if (![...held, ...pending].some(({ name }) => name === theirs)) {
+        unseen()
+        return
+      }
+      settle()
+      await locks.request(theirs, { signal }, closed)
+    }
+    // Rejects when the port is closed, or the page may not use locks: then nobody tells of an end.
+    const lookFor = (unseen: () => void): void => void look(unseen).catch(settle)
+    // It has died within these milliseconds, and will not answer; or it lives, and its lock is elsewhere.
+    const wonder = (): void => {
+      wonders = true
+      this.post(THERE)
+    }
+    const heard = (data: unknown): void => {
+      if (data === ASKED) timer ??= setTimeout(lookFor, SURE, closed)
+      else if (data === ALIVE && !wonders) lookFor(wonder)
+      else if (data === ALIVE || data === NONE) settle()
+      else if (data === THERE) this.post(ALIVE)
+      else message(data)
+    }
+    return { message: heard, closed, garbled }
   }
 
   post(message: unknown): void {
