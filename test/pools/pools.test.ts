@@ -282,6 +282,15 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     expect(after - before).toBeLessThan(1_000_000)
   })
 
+  test('takes no signal as an option, as the pool itself would: it would abort nothing, or the worker', async () => {
+    const pool = start()
+    const options = { signal: AbortSignal.abort() }
+    expect(() => pool.run(background(), { do: 'look' }, options as never)).toThrow(
+      new TypeError("run() has no option 'signal': make a context that ends with it, by withSignal(ctx, signal)."),
+    )
+    expect(await pool.run(background(), { do: 'look' }, { signal: undefined } as never)).toMatchObject({ err: undefined })
+  })
+
   test.each<[string, object]>([
     ['a context', withCancel(background())],
     ['a signal', new AbortController().signal],

@@ -93,10 +93,48 @@ test('a context deeper inside of an argument is told', async () => {
     expect(await rejection(jobs.size(withCancel(background()), { ctx: withCancel(background()) }, bad))).toMatchObject({
       code: 'ERR_UNSENDABLE',
       message:
-        'An argument cannot be sent to the other thread: a context must be an argument of its own, or a property of one that is a plain object.',
+        'An argument of size() cannot be sent to the other thread: a context must be an argument of its own, or a property of one that is a plain object.',
     })
     expect(link(worker).stats()).toMatchObject(empty)
   }
+})
+
+test('a context deep inside of a result is told, with what to do', async () => {
+  const { remote, port1 } = pair({ deep: () => ({ list: [{ ctx: background() }] }) })
+  expect(await rejection(remote.deep())).toMatchObject({
+    code: 'ERR_UNSENDABLE',
+    message: expect.stringMatching(
+      /: a context, or an AbortSignal, is no result\. Return what link\(\)\.export\(ctx\) gives/,
+    ) as string,
+  })
+  port1.close()
+})
+
+test('what a third side answered is the same here, where a method passes it on, and what its own call lacked is no matter of the arguments here', async () => {
+  const third = pair({ add: (a: number, b: number) => a + b })
+  const first = pair({
+    missing: () => (third.remote as unknown as { nope(): Promise<unknown> }).nope(),
+    unsendable: () => third.remote.add(1, (() => 2) as never),
+    unreadable: () =>
+      third.remote.add(1, {
+        get b(): never {
+          throw new RangeError('not now')
+        },
+      } as never),
+  })
+  const direct = await rejection((first.remote as unknown as { nope(): Promise<unknown> }).nope())
+  const passed = await rejection(first.remote.missing())
+  for (const error of [direct, passed]) expect(error).toBeInstanceOf(BridgeError)
+  expect(passed).toMatchObject({ code: 'ERR_NO_METHOD', message: (direct as Error).message })
+  const [unsendable, unreadable] = [await rejection(first.remote.unsendable()), await rejection(first.remote.unreadable())]
+  for (const error of [unsendable, unreadable]) {
+    expect(error).toBeInstanceOf(BridgeError)
+    expect(error).toMatchObject({
+      code: 'ERR_UNSENDABLE',
+      message: expect.stringMatching(/^An argument of add\(\) cannot be sent to the other thread: ./) as string,
+    })
+  }
+  for (const { port1 } of [third, first]) port1.close()
 })
 
 test('contexts and AbortSignals may be properties of arguments that are plain objects, beside what else there is', async () => {

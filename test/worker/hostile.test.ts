@@ -169,7 +169,7 @@ test('an argument that throws when it is looked at cannot be sent, and another c
     for (const arg of [value, [value], { value }]) {
       await expect(remote.f(arg), what).rejects.toMatchObject({
         code: 'ERR_UNSENDABLE',
-        message: expect.stringMatching(/^An argument cannot be sent to the other thread: ./) as unknown,
+        message: expect.stringMatching(/^An argument of \w+\(\) cannot be sent to the other thread: ./) as unknown,
       })
     }
   }

@@ -1,7 +1,6 @@
 /** The calling side of a link: each call is answered exactly once, by the other thread or by its loss. */
 
-import { type LinkLostError } from '../../lib/errors.ts'
-import { isContext } from '../../lib/foreign.ts'
+import { BridgeError, type LinkLostError } from '../../lib/errors.ts'
 import type { Call } from './call.ts'
 import {
   type CallId,
@@ -19,6 +18,7 @@ import { decode, hasHandler } from './comlink.ts'
 import { failureFromWire, messageOf, unreadable, unsendable } from './failure.ts'
 import type { Grace } from './grace.ts'
 import { randomId } from './host.ts'
+import { holdsContext } from './within.ts'
 
 /** Of this thread's calls. Where it begins is random: an answer may come to whoever was given the port after the call was made. */
 let ids = randomId()
@@ -70,7 +70,7 @@ export class Caller {
       const why = holdsContext(message[3])
         ? 'a context must be an argument of its own, or a property of one that is a plain object.'
         : messageOf(error)
-      throw unsendable(why, error)
+      throw unsendable(name, why, error)
     }
   }
 
@@ -107,7 +107,8 @@ export class Caller {
     const handler = handlerOf(answer)
     if (hasFailed(answer)) call.fail(failureFromWire(value))
     else if (handler === undefined) call.answer(value)
-    else if (!hasHandler(handler)) call.fail(unreadable('The result', handler, 'the thread that called'))
+    else if (!hasHandler(handler))
+      call.fail(new BridgeError('ERR_UNSENDABLE', unreadable('The result', handler, 'the thread that called')))
     else {
       let result: unknown
       try {
@@ -126,22 +127,4 @@ export class Caller {
     this.#pending.clear()
     for (const call of pending) call.fail(error)
   }
-}
-
-/** Whether a context stands inside of what is to be sent, not too far down. */
-function holdsContext(args: readonly unknown[]): boolean {
-  let level: unknown[] = [...args]
-  try {
-    for (let depth = 0; depth < 4; depth++) {
-      if (level.some(isContext)) return true
-      level = level
-        // Bytes may be many, and each would be an entry.
-        .filter((value) => typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))
-        .flatMap((value) => Object.values(value as object).slice(0, 100) as unknown[])
-        .slice(0, 1_000)
-    }
-  } catch {
-    // A getter of somebody else's threw.
-  }
-  return false
 }

@@ -1,7 +1,7 @@
 /** How a call failed, on its way back as data. */
 
 import { BridgeError, type BridgeErrorCode } from '../../lib/errors.ts'
-import { causeLimits, reviveCause } from '../../lib/wire/cause.ts'
+import { causeLimits, reviveAnswer } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 
@@ -21,7 +21,7 @@ export function failureFromWire(data: unknown): unknown {
   const { threw, refused } = (data ?? {}) as { threw?: unknown; refused?: readonly unknown[] }
   if (isRefusal(refused)) return new BridgeError(refused[0], refused[1])
   const cause = parseCause(threw)
-  return cause.ok ? reviveCause(cause.value) : new BridgeError('ERR_PROTOCOL', 'The call failed, and its error cannot be read.')
+  return cause.ok ? reviveAnswer(cause.value) : new BridgeError('ERR_PROTOCOL', 'The call failed, and its error cannot be read.')
 }
 
 const codes: readonly unknown[] = [
@@ -37,27 +37,27 @@ function isOwn(error: unknown): error is BridgeError {
   return own.has(error as BridgeError)
 }
 
-/** An error of the bridge about this very call, which arrives as a `BridgeError`. One that a method throws is the method's. */
+/** An error of the bridge about a call that has come, in place of the method's. One that a method throws, of a call of its own, goes as all that it throws. */
 export function refusal(
   code: 'ERR_NO_METHOD' | 'ERR_HANDLE' | 'ERR_UNSENDABLE' | 'ERR_PROTOCOL' | 'ERR_LIMIT',
   message: string,
-  options?: ErrorOptions,
 ): BridgeError {
-  const error = new BridgeError(code, message, options)
+  const error = new BridgeError(code, message)
   own.add(error)
   return error
 }
 
-/** An argument that cannot be cloned, or not even be looked at. */
-export function unsendable(why: string, error: unknown): BridgeError {
-  return refusal('ERR_UNSENDABLE', `An argument cannot be sent to the other thread: ${why}`, { cause: error })
+/** An argument of a call of this thread's that cannot be cloned, or not even be looked at. */
+export function unsendable(method: string, why: string, error: unknown): BridgeError {
+  const message = `An argument of ${method}() cannot be sent to the other thread: ${why}`
+  return new BridgeError('ERR_UNSENDABLE', message, { cause: error })
 }
 
-/** What came needs a transfer handler of Comlink that is not installed here. */
-export function unreadable(what: string, handler: string, where: string): BridgeError {
+/** Why what came cannot be read: it needs a transfer handler of Comlink that is not installed. */
+export function unreadable(what: string, handler: string, where: string): string {
   const missing = `${what} needs the transfer handler ${JSON.stringify(handler)} of Comlink, which ${where} has not installed`
   const remedy = handler.startsWith('ctxbridge.') ? ': call install(Comlink) of ctxbridge/comlink there, too.' : '.'
-  return refusal('ERR_UNSENDABLE', missing + remedy)
+  return missing + remedy
 }
 
 function isRefusal(refused: unknown): refused is Refusal {

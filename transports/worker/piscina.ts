@@ -3,7 +3,7 @@
 import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { attempt, readOptions } from './options.ts'
-import { runIn, type RunOptions } from './pool.ts'
+import { refuseSignal, runIn, type RunOptions } from './pool.ts'
 import { poolTask } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
@@ -35,7 +35,7 @@ export interface PiscinaPool {
  * program's is mostly not asked about it: with `grace: Infinity` it is.
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned
- * @throws TypeError when `pool` is no pool, `ctx` no context, `task` has one within, or `grace` is no time
+ * @throws TypeError when `pool` is no pool, `ctx` no context, `task` has one within, `grace` is no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
  */
 export function run<Result = unknown>(
   pool: PiscinaPool,
@@ -45,6 +45,7 @@ export function run<Result = unknown>(
 ): Promise<Result> {
   if (attempt(() => typeof pool.run) !== 'function') throw new TypeError(`run() needs a pool of piscina, but got ${named(pool)}.`)
   const given = readOptions('run', options, (all) => ({ ...all }))
+  refuseSignal(given)
   const { grace, transferList, ...others } = given
   const sent = poolTask('Piscina', task, transferList)
   return runIn<Result>(ctx, sent.task, others.name ?? 'default', given, (envelope) => {

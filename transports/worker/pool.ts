@@ -96,6 +96,12 @@ function leave(joined: Channel): void {
   if (--joined.jobs === 0 && joined !== channel) joined.exporter.close()
 }
 
+/** The pools' own way to cancel a job, which would be lost here: it aborts by force, at the cost of the worker. */
+export function refuseSignal(options: object): void {
+  if ((options as { readonly signal?: unknown }).signal !== undefined)
+    throw new TypeError("run() has no option 'signal': make a context that ends with it, by withSignal(ctx, signal).")
+}
+
 /** Not within `runIn`, whose first task and context it would keep. */
 function notSent(error: unknown, key: string): void {
   warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`)

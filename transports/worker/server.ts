@@ -22,7 +22,7 @@ import { VERSION } from './messages.ts'
 import { SentSignal } from './sent-signal.ts'
 import { failureToWire, messageOf, refusal, unreadable } from './failure.ts'
 import { isStream } from './stream.ts'
-import { isOrHasWithin } from './within.ts'
+import { holdsContext, isOrHasWithin } from './within.ts'
 
 export class Server {
   readonly #api: object
@@ -103,7 +103,7 @@ export class Server {
       const [message, transfer] = packResult(id, result)
       this.#post(message, transfer)
     } catch (error) {
-      refuse(isStream(result) ? noStreams : messageOf(error))
+      refuse(isStream(result) ? noStreams : holdsContext([result]) ? noContexts : messageOf(error))
     }
   }
 
@@ -127,7 +127,7 @@ export class Server {
 /** Reads what transfer handlers must; says why it cannot be read. */
 function read({ args, handled }: ReceivedCall): BridgeError | undefined {
   const missing = handled.find(([, handler]) => !hasHandler(handler))
-  if (missing !== undefined) return unreadable('An argument', missing[1], 'the thread that was called')
+  if (missing !== undefined) return refusal('ERR_UNSENDABLE', unreadable('An argument', missing[1], 'the thread that was called'))
   try {
     for (const [at, handler] of handled) args[at] = decode(handler, args[at])
     return undefined

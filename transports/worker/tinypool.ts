@@ -3,7 +3,7 @@
 import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { attempt, readOptions } from './options.ts'
-import { runIn, type RunOptions } from './pool.ts'
+import { refuseSignal, runIn, type RunOptions } from './pool.ts'
 import { poolTask } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
@@ -34,7 +34,7 @@ export interface TinypoolPool {
  * Tinypool does not notice when a worker exits by itself (`process.exit()`): its job ends by force when its context has ended and its `grace` is over.
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned
- * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, or `grace` is no time
+ * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `grace` is no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
  */
 export function run<Result = unknown>(
   pool: TinypoolPool,
@@ -45,6 +45,7 @@ export function run<Result = unknown>(
   if (attempt(() => typeof pool.run) !== 'function')
     throw new TypeError(`run() needs a pool of tinypool, but got ${named(pool)}.`)
   const given = readOptions('run', options, (all) => ({ ...all }))
+  refuseSignal(given)
   const { grace, transferList, ...others } = given
   if (((others as { readonly runtime?: unknown }).runtime ?? attempt(() => pool.options?.runtime)) === 'child_process')
     throw new TypeError("run() needs a pool of threads: make it with the option runtime: 'worker_threads'.")

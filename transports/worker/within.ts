@@ -34,3 +34,21 @@ export function hasWithin(value: unknown): boolean {
 export function isOrHasWithin(value: unknown): boolean {
   return isOne(value) || hasWithin(value)
 }
+
+/** Whether a context stands inside of what could not be sent, not too far down. Never throws. */
+export function holdsContext(values: readonly unknown[]): boolean {
+  let level: unknown[] = [...values]
+  try {
+    for (let depth = 0; depth < 4; depth++) {
+      if (level.some(isContext)) return true
+      level = level
+        // Bytes may be many, and each would be an entry.
+        .filter((value) => typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))
+        .flatMap((value) => Object.values(value as object).slice(0, 100) as unknown[])
+        .slice(0, 1_000)
+    }
+  } catch {
+    // A getter of somebody else's threw.
+  }
+  return false
+}

@@ -3,7 +3,7 @@
 import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { attempt, readOptions } from './options.ts'
-import { runIn, type RunOptions } from './pool.ts'
+import { refuseSignal, runIn, type RunOptions } from './pool.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -30,7 +30,7 @@ export interface Workerpool {
  * would stop it for good: it steps over them by recursion.
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned
- * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `method` is no name, or `grace` no time
+ * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `method` is no name, `grace` no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
  */
 export function run<Result = unknown>(
   pool: Workerpool,
@@ -42,11 +42,9 @@ export function run<Result = unknown>(
   if (attempt(() => pool.workerType) === 'process')
     throw new TypeError("run() needs a pool of threads: make it with the option workerType: 'thread'.")
   const given: Partial<WorkerpoolRunOptions> = options === undefined ? {} : options
-  const { method, transfer, grace } = readOptions('run', given, ({ method, transfer, grace = 200 }) => ({
-    method,
-    transfer,
-    grace,
-  }))
+  const taken = readOptions('run', given, (all) => ({ ...all }))
+  refuseSignal(taken)
+  const { method, transfer, grace = 200 } = taken
   if (typeof method !== 'string')
     throw new TypeError(`run() needs the name of a method of the worker as 'method', but got ${named(method)}.`)
   return runIn<Result>(ctx, task, method, { grace }, (envelope) => {

@@ -154,7 +154,7 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
     return made.outcome
   } catch (error) {
     revoke(grants)
-    return Promise.reject(isSending && args.some(throws) ? unsendable(messageOf(error), error) : error)
+    return Promise.reject(isSending && args.some(throws) ? unsendable(name, messageOf(error), error) : error)
   } finally {
     for (const object of objects) object.letGo()
   }
