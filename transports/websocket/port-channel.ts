@@ -6,6 +6,7 @@
  */
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import { closedByPeer } from '../../lib/bridge/link-show.ts'
+import { isOwnBytes } from '../../lib/bridge/realm.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 
 /** As much of Node's emitters and of the web's targets as is used here. */
@@ -151,7 +152,7 @@ export class PortChannel implements Channel {
 
   #receive(bytes: unknown): void {
     // What is shared could be changed while it is read.
-    if (!(bytes instanceof Uint8Array) || !(bytes.buffer instanceof ArrayBuffer)) {
+    if (!isOwnBytes(bytes)) {
       this.close(closeCode.notBinary, 'message: not bytes')
     } else if (bytes.length > this.#longest) this.close(closeCode.tooBig, 'message: longer than the limit')
     else this.#receiver?.receive(bytes)

@@ -21,7 +21,7 @@ import { hasSlot, type ParsedHandle } from './handle.ts'
 import { Port, type PortListener } from './host.ts'
 import { LateCauses } from './late.ts'
 import { importLabel, reasons, refused, unusable } from './import-ended.ts'
-import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, pairs, TOLD, UNSENT } from './messages.ts'
+import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, isPort, pairs, TOLD, UNSENT } from './messages.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
 import { toldId, ToldView } from './told.ts'
 
@@ -102,7 +102,7 @@ export class Importer implements Importing {
     this.link = link
     this.#alone = alone
     this.label = Number.isInteger(thread) ? `${importLabel}(thread ${thread})` : importLabel
-    this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
+    this.reader = new SlotReader({ table, link, returns: isPort(port) })
     for (const [number, chunk] of chunks.entries()) this.attach(number, chunk)
     const name = channelOf(table, link)
     // The channel alone is no reason to stay: what the thread waits for is.
