@@ -1,22 +1,16 @@
 /** The calling side of a link: each call is answered exactly once, by the other thread or by its loss. */
 
 import { type LinkLostError } from '../../lib/errors.ts'
-import { isContext } from '../../lib/foreign.ts'
 import type { Call } from './call.ts'
 import {
   type CallId,
-  handlerOf,
-  hasFailed,
-  type Members,
   packAsk,
-  packCall,
   type PackedAnswer,
   type PackedAsk,
   type PackedBegun,
   type PackedCall,
+  type Parcel,
 } from './call-message.ts'
-import { decode, hasHandler } from './comlink.ts'
-import { failureFromWire, messageOf, unreadable, unsendable } from './failure.ts'
 import type { Grace } from './grace.ts'
 import { randomId } from './host.ts'
 
@@ -52,14 +46,14 @@ export class Caller {
   /**
    * Sends a call, which is told of its outcome: perhaps before this returns.
    *
-   * @param within contexts that are properties of arguments
+   * @param pack makes the message, of an id and of whether the other side is to say when the method begins
    * @throws BridgeError `ERR_UNSENDABLE`, when an argument cannot be sent; LinkLostError; what a transfer handler throws. Then the call was not sent, and is not answered
    */
-  call(name: string, args: readonly unknown[], within: ReadonlyMap<number, Members> | undefined, call: Call): void {
+  call(pack: (id: CallId, asks: boolean) => Parcel<PackedCall>, call: Call): void {
     this.#watches ||= call.grace !== undefined
     const id = ++ids
     // To read an argument may make other calls, or close the link: by a getter, or a transfer handler.
-    const [message, transfer] = packCall(id, name, args, within, this.#watches)
+    const [message, transfer] = pack(id, this.#watches)
     if (this.#lost !== undefined) throw this.#lost
     this.#pending.set(id, call)
     try {
@@ -67,10 +61,7 @@ export class Caller {
     } catch (error) {
       // By then it may be over.
       if (!this.#pending.delete(id)) return
-      const why = holdsContext(message[3])
-        ? 'a context must be an argument of its own, or a property of one that is a plain object.'
-        : messageOf(error)
-      throw unsendable(why, error)
+      throw call.unsendable(message, error)
     }
   }
 
@@ -100,23 +91,11 @@ export class Caller {
 
   receive(answer: PackedAnswer): void {
     this.#hear()
-    const [, , id, value] = answer
+    const [, , id] = answer
     const call = this.#pending.get(id)
     if (call === undefined) return
     this.#pending.delete(id)
-    const handler = handlerOf(answer)
-    if (hasFailed(answer)) call.fail(failureFromWire(value))
-    else if (handler === undefined) call.answer(value)
-    else if (!hasHandler(handler)) call.fail(unreadable('The result', handler, 'the thread that called'))
-    else {
-      let result: unknown
-      try {
-        result = decode(handler, value)
-      } catch (error) {
-        return call.fail(error)
-      }
-      call.answer(result)
-    }
+    call.receive(answer)
   }
 
   /** Ends all calls that are pending, and all to come. */
@@ -124,24 +103,6 @@ export class Caller {
     this.#lost = error
     const pending = [...this.#pending.values()]
     this.#pending.clear()
-    for (const call of pending) call.fail(error)
+    for (const call of pending) call.lose(error)
   }
-}
-
-/** Whether a context stands inside of what is to be sent, not too far down. */
-function holdsContext(args: readonly unknown[]): boolean {
-  let level: unknown[] = [...args]
-  try {
-    for (let depth = 0; depth < 4; depth++) {
-      if (level.some(isContext)) return true
-      level = level
-        // Bytes may be many, and each would be an entry.
-        .filter((value) => typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))
-        .flatMap((value) => Object.values(value as object).slice(0, 100) as unknown[])
-        .slice(0, 1_000)
-    }
-  } catch {
-    // A getter of somebody else's threw.
-  }
-  return false
 }
