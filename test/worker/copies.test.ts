@@ -154,6 +154,54 @@ test.each(['this', 'other'] as const)('each copy finds a value by its own key of
   expect(await remote.tenants(core.withValue(core.background(), tenant, 'acme'))).toEqual(['acme', 'acme'])
 })
 
+describe.each(ways)(
+  'a context of another copy than the one that sends it takes its portable values along, with %s',
+  (_name, one, two) => {
+    const theirKey = two.core.createKey('tenant', { portable: tenant.portable as core.Codec<string> })
+    const secret = two.core.createKey('secret')
+    const { withValue } = two.core
+    const keyed = (): core.Context => withValue(withValue(two.core.background(), secret, 'no'), theirKey, 'acme')
+    // Either copy's key: who binds a value may have it from anywhere.
+    const contexts: [name: string, make: () => core.Context, expected: string | undefined][] = [
+      ['bound by its own key', keyed, 'acme'],
+      ['bound by a key of the one that sends', () => withValue(two.core.background(), tenant, 'acme'), 'acme'],
+      ['derived further there', () => two.core.withCancel(two.core.withTimeout(keyed(), 60_000)), 'acme'],
+      ['derived further here', () => one.core.withCancel(one.core.withValue(keyed(), one.core.createKey('other'), 1)), 'acme'],
+      [
+        'derived here, there, and here again',
+        () => one.core.withCancel(two.core.withCancel(one.core.withCancel(keyed()))),
+        'acme',
+      ],
+      [
+        'of this copy, derived further there',
+        () => two.core.withCancel(one.core.withValue(one.core.background(), tenant, 'acme')),
+        'acme',
+      ],
+      ['hidden there', () => withValue(keyed(), theirKey, undefined as never), undefined],
+      ['hidden here', () => one.core.withValue(keyed(), theirKey, 'another'), 'another'],
+    ]
+
+    test.each(contexts)('by a handle, and by a call: %s', async (_context, make, expected) => {
+      const { port1, port2 } = new MessageChannel()
+      onTestFinished(() => port1.close())
+      one.worker.expose({ tenant: (ctx: core.Context) => ctx.value(tenant) }, port2, { keys: [tenant] })
+      const ctx = make()
+      expect(one.worker.link(port1).export(ctx).values).toEqual(expected === undefined ? undefined : [['tenant', expected]])
+      const remote = one.worker.wrap<{ tenant(ctx: core.Context): string | undefined }>(port1)
+      expect(await remote.tenant(ctx)).toBe(expected)
+    })
+
+    test.each(contexts)('over a connection: %s', async (_context, make, expected) => {
+      const { port1, port2 } = new MessageChannel()
+      onTestFinished(() => port1.close())
+      const serve = { tenant: (ctx: core.Context) => ctx.value(tenant) ?? null }
+      const [connection, other] = await Promise.all([one.port.connect(port1), one.port.connect(port2, { serve, keys: [tenant] })])
+      expect(await one.port.wrap<typeof serve>(connection).tenant(make())).toBe(expected ?? null)
+      for (const each of [connection, other]) each.close()
+    })
+  },
+)
+
 test('more calls are served than may wait for a server, beside a copy that only calls', async () => {
   const remote = worker.wrap<CopiesApi>(start())
   let sum = 0
