@@ -3,10 +3,10 @@ import type { Clock } from './clock.ts'
 import { type CancelableContext, type Context, deriveDeadline } from './context.ts'
 import { type ContextError, type Kind, kindOf } from './errors.ts'
 import { nodeOf, scopeOf } from './foreign.ts'
-import type { Key } from './key.ts'
+import { isKey, type Key } from './key.ts'
 import { Deadline } from './deadline.ts'
 import { Hook } from './observers.ts'
-import { ContextNode, nodeKey, orNone, type Scope } from './scope.ts'
+import { type Binding, ContextNode, nodeKey, orNone, type Scope } from './scope.ts'
 import { Source, sourced } from './source.ts'
 import { conclude, concludeAll, endOf, keepTime, register, timeOf } from './tree.ts'
 
@@ -53,15 +53,58 @@ export function hasBindings(ctx: Context): boolean {
   return !(ctx instanceof ContextNode) || ctx.bindings !== undefined
 }
 
-/** The bindings that can be seen from a context, nearest first, each key once; what a foreign context holds cannot be listed. */
+/**
+ * The bindings that can be seen from a context, nearest first, each key once. Of a foreign context those of portable keys, where it wraps one of ours, or is of another copy of the package; what else it
+ * has cannot be listed. Never throws: a value whose look-up throws is left out.
+ */
 export function* bindingsOf(ctx: Context): Iterable<[Key<unknown>, unknown]> {
   const seen = new Set<unknown>()
-  const node = ctx instanceof ContextNode ? ctx : ctx.value(nodeKey)
-  for (let b = node?.bindings; b !== undefined; b = b.outer) {
-    if (b.key === undefined || seen.has(b.key)) continue
-    seen.add(b.key)
-    yield [b.key, node === ctx ? b.value : ctx.value(b.key)]
+  let foreign: Context | undefined = ctx
+  if (ctx instanceof ContextNode) {
+    foreign = undefined
+    for (let b = ctx.bindings; b !== undefined; b = b.outer) {
+      foreign = b.foreign
+      if (b.key === undefined || seen.has(b.key)) continue
+      seen.add(b.key)
+      yield [b.key, b.value]
+    }
   }
+  // Mostly there is none.
+  if (foreign === undefined) return
+  for (const key of portableKeysOf(foreign)) {
+    if (seen.has(key)) continue
+    seen.add(key)
+    let value: unknown
+    try {
+      value = ctx.value(key)
+    } catch {
+      // It is somebody else's look-up.
+      continue
+    }
+    yield [key, value]
+  }
+}
+
+/** So many of somebody else's bindings are looked at: what never comes to an end is not gone through. */
+const MOST = 10_000
+
+/** Portable keys that a foreign context may have values of, nearest first, as far as can be told. It is asked for each: so nothing is believed of what is found here. */
+function* portableKeysOf(foreign: Context): Iterable<Key<unknown>> {
+  try {
+    let next = bindingsWithin(foreign)
+    for (let i = 0; i < MOST && typeof next === 'object' && next !== null; i++) {
+      const b = next as Partial<Binding>
+      if (isKey(b.key) && b.key.portable !== undefined) yield b.key
+      next = b.outer ?? (b.foreign === undefined ? undefined : bindingsWithin(b.foreign))
+    }
+  } catch {
+    // It is somebody else's, and threw.
+  }
+}
+
+/** Of one of ours that it is or wraps; otherwise it may be of another copy of the package, whose nodes have the fields of ours. */
+function bindingsWithin(foreign: Context): unknown {
+  return (foreign.value(nodeKey) ?? (foreign as Partial<ContextNode>)).bindings
 }
 
 /**

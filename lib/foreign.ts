@@ -1,4 +1,7 @@
-/** Contexts that are not ours: an object with the members of a `Context` is a parent like any other (contract C63, C64). */
+/**
+ * Contexts that are not ours: an object with the members of a `Context` is a parent like any other (contract C63, C64). Errors and keys of another copy of the package are known by their brands, its contexts by
+ * their members; and which values those have, where they are sent, by the fields of a `Binding`.
+ */
 import { hostClock } from './clock.ts'
 import type { Context } from './context.ts'
 import { type ContextError, kindOf } from './errors.ts'

@@ -12,7 +12,10 @@ import { answerFor } from './question.ts'
 import type { Epoch } from './spread.ts'
 import { conclude, endOf, endPlainly } from './tree.ts'
 
-/** A binding of a value, and those that it hides. */
+/**
+ * A binding of a value, and those that it hides. Another copy of the package finds the keys of a context's values by the fields `bindings`, `key`, `outer` and `foreign`, when it sends that: so these names, and what they
+ * mean, stay.
+ */
 export class Binding {
   readonly key: Key<unknown> | undefined
   readonly value: unknown

@@ -14,6 +14,7 @@ interface Target {
 }
 
 interface Manifest {
+  readonly version: string
   readonly exports: Record<string, string | (Target & { browser?: Target })>
   readonly peerDependencies: Record<string, string>
   readonly peerDependenciesMeta: Record<string, { optional?: boolean }>
@@ -45,6 +46,12 @@ test('the package has what its users need and nothing else', () => {
   const expected = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...docs, ...sources, ...built]
 
   expect(packed?.files.map(({ path }) => path).toSorted()).toEqual(expected.toSorted())
+})
+
+test('copies of the package tell their versions apart by that of package.json', () => {
+  const [, version] =
+    /export const version: string = '(.*)'/.exec(readFileSync(new URL('lib/bridge/copies.ts', root), 'utf8')) ?? []
+  expect(version).toBe(manifest.version)
 })
 
 test('the package depends on nothing', () => {

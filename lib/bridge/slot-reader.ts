@@ -10,6 +10,7 @@
  * in DROPS after that, so that the owner looks.
  */
 
+import { isSharedMemory } from './realm.ts'
 import {
   bellAt,
   CONTROL,
@@ -234,7 +235,6 @@ function isIndex(value: unknown, end: number): value is number {
 }
 
 function isFixedShared(buffer: unknown): buffer is SharedArrayBuffer {
-  if (typeof SharedArrayBuffer === 'undefined' || !(buffer instanceof SharedArrayBuffer)) return false
   // Newer than the library that this is compiled against.
-  return (buffer as { growable?: boolean }).growable !== true
+  return isSharedMemory(buffer) && (buffer as { growable?: boolean }).growable !== true
 }

@@ -24,7 +24,7 @@ export type ReportValue = (error: unknown, name: string) => void
 /**
  * The pairs to send for `bindings`, of which the nearest come first: a key's first binding counts, and one to `undefined` hides
  * the outer ones there as it does here (contract C44). What a codec throws, or gives that cannot be sent, or is over the limits,
- * is reported and left out; so is the second of two keys of one name. Keys that are not portable are passed over.
+ * is reported and left out; so is the second of two keys of one name, unless it has the same value, as those of two copies of the package may. Keys that are not portable are passed over.
  *
  * Does not throw, unless `bindings` or `report` do.
  */
@@ -34,18 +34,18 @@ export function encodeValues(
   limits: ValuesLimits = valuesLimits,
 ): WireValue[] {
   const pairs: WireValue[] = []
-  const seen = new Map<string, Key<unknown>>()
+  const seen = new Map<string, readonly [key: Key<unknown>, value: unknown]>()
   let { maxElements, maxBytes } = limits
   for (const [key, value] of bindings) {
     const { name, portable } = key
     if (portable === undefined) continue
     const other = seen.get(name)
-    if (other === key) continue
     if (other !== undefined) {
+      if (other[0] === key || Object.is(other[1], value)) continue
       report(new BridgeError('ERR_UNSENDABLE', 'Another portable key has the same name, and its value is sent.'), name)
       continue
     }
-    seen.set(name, key)
+    seen.set(name, [key, value])
     if (value === undefined) continue
     if (!isText(name, 1, maxName)) {
       report(

@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import * as fc from 'fast-check'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import {
@@ -72,6 +73,9 @@ describe('a chunk', () => {
       new SharedArrayBuffer(0),
       new SharedArrayBuffer(129),
       growable,
+      { [Symbol.toStringTag]: 'SharedArrayBuffer', byteLength: 128 },
+      Object.create(SharedArrayBuffer.prototype),
+      new Proxy(new SharedArrayBuffer(128), {}),
     ]) {
       expect(reader.attach(1, buffer)).toBe('malformed')
     }
@@ -79,6 +83,15 @@ describe('a chunk', () => {
       expect(reader.attach(number, chunk)).toBe('malformed')
     expect(reader.stats()).toEqual({ chunks: 1, views: 0 })
   })
+})
+
+test('a chunk is one whichever realm made it', () => {
+  const { chunk } = setup()
+  const reader = new SlotReader({ table: 5, link: LINK })
+  const foreign = runInNewContext(`new SharedArrayBuffer(${chunk.byteLength})`) as SharedArrayBuffer
+  new Int32Array(foreign).set(new Int32Array(chunk))
+  expect(foreign).not.toBeInstanceOf(SharedArrayBuffer)
+  expect(reader.attach(0, foreign)).toBeUndefined()
 })
 
 describe('a handle', () => {

@@ -48,6 +48,21 @@ describe('encodeValues', () => {
     }) // prettier-ignore
   })
 
+  test('says nothing of a second key of a name that has the same value, as those of two copies of the package may', () => {
+    const other = portable('user')
+    const different = [
+      [user, 'near'],
+      [other, 'far'],
+    ] as const // prettier-ignore
+    expect(
+      encode([
+        [user, 'same'],
+        [other, 'same'],
+      ]),
+    ).toEqual({ pairs: [['user', 'same']], reports: [] }) // prettier-ignore
+    expect(encode([...different]).reports).toMatchObject([[{ code: 'ERR_UNSENDABLE' }, 'user']])
+  })
+
   test('C43, C44: the nearest binding counts, and one to undefined hides the outer ones', () => {
     expect(
       encode([

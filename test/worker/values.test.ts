@@ -7,6 +7,7 @@ import {
   type Context,
   createKey,
   createRoot,
+  type Key,
   LinkLostError,
   withCancel,
   withTimeout,
@@ -14,7 +15,8 @@ import {
 } from 'ctxbridge'
 import { assertNoLeaks, createFakeClock } from 'ctxbridge/testing'
 import { expose, link, wrap } from 'ctxbridge/worker'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { Independent, ValueWrapper, Wrapper } from '../support/foreign.ts'
 
 const api = {
   show: (...given: unknown[]) => given.map((one) => (typeof one === 'bigint' ? `${one}n` : typeof one)),
@@ -90,6 +92,75 @@ test('what a transfer handler throws rejects the call whose argument or result i
   fails = undefined
   expect(await remote.show({ marked: true })).toEqual(['object'])
   expect(await remote.marked()).toEqual({ marked: true })
+})
+
+describe('a context of somebody else takes along the portable values of what it wraps', () => {
+  const key = createKey<string>('name', { portable: { encode: (value) => value, decode: String } })
+  const second = createKey<string>('second', { portable: { encode: (value) => value, decode: String } })
+  const valuesOf = (ctx: Context): unknown => {
+    const { port1 } = new MessageChannel()
+    onTestFinished(() => port1.close())
+    return link(port1).export(ctx).values
+  }
+  const own = withValue(background(), key, 'own')
+
+  test.each<[string, () => Context, unknown]>([
+    ['a wrapper', () => new Wrapper(own), [['name', 'own']]],
+    ['derived from a wrapper', () => withCancel(new Wrapper(own)), [['name', 'own']]],
+    [
+      'derived from a wrapper of what was derived from a wrapper',
+      () => withCancel(new Wrapper(withCancel(new Wrapper(own)))),
+      [['name', 'own']],
+    ],
+    ['one that has another value itself', () => withCancel(new ValueWrapper(own, key, 'nearer')), [['name', 'nearer']]],
+    [
+      'with another key bound below it',
+      () => withValue(new Wrapper(own), second, 'two'),
+      [
+        ['second', 'two'],
+        ['name', 'own'],
+      ],
+    ],
+    ['with the same key bound below it', () => withValue(new Wrapper(own), key, 'below'), [['name', 'below']]],
+    ['one that wraps none of ours', () => withCancel(new Independent()), undefined],
+  ])('%s', (_name, make, expected) => {
+    expect(valuesOf(make())).toEqual(expected)
+  })
+
+  class Hostile extends Independent {
+    readonly bindings: unknown
+    constructor(bindings: unknown) {
+      super({ values: new Map([[key, 'asked']]) })
+      this.bindings = bindings
+    }
+  }
+  const endless = {
+    key,
+    get outer(): unknown {
+      return endless
+    },
+  }
+  const throwing = {
+    get key(): never {
+      throw new Error('no')
+    },
+  }
+  const broken = new (class extends Wrapper {
+    override value<T>(asked: Key<T>): T | undefined {
+      if ((asked as unknown) === key) throw new Error('no')
+      return super.value(asked)
+    }
+  })(own)
+
+  test.each<[string, Context, unknown]>([
+    ['of bindings without an end', new Hostile(endless), [['name', 'asked']]],
+    ['of bindings that throw', new Hostile({ key, outer: throwing }), [['name', 'asked']]],
+    ['of bindings that are none', new Hostile(7), undefined],
+    ['of keys that are none', new Hostile({ key: 'name', outer: { key: {}, outer: { key } } }), [['name', 'asked']]],
+    ['whose look-up throws', broken, undefined],
+  ])('and whatever else it says breaks no export: one %s', (_name, ctx, expected) => {
+    for (const each of [ctx, withCancel(ctx)]) expect(valuesOf(each)).toEqual(expected)
+  })
 })
 
 test('a call leaves nothing on its contexts, however it ends: answered, refused, unsendable', async () => {

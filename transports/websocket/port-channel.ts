@@ -4,8 +4,10 @@
  * Each end has an id. It greets whoever is there; whoever hears that greets back, by the id; and an end that is greeted by its id has found the other one, which is
  * there and knows it. So neither side need be first, and the greeting of an end that has gone leads nowhere.
  */
+import { inCommon } from '../../lib/bridge/copies.ts'
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import { closedByPeer } from '../../lib/bridge/link-show.ts'
+import { isOwnBytes } from '../../lib/bridge/realm.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 
 /** As much of Node's emitters and of the web's targets as is used here. */
@@ -40,8 +42,8 @@ interface PortReceiver {
 /** It goes back with each message to that end. */
 const longestId = 64
 
-/** Those that somebody listens to: an end is alone on its side. */
-const taken = new WeakSet<object>()
+/** Those that somebody listens to, of whichever copy of the package: an end is alone on its side. */
+const taken = inCommon('connected', () => new WeakSet<object>())
 
 export class PortChannel implements Channel {
   readonly #endpoint: PortEndpoint
@@ -64,13 +66,13 @@ export class PortChannel implements Channel {
 
   /** Whether a channel listens to it. */
   static isTaken(endpoint: object): boolean {
-    return taken.has(endpoint)
+    return taken().has(endpoint)
   }
 
   /** Gives what comes to a receiver, until the channel is closed or the port is: then the receiver is told that it is lost. */
   listen(receiver: PortReceiver): void {
     this.#receiver = receiver
-    taken.add(this.#endpoint)
+    taken().add(this.#endpoint)
     this.#stop = listenTo(
       this.#endpoint,
       (data) => {
@@ -120,7 +122,7 @@ export class PortChannel implements Channel {
     if (this.#stop === undefined) return
     this.#stop()
     this.#stop = undefined
-    taken.delete(this.#endpoint)
+    taken().delete(this.#endpoint)
     // When whoever closed it is through with that.
     queueMicrotask(() => this.#receiver?.lost(new LinkLostError(reason, cause === undefined ? undefined : { cause })))
   }
@@ -151,7 +153,7 @@ export class PortChannel implements Channel {
 
   #receive(bytes: unknown): void {
     // What is shared could be changed while it is read.
-    if (!(bytes instanceof Uint8Array) || !(bytes.buffer instanceof ArrayBuffer)) {
+    if (!isOwnBytes(bytes)) {
       this.close(closeCode.notBinary, 'message: not bytes')
     } else if (bytes.length > this.#longest) this.close(closeCode.tooBig, 'message: longer than the limit')
     else this.#receiver?.receive(bytes)

@@ -1,9 +1,17 @@
-/** One call to another thread, as its caller waits for it. */
+/**
+ * One call to another thread, as its caller waits for it. It is of the copy of the package that calls, which the link may not be: so what is made of an answer is here, where transfer handlers and errors are those of
+ * that copy.
+ */
 
 import { listen } from '../../lib/boundary.ts'
+import { BridgeError, LinkLostError } from '../../lib/errors.ts'
+import { handlerOf, hasFailed, type PackedAnswer, type PackedCall } from './call-message.ts'
+import { decode, hasHandler } from './comlink.ts'
 import type { Grant } from './export.ts'
+import { failureFromWire, messageOf, unreadable, unsendable } from './failure.ts'
 import type { Grace } from './grace.ts'
 import type { Tie } from './sent-signal.ts'
+import { holdsContext } from './within.ts'
 
 export class Call {
   /** The answer, or the end of whichever of its contexts is first. */
@@ -49,13 +57,43 @@ export class Call {
   }
 
   /** The other side has answered. */
-  answer(value: unknown): void {
+  receive(answer: PackedAnswer): void {
+    const value = answer[3]
+    const handler = handlerOf(answer)
+    if (hasFailed(answer)) this.#fail(failureFromWire(value))
+    else if (handler === undefined) this.#answer(value)
+    else if (!hasHandler(handler))
+      this.#fail(new BridgeError('ERR_UNSENDABLE', unreadable('The result', handler, 'the thread that called')))
+    else {
+      let result: unknown
+      try {
+        result = decode(handler, value)
+      } catch (error) {
+        return this.#fail(error)
+      }
+      this.#answer(result)
+    }
+  }
+
+  /** It never will answer. */
+  lose(error: LinkLostError): void {
+    this.#fail(lossOf(error))
+  }
+
+  /** What to throw where its message could not be posted. */
+  unsendable([, , , args]: PackedCall, error: unknown): BridgeError {
+    const why = holdsContext(args)
+      ? 'a context must be an argument of its own, or a property of one that is a plain object.'
+      : messageOf(error)
+    return unsendable(String(args[0]), why, error)
+  }
+
+  #answer(value: unknown): void {
     this.#over()
     this.#resolve(value)
   }
 
-  /** The other side has answered that it failed, or never will answer. */
-  fail(error: unknown): void {
+  #fail(error: unknown): void {
     this.#over()
     this.#reject(error)
   }
@@ -77,4 +115,11 @@ export class Call {
     this.#stops = []
     for (const stop of stops) stop()
   }
+}
+
+/** Why a link is closed, as an error of this copy of the package: its callers may look for the class. */
+export function lossOf(error: Error): LinkLostError {
+  if (error instanceof LinkLostError) return error
+  const { message, cause } = error
+  return new LinkLostError(message, cause === undefined ? undefined : { cause })
 }

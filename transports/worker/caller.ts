@@ -1,24 +1,18 @@
 /** The calling side of a link: each call is answered exactly once, by the other thread or by its loss. */
 
-import { BridgeError, type LinkLostError } from '../../lib/errors.ts'
+import { type LinkLostError } from '../../lib/errors.ts'
 import type { Call } from './call.ts'
 import {
   type CallId,
-  handlerOf,
-  hasFailed,
-  type Members,
   packAsk,
-  packCall,
   type PackedAnswer,
   type PackedAsk,
   type PackedBegun,
   type PackedCall,
+  type Parcel,
 } from './call-message.ts'
-import { decode, hasHandler } from './comlink.ts'
-import { failureFromWire, messageOf, unreadable, unsendable } from './failure.ts'
 import type { Grace } from './grace.ts'
 import { randomId } from './host.ts'
-import { holdsContext } from './within.ts'
 
 /** Of this thread's calls. Where it begins is random: an answer may come to whoever was given the port after the call was made. */
 let ids = randomId()
@@ -52,14 +46,14 @@ export class Caller {
   /**
    * Sends a call, which is told of its outcome: perhaps before this returns.
    *
-   * @param within contexts that are properties of arguments
+   * @param pack makes the message, of an id and of whether the other side is to say when the method begins
    * @throws BridgeError `ERR_UNSENDABLE`, when an argument cannot be sent; LinkLostError; what a transfer handler throws. Then the call was not sent, and is not answered
    */
-  call(name: string, args: readonly unknown[], within: ReadonlyMap<number, Members> | undefined, call: Call): void {
+  call(pack: (id: CallId, asks: boolean) => Parcel<PackedCall>, call: Call): void {
     this.#watches ||= call.grace !== undefined
     const id = ++ids
     // To read an argument may make other calls, or close the link: by a getter, or a transfer handler.
-    const [message, transfer] = packCall(id, name, args, within, this.#watches)
+    const [message, transfer] = pack(id, this.#watches)
     if (this.#lost !== undefined) throw this.#lost
     this.#pending.set(id, call)
     try {
@@ -67,10 +61,7 @@ export class Caller {
     } catch (error) {
       // By then it may be over.
       if (!this.#pending.delete(id)) return
-      const why = holdsContext(message[3])
-        ? 'a context must be an argument of its own, or a property of one that is a plain object.'
-        : messageOf(error)
-      throw unsendable(name, why, error)
+      throw call.unsendable(message, error)
     }
   }
 
@@ -100,24 +91,11 @@ export class Caller {
 
   receive(answer: PackedAnswer): void {
     this.#hear()
-    const [, , id, value] = answer
+    const [, , id] = answer
     const call = this.#pending.get(id)
     if (call === undefined) return
     this.#pending.delete(id)
-    const handler = handlerOf(answer)
-    if (hasFailed(answer)) call.fail(failureFromWire(value))
-    else if (handler === undefined) call.answer(value)
-    else if (!hasHandler(handler))
-      call.fail(new BridgeError('ERR_UNSENDABLE', unreadable('The result', handler, 'the thread that called')))
-    else {
-      let result: unknown
-      try {
-        result = decode(handler, value)
-      } catch (error) {
-        return call.fail(error)
-      }
-      call.answer(result)
-    }
+    call.receive(answer)
   }
 
   /** Ends all calls that are pending, and all to come. */
@@ -125,6 +103,6 @@ export class Caller {
     this.#lost = error
     const pending = [...this.#pending.values()]
     this.#pending.clear()
-    for (const call of pending) call.fail(error)
+    for (const call of pending) call.lose(error)
   }
 }

@@ -3,7 +3,7 @@
 import { checkMethods } from '../../lib/bridge/served.ts'
 import { endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
 import type { LinkOptions } from './link.ts'
-import { linkOf } from './worker-link.ts'
+import { linkOf, serverOf } from './worker-link.ts'
 
 /**
  * Serves the own methods of `api` to the other side of `endpoint`, in a worker the thread that made it. Contexts among the arguments of a
@@ -21,6 +21,6 @@ export function expose(api: object, endpoint: WorkerEndpoint | undefined, option
 export function expose(api: object, endpointOrOptions?: WorkerEndpoint | LinkOptions, more?: LinkOptions): void {
   checkMethods('expose', api)
   const [endpoint, options] = endpointAndOptions(endpointOrOptions, more)
-  if (!linkOf(endpoint, options, 'expose').serve(api))
+  if (!linkOf(endpoint, options, 'expose').serve(api, serverOf))
     throw new TypeError('expose() serves one object for each endpoint, and this one has one already.')
 }

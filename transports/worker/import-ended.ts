@@ -39,16 +39,17 @@ export function unusable(why: string): BridgeError {
   return withoutStack(() => new BridgeError('ERR_HANDLE', `The handle cannot be imported: ${why}.`))
 }
 
-/** What an import gets its values from. A value that cannot be read is told of, and left out. */
+/** What an import gets its values from, below others. A value that cannot be read is told of, and left out. */
 export function baseOf(
   { values }: ParsedHandle,
   keys: readonly Key<unknown>[],
   report: (error: unknown, key: string) => void = (error, key) =>
     warn(`The value of the portable key ${named(key)} was not received: ${String(error)}`),
+  below: Context = background(),
 ): Context {
-  if (values === undefined) return background()
+  if (values === undefined) return below
   const { bindings } = decodeValues(values, keys, report)
-  return bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), background())
+  return bindings.reduce((ctx, [key, value]) => withValue(ctx, key, value), below)
 }
 
 /** A context that is done, as its handle says. */

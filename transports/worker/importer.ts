@@ -21,7 +21,21 @@ import { hasSlot, type ParsedHandle } from './handle.ts'
 import { Port, type PortListener } from './host.ts'
 import { LateCauses } from './late.ts'
 import { importLabel, reasons, refused, unusable } from './import-ended.ts'
-import { type Attach, Batch, CAUSE, channelOf, CHUNK, ENDED, HELD, isMessage, MEMORY, pairs, TOLD, UNSENT } from './messages.ts'
+import {
+  type Attach,
+  Batch,
+  CAUSE,
+  channelOf,
+  CHUNK,
+  ENDED,
+  HELD,
+  isMessage,
+  isPort,
+  MEMORY,
+  pairs,
+  TOLD,
+  UNSENT,
+} from './messages.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
 import { toldId, ToldView } from './told.ts'
 
@@ -108,7 +122,7 @@ export class Importer implements Importing {
     this.#alone = alone
     this.#awaitsMemory = follows === true
     this.label = Number.isInteger(thread) ? `${importLabel}(thread ${thread})` : importLabel
-    this.reader = new SlotReader({ table, link, returns: port instanceof MessagePort })
+    this.reader = new SlotReader({ table, link, returns: isPort(port) })
     for (const [number, chunk] of chunks.entries()) this.attach(number, chunk)
     const name = channelOf(table, link)
     // The channel alone is no reason to stay: what the thread waits for is.

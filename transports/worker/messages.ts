@@ -11,6 +11,7 @@ import type { SlotHandle } from '../../lib/bridge/slot.ts'
 import { MAX_CHUNKS } from '../../lib/bridge/slot-memory.ts'
 import type { Kind } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
+import { threads } from './host.ts'
 import { isLinkNumber } from './link-numbers.ts'
 
 export const VERSION = 1
@@ -129,6 +130,12 @@ export class Batch<T> {
   }
 }
 
+/** Whether it is a port as one delivers it: of the realm that the thread began with, also where the program runs in another one, as under Jest. */
+export function isPort(value: unknown): value is MessagePort {
+  if (threads !== undefined) return value instanceof threads.MessagePort
+  return Object.prototype.toString.call(value) === '[object MessagePort]'
+}
+
 export function isAttach(value: unknown): value is Attach {
   const attach = value as Partial<Attach> | null
   return (
@@ -140,7 +147,7 @@ export function isAttach(value: unknown): value is Attach {
     isLinkNumber(attach.link) &&
     Array.isArray(attach.chunks) &&
     attach.chunks.length <= MAX_CHUNKS &&
-    attach.port instanceof MessagePort
+    isPort(attach.port)
   )
 }
 

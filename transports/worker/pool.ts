@@ -8,6 +8,7 @@
 
 import { dispose } from '../../lib/dispose.ts'
 import { listen } from '../../lib/boundary.ts'
+import { isInt32Array, isSharedMemory } from '../../lib/bridge/realm.ts'
 import type { CancelableContext, Context } from '../../lib/context.ts'
 import { BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { scopeOf } from '../../lib/foreign.ts'
@@ -322,7 +323,7 @@ function isEnvelope(value: unknown): value is Envelope {
       envelope.version === VERSION &&
       Array.isArray(envelope.chunks) &&
       envelope.chunks.every(isChunk) &&
-      envelope.state instanceof Int32Array
+      isInt32Array(envelope.state)
     )
   } catch {
     // It did not come from a pool: a getter or a proxy of somebody else's threw.
@@ -331,7 +332,7 @@ function isEnvelope(value: unknown): value is Envelope {
 }
 
 function isChunk(chunk: unknown): boolean {
-  return Array.isArray(chunk) && Number.isInteger(chunk[0]) && chunk[1] instanceof SharedArrayBuffer
+  return Array.isArray(chunk) && Number.isInteger(chunk[0]) && isSharedMemory(chunk[1])
 }
 
 function importFrom({ handle, chunks }: Envelope, keys: readonly Key<unknown>[]): CancelableContext {

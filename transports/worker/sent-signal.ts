@@ -43,12 +43,12 @@ export class TiedObject {
   constructor(object: object, members: readonly (readonly [key: string, tie: Tie])[]) {
     this.object = object
     this.members = members
-    carried.add(object)
+    carried().add(object)
   }
 
   /** It was sent, or will not be. */
   letGo(): void {
-    carried.delete(this.object)
+    carried().delete(this.object)
   }
 
   /** Undefined where the argument is no plain object, has none, or does not go as it is: `Comlink.proxy` leaves it here. Never throws. */

@@ -17,7 +17,6 @@ import {
   unpackCall,
 } from './call-message.ts'
 import { decode, hasHandler, isHandled } from './comlink.ts'
-import { giveBack } from './importer.ts'
 import { VERSION } from './messages.ts'
 import { SentSignal } from './sent-signal.ts'
 import { failureToWire, messageOf, refusal, unreadable } from './failure.ts'
@@ -27,16 +26,19 @@ import { holdsContext, isOrHasWithin } from './within.ts'
 export class Server {
   readonly #api: object
   readonly #import: (handle: unknown) => CancelableContext
+  readonly #giveBack: (ctx: CancelableContext) => void
   readonly #post: (message: PackedAnswer | PackedBegun, transfer: readonly Transferable[]) => void
 
   /** @param post sends to the other side; throws where an answer cannot be cloned */
   constructor(
     api: object,
     importHandle: (handle: unknown) => CancelableContext,
+    giveBack: (ctx: CancelableContext) => void,
     post: (message: PackedAnswer | PackedBegun, transfer: readonly Transferable[]) => void,
   ) {
     this.#api = api
     this.#import = importHandle
+    this.#giveBack = giveBack
     this.#post = post
   }
 
@@ -70,7 +72,7 @@ export class Server {
       // Nobody has aborted them.
       for (const signal of signals) signal.letGo()
       // Before the answer leaves: whoever has it finds the slots given back.
-      for (const ctx of imports) giveBack(ctx)
+      for (const ctx of imports) this.#giveBack(ctx)
     }
     let result: unknown
     try {

@@ -1,5 +1,6 @@
 /** Contexts and AbortSignals that stand where nothing looks for them: of the first no clone can be made, and of the second Node makes an empty object. */
 
+import { inCommon } from '../../lib/bridge/copies.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
 
@@ -16,13 +17,13 @@ function isOne(value: unknown): boolean {
   return isSignal(value) || isContext(value)
 }
 
-/** Objects that go through Comlink just now with handles in place of what they have within. */
-export const carried: WeakSet<object> = new WeakSet()
+/** Objects that go through Comlink just now with handles in place of what they have within. Its transfer handlers may be those of another copy of the package. */
+export const carried: () => WeakSet<object> = inCommon('carried', () => new WeakSet())
 
 /** Whether a plain object has one as a property that nobody carries. Never throws. */
 export function hasWithin(value: unknown): boolean {
   try {
-    if (typeof value !== 'object' || value === null || carried.has(value)) return false
+    if (typeof value !== 'object' || value === null || carried().has(value)) return false
     return isPlain(value) && Object.values(value).some(isOne)
   } catch {
     // What cannot be read cannot be cloned either, and that is told.

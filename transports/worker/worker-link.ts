@@ -1,14 +1,24 @@
 /** Two threads that share contexts: everything that belongs to one endpoint, from its first use until it is closed or lost. */
 
+import { inCommon, version } from '../../lib/bridge/copies.ts'
 import { inspectAsText, show } from '../../lib/bridge/link-show.ts'
 import { disposable } from '../../lib/dispose.ts'
 import { hostClock } from '../../lib/clock.ts'
-import type { CancelableContext, Context } from '../../lib/context.ts'
+import { background, type CancelableContext, type Context } from '../../lib/context.ts'
 import { End } from '../../lib/end.ts'
 import { type BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
-import { isAnswer, isAsk, isBegun, isCall, packBegun, type PackedCall } from './call-message.ts'
+import {
+  isAnswer,
+  isAsk,
+  isBegun,
+  isCall,
+  packBegun,
+  type PackedAnswer,
+  type PackedBegun,
+  type PackedCall,
+} from './call-message.ts'
 import { Caller } from './caller.ts'
 import { aroundOne, canTerminate, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { tableStats } from './export.ts'
@@ -17,7 +27,7 @@ import { refusal } from './failure.ts'
 import { threads, warn } from './host.ts'
 import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent } from './handle.ts'
 import { baseOf, ended, importEnded, refused } from './import-ended.ts'
-import { Importer } from './importer.ts'
+import { giveBack, Importer } from './importer.ts'
 import type { Link, LinkOptions, LinkStats } from './link.ts'
 import { detach, isAttach, isDetach, isMemory } from './messages.ts'
 import { Server, unread } from './server.ts'
@@ -28,30 +38,58 @@ import { goneBefore, watchEndpoint } from './watch-endpoint.ts'
 /** How many calls may come before something is served. More are refused: it may never be. */
 const MAX_EARLY = 10_000
 
-const links = new WeakMap<WorkerEndpoint, WorkerLink>()
+/** One link, of the copy of the package that used its endpoint first. Other copies of its version use that one: their code is the same, but their classes and keys are not. */
+interface Linked {
+  readonly version: string
+  readonly link: WorkerLink
+}
+
+/** Of all copies of the package in this thread: a message is for one of them, and an end of one is an end of the other. */
+const linked = inCommon('links', () => new WeakMap<WorkerEndpoint, Linked>())
 /** Those whose link was disposed of here: the other side was told, and takes it for closed until it hears of another one. */
-const closedHere = new WeakSet<WorkerEndpoint>()
+const closedHere = inCommon('closed', () => new WeakSet<WorkerEndpoint>())
+/** Stands for this copy. */
+const copy = {}
+
+/** What serves, made by the copy of the package that serves: transfer handlers, and what is thrown, are its own. */
+type MakeServer = (api: object, ...rest: ServerRest) => Server
+type ServerRest = [
+  importHandle: (handle: unknown) => CancelableContext,
+  giveBack: (ctx: CancelableContext) => void,
+  post: (message: PackedAnswer | PackedBegun, transfer: readonly Transferable[]) => void,
+]
+
+/** A server of this copy. */
+export const serverOf: MakeServer = (api, ...rest) => new Server(api, ...rest)
 
 /** The link over an endpoint, for the function named `caller`. */
 export function linkOf(endpoint: unknown, options: LinkOptions, caller: string): WorkerLink {
   const target = endpointOf(endpoint, caller)
   const { keys, sharedMemory } = linkOptions(options, caller)
-  let found = links.get(target)
+  const links = linked()
+  const known = links.get(target)
+  if (known !== undefined && known.version !== version) throw ofAnother(caller, known.version)
+  let found = known?.link
   if (found === undefined) {
     const forget = (): void => {
       links.delete(target)
-      closedHere.add(target)
+      closedHere().add(target)
     }
     try {
       found = new WorkerLink(target, sharedMemory, forget)
     } catch (cause) {
       throw aroundOne(caller, cause)
     }
-    links.set(target, found)
-    if (closedHere.has(target)) found.announce()
+    links.set(target, { version, link: found })
+    if (closedHere().has(target)) found.announce()
   }
-  found.register(keys)
+  found.register(keys, copy)
   return found
+}
+
+function ofAnother(caller: string, theirs: string): TypeError {
+  const what = `${caller}() cannot use this endpoint: in this thread version ${theirs} of ctxbridge uses it already, and this one is ${version}`
+  return new TypeError(`${what}. Install one version of it, or give one of them a port of its own, of a MessageChannel.`)
 }
 
 function linkOptions(options: LinkOptions, caller: string): Required<LinkOptions> {
@@ -66,7 +104,8 @@ export class WorkerLink implements Link {
   readonly #forget: () => void
   /** One for each channel that the other side has opened: mostly there is one. */
   #importers: readonly Importer[] = []
-  readonly #keys: Key<unknown>[] = []
+  /** By the copy of the package that they were given to: one may have keys of the same names as another. */
+  readonly #keys = new Map<object, readonly Key<unknown>[]>()
   readonly #warned = new Set<string>()
   #exporter: Exporter | undefined
   #caller: Caller | undefined
@@ -95,8 +134,8 @@ export class WorkerLink implements Link {
     if (gone !== undefined) this.#lose(gone)
   }
 
-  register(keys: readonly Key<unknown>[]): void {
-    for (const key of keys) if (!this.#keys.includes(key)) this.#keys.push(key)
+  register(keys: readonly Key<unknown>[], copy: object): void {
+    if (keys.length > 0) this.#keys.set(copy, [...new Set([...(this.#keys.get(copy) ?? []), ...keys])])
   }
 
   /** Why it is closed; undefined while it is not. */
@@ -132,11 +171,12 @@ export class WorkerLink implements Link {
   }
 
   /** False when something is served here already. */
-  serve(api: object): boolean {
+  serve(api: object, make: MakeServer = serverOf): boolean {
     if (this.#server !== undefined) return false
-    const server = new Server(
+    const server = make(
       api,
       (sent) => this.#import(parseSent(sent, 'import'), false),
+      giveBack,
       (message, transfer) => this.#post(message, transfer),
     )
     this.#server = server
@@ -156,7 +196,8 @@ export class WorkerLink implements Link {
   /** @param mayBeDropped whether nobody may cancel it */
   #import(parsed: ParsedHandle | undefined, mayBeDropped: boolean): CancelableContext {
     if (parsed === undefined) return refused('it is forged, damaged, or of another version')
-    const base = baseOf(parsed, this.#keys, this.#notReceived)
+    let base: Context = background()
+    for (const keys of this.#keys.values()) base = baseOf(parsed, keys, this.#notReceived, base)
     const importer = this.#importerOf(parsed)
     if (this.lost !== undefined) return ended(base, new End('canceled', this.lost, hostClock.now()))
     if (importer === undefined) return refused('it was made for another link, or for one that is closed')

@@ -3,8 +3,8 @@
 import { dispose } from '../../lib/dispose.ts'
 import { inspectAsText } from '../../lib/bridge/link-show.ts'
 import { named } from '../../lib/key.ts'
-import { type Members, SentContext } from './call-message.ts'
-import { Call } from './call.ts'
+import { type Members, packCall, SentContext } from './call-message.ts'
+import { Call, lossOf } from './call.ts'
 import { isHandled } from './comlink.ts'
 import { aroundOne, canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
 import { messageOf, unsendable } from './failure.ts'
@@ -149,11 +149,12 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
     })
     const watch = grace === Infinity ? undefined : new Grace(link, name, grace)
     const made = new Call(ties, grants, watch)
-    link.caller.call(name, list, within, made)
+    link.caller.call((id, asks) => packCall(id, name, list, within, asks), made)
     made.watch()
     return made.outcome
   } catch (error) {
     revoke(grants)
+    if (error !== undefined && error === link.lost) return Promise.reject(lossOf(link.lost))
     return Promise.reject(isSending && args.some(throws) ? unsendable(name, messageOf(error), error) : error)
   } finally {
     for (const object of objects) object.letGo()
