@@ -25,8 +25,9 @@ class SignalSource extends SignalledSource {
 
 /**
  * A context that ends when `signal` aborts, too, with `signal.reason` as its cause: the way to join an `AbortSignal` into the tree. Its
- * own cancel does not abort the signal. Joined one below the other through their signals, contexts may be some 1,000 deep; derived from each other, they may be any number. The signal gets one listener for all, which holds no context that nobody observes; it goes with the last of
- * these that is cancelled. What is dropped instead leaves some bytes until as many others have come, to whichever signals.
+ * own cancel does not abort the signal. Joined one below the other through their signals, contexts may be some 1,000 deep; derived from each other, they may be any number.
+ *
+ * The signal gets one listener for all such contexts, which holds none that nobody observes. Cancel the contexts to remove it. One that is dropped without a cancel is collected, and its entry is removed later.
  *
  * @throws TypeError when `parent` is no context, or `signal` no AbortSignal
  */
