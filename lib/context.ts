@@ -20,8 +20,7 @@ import { begin, keepTime, register, timeOf } from './tree.ts'
 
 /**
  * Carries a cancel, a deadline and values from whoever wants work done to whoever does it. Immutable, and safe to hand to
- * anybody: who holds a `Context` can see its end, but not cause it. It notes its own end, so it must not be frozen: then its cancel throws, and so does that of an ancestor
- * where it is observed.
+ * anybody: who holds a `Context` can see its end, but not cause it. Do not freeze it: cancelling it, or an ancestor while it is observed, would throw.
  */
 export interface Context {
   /** When it ends at the latest, by the wall clock as it was when first asked; the nearest of its own and its ancestors'. Stays after the end. */

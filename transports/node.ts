@@ -34,7 +34,8 @@ export function notifyContext(parent: Context, ...signals: readonly NodeJS.Signa
   scopeOf(parent, 'notifyContext')
   const names = signals.length > 0 ? signals : (['SIGINT', 'SIGTERM'] as const)
   for (const name of names) {
-    if (Object.hasOwn(constants.signals, name) && name !== 'SIGKILL' && name !== 'SIGSTOP') continue
+    // An array of one name would pass for that name, and never be it.
+    if (typeof name === 'string' && Object.hasOwn(constants.signals, name) && name !== 'SIGKILL' && name !== 'SIGSTOP') continue
     throw new TypeError(`notifyContext() needs names of signals that can be caught, such as 'SIGINT', but got ${named(name)}.`)
   }
   if (!isMainThread)

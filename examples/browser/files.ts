@@ -21,12 +21,13 @@ const types: Readonly<Record<string, string>> = {
 }
 
 export async function sendFile({ method, url = '/' }: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { pathname } = new URL(url, 'http://localhost')
-  const path = pathname === '/' ? '/index.html' : pathname
-  const type = types[extname(path)]
-  const [prefix = '', folder = root] = folders.find(([start]) => path.startsWith(start)) ?? []
-  const file = new URL(path.slice(prefix.length), folder)
   try {
+    // A path that is none throws.
+    const { pathname } = new URL(url, 'http://localhost')
+    const path = pathname === '/' ? '/index.html' : pathname
+    const type = types[extname(path)]
+    const [prefix = '', folder = root] = folders.find(([start]) => path.startsWith(start)) ?? []
+    const file = new URL(path.slice(prefix.length), folder)
     if (method !== 'GET' || type === undefined || !file.href.startsWith(folder.href)) throw new Error('not served')
     const body = await readFile(file)
     response.writeHead(200, { 'Content-Type': type, 'Cache-Control': 'no-cache', 'X-Content-Type-Options': 'nosniff' }).end(body)

@@ -61,7 +61,7 @@ interface CallOwner {
 
 function unsendable(method: string, reason: string): string {
   const remedy = reason.startsWith(aContext)
-    ? ' A call has one context, its first argument; another one goes as what connection.export(ctx) gives.'
+    ? ' A call has one context, its first argument: merge(ctx, other) makes one of two.'
     : reason.startsWith(aSignal)
       ? " Join it to the call's context: withSignal(ctx, signal)."
       : ''

@@ -133,11 +133,13 @@ export class LinkConnection implements Connection {
  * with `ctx.err()` as soon as that is done; with what the method threw; or with a `BridgeError`. A method that returns an async iterable, as a generator
  * does, gives one: leaving its loop ends the context of the call, and runs the generator's `finally` there. To dispose of the object closes the connection.
  *
- * @throws TypeError when `connection` is not from `connect`
+ * @param connection from `connect`, or one of a service's `connections`
+ * @throws TypeError when it is neither
  */
 export function wrap<T extends object>(connection: Connection): Remote<T> {
   const link = links.get(connection)
-  if (link === undefined) throw new TypeError(`wrap() needs a connection from connect(), but got ${named(connection)}.`)
+  if (link === undefined)
+    throw new TypeError(`wrap() needs a connection, from connect() or of a service, but got ${named(connection)}.`)
   const methods = new Map<string, (ctx: Context, ...args: unknown[]) => Promise<unknown>>()
   const told = (): string => `Remote of ${String(connection)}`
   // Node's inspector asks the target, and not the proxy.

@@ -108,7 +108,7 @@ class Copier {
 
   #text(value: string): string {
     // Before its bytes are counted, which are no fewer than its units.
-    if (value.length > this.#limits.maxBytes) throw new Refusal(tooLarge)
+    if (value.length > this.#limits.maxBytes) throw new Refusal(tooLarge(this.#limits))
     const length = utf8Length(value)
     if (length < 0) throw new Refusal('a string with a lone surrogate')
     this.#spend((length < 32 ? 1 : length < 256 ? 2 : length < 65_536 ? 3 : 5) + length)
@@ -135,7 +135,7 @@ class Copier {
     const length = array.length
     this.#spend(headBytes(length))
     // Before the loop, since an array may be long and empty.
-    if (length > this.#limits.maxElements - this.elements) throw new Refusal(tooMany)
+    if (length > this.#limits.maxElements - this.elements) throw new Refusal(tooMany(this.#limits))
     const copy: unknown[] = []
     for (let i = 0; i < length; i++) {
       this.#path.push(i)
@@ -175,8 +175,8 @@ class Copier {
   #spend(bytes: number): void {
     this.elements++
     this.bytes += bytes
-    if (this.elements > this.#limits.maxElements) throw new Refusal(tooMany)
-    if (this.bytes > this.#limits.maxBytes) throw new Refusal(tooLarge)
+    if (this.elements > this.#limits.maxElements) throw new Refusal(tooMany(this.#limits))
+    if (this.bytes > this.#limits.maxBytes) throw new Refusal(tooLarge(this.#limits))
   }
 }
 
@@ -184,8 +184,14 @@ class Copier {
 export const aContext = 'a context'
 export const aSignal = 'an AbortSignal'
 
-const tooMany = 'what has more values than the limit'
-const tooLarge = 'what is larger than the limit'
+/** With the number where it is the whole limit. Other limits are what is left of one that only the caller knows. */
+function tooMany(limits: SendableLimits): string {
+  return `what has more values than ${limits === sendableLimits ? `the limit of ${limits.maxElements}` : 'the limit'}`
+}
+
+function tooLarge(limits: SendableLimits): string {
+  return `what is larger than ${limits === sendableLimits ? `the limit of ${limits.maxBytes} bytes` : 'the limit'}`
+}
 
 /** Of the head of an array or a map. */
 function headBytes(length: number): number {

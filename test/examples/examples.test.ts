@@ -1,8 +1,10 @@
 /** The examples as their users run them: processes, of which only the output and the exit are seen. */
 import { execFile } from 'node:child_process'
+import type { ServerResponse } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
+import { sendFile } from '../../examples/browser/files.ts'
 import { compiled } from '../support/compiled.ts'
 
 /** Rejects where the exit code is not 0, or nothing has ended after that time, which bounds a failure. */
@@ -31,3 +33,13 @@ test('tokens: the stop reaches the generator with its reason, and soon', { timeo
   expect(Number(generated)).toBeGreaterThanOrEqual(5)
   expect(Number(generated)).toBeLessThanOrEqual(5 + 16)
 })
+
+test.for(['//', '/http://[', '/../package.json', '/none.css'])(
+  'browser: a request for %s is answered, and ends no gateway',
+  async (url) => {
+    const statuses: number[] = []
+    const response = { writeHead: (status: number) => (statuses.push(status), response), end: () => response }
+    await sendFile({ method: 'GET', url } as never, response as unknown as ServerResponse)
+    expect(statuses).toEqual([404])
+  },
+)

@@ -111,7 +111,11 @@ describe('a call', () => {
   })
 
   it.each([
-    ['a context', { ctx: withCancel(background()) }, 'a context at [0].ctx. A call has one context, its first argument; another'],
+    [
+      'a context',
+      { ctx: withCancel(background()) },
+      'a context at [0].ctx. A call has one context, its first argument: merge(ctx, other)',
+    ],
     ['a root', background(), 'a context at [0]. A call has one context'],
     ['a signal', { signal: new AbortController().signal }, "an AbortSignal at [0].signal. Join it to the call's context: withS"],
   ])('rejects when %s stands among the arguments, and says what to do', async (_name, argument, message) => {

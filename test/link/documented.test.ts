@@ -3,6 +3,27 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { linkLease, pageLease } from '../../lib/bridge/link-liveness.ts'
 import { closeCode, linkLimits } from '../../lib/bridge/link-types.ts'
+import type { ConnectOptions, ServeSettings } from 'ctxbridge/websocket'
+
+/** All of them: the compiler asks for each that is new. */
+const optionNames: Record<keyof ConnectOptions | keyof ServeSettings, true> = {
+  keys: true,
+  name: true,
+  limits: true,
+  lease: true,
+  maxTimeout: true,
+  stacks: true,
+  context: true,
+  reconnect: true,
+  serve: true,
+  headers: true,
+  agent: true,
+  authorize: true,
+  identity: true,
+  allowedOrigins: true,
+  helloTimeout: true,
+  maxConnections: true,
+}
 
 const page = (name: string): string => readFileSync(new URL(`../../docs/${name}.md`, import.meta.url), 'utf8')
 const protocol = page('protocol')
@@ -57,6 +78,27 @@ describe('docs/protocol.md', () => {
     expect(pageLease).toEqual({ imports: 5 * imports, exports: 5 * exports, resume: 5 * resume })
     expect(protocol).toContain('after 125 s')
     expect(protocol).toContain(grouped(150_000))
+  })
+})
+
+describe('docs/websocket.md', () => {
+  const options = rowsOf(page('websocket').split('\n## Options\n')[1] ?? '')
+
+  it.each<[string, number]>(Object.entries(linkLimits))('names the limit %s with its default, %d', (name, value) => {
+    const row = options.find(([cell]) => cell === `\`${name}\``)
+    expect(row?.[1]).toContain(name === 'abandonedPerSecond' ? 'a tenth' : grouped(value))
+  })
+
+  it.each<[string, number]>(Object.entries(linkLease))(
+    'names the lease %s with its default, %d, and that of a page',
+    (name, value) => {
+      const row = options.find(([cell]) => cell === `\`${name}\``)
+      expect(row?.slice(1, 3)).toEqual([value, { ...linkLease, ...pageLease }[name as keyof typeof linkLease]].map(grouped))
+    },
+  )
+
+  it.each(Object.keys(optionNames))('names the option %s', (name) => {
+    expect(options.filter(([cell]) => cell === `\`${name}\``)).toHaveLength(1)
   })
 })
 

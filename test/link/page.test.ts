@@ -119,7 +119,7 @@ test('a server that is not there, or closes on purpose, is a loss', async () => 
   service.close()
   expect((await connection.closed).message).toContain('code 1000')
   server.close()
-  await expect(connect(url)).rejects.toThrow('could not be opened')
+  await expect(connect(url)).rejects.toMatchObject({ code: 'ERR_LINK_LOST', message: 'The WebSocket could not be opened.' })
 })
 
 test('a page sends no headers, and knows no agent', () => {

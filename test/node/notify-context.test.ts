@@ -132,6 +132,12 @@ it.each(['SIGKILL', 'SIGSTOP', 'SIGNOPE', 'sigint', '', 'toString', 2, null, und
   },
 )
 
+it('refuses an array of names, which would pass for its only one', () => {
+  expect(() => notifyContext(background(), ['SIGUSR2'] as never)).toThrow(
+    new TypeError("notifyContext() needs names of signals that can be caught, such as 'SIGINT', but got an array."),
+  )
+})
+
 it('refuses what is no context', () => {
   expect(() => notifyContext(null as never)).toThrow(TypeError)
   expect(() => notifyContext({} as never, 'SIGUSR2')).toThrow('notifyContext')

@@ -5,6 +5,7 @@ import {
   type Context,
   createKey,
   isDeadlineExceeded,
+  LinkLostError,
   withCancel,
   withTimeout,
   withValue,
@@ -78,6 +79,20 @@ describe('connect', () => {
       status: 200,
       message: 'The server answered with the status 200, and opened no WebSocket.',
     })
+  })
+
+  it('rejects with a LinkLostError, whose cause is what ws says, where the answer to the upgrade is of no use', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    server.on('upgrade', (_request, socket) => {
+      const head = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+      socket.end(`${head}Sec-WebSocket-Accept: not the one\r\n\r\n`)
+    })
+    onTestFinished(() => void server.close())
+    await once(server, 'listening')
+    const error = await rejection(connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`))
+    expect(error).toBeInstanceOf(LinkLostError)
+    const cause = { message: 'Invalid Sec-WebSocket-Accept header' }
+    expect(error).toMatchObject({ code: 'ERR_LINK_LOST', message: `The WebSocket could not be opened: ${cause.message}.`, cause })
   })
 
   it('rejects with the end of its context: before it, while it connects, and while it waits for a greeting', async () => {

@@ -109,11 +109,11 @@ describe('what is not sendable', () => {
     ['what throws when it is read at [0]', [new Proxy([], { get: boom })]],
     ['what throws when it is read', new Proxy({}, { getPrototypeOf: boom })],
     ['what is nested deeper than 12 at …[0][0][0][0][0][0][0][0][0][0]', deep(13)],
-    ['what has more values than the limit', Array(16_000).fill(0)],
-    ['what has more values than the limit', new Array(2 ** 32 - 1)],
-    ['what is larger than the limit', 'x'.repeat(1_000_000)],
-    ['what is larger than the limit at [1]', ['x'.repeat(500_000), 'x'.repeat(500_000)]],
-    ['what is larger than the limit', new Uint8Array(1_000_000)],
+    ['what has more values than the limit of 16000', Array(16_000).fill(0)],
+    ['what has more values than the limit of 16000', new Array(2 ** 32 - 1)],
+    ['what is larger than the limit of 1000000 bytes', 'x'.repeat(1_000_000)],
+    ['what is larger than the limit of 1000000 bytes at [1]', ['x'.repeat(500_000), 'x'.repeat(500_000)]],
+    ['what is larger than the limit of 1000000 bytes', new Uint8Array(1_000_000)],
   ])('%s', (reason, value) => {
     expect(reasonOf(value)).toBe(reason)
     expect(reason.length).toBeLessThanOrEqual(100)

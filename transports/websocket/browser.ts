@@ -12,8 +12,8 @@ export interface ConnectOptions extends DialOptions {}
 /**
  * Connects to a server and waits until it has greeted.
  *
- * Rejects with an `Error` where there is nobody or no such server, or it refuses, which a page is not told apart; with a `LinkLostError` where the peer does not speak the
- * protocol, and with `err()` of the context in the options.
+ * Rejects with a `LinkLostError` where there is nobody or no such server, or it refuses, which a page is not told apart, and where the peer does not speak the
+ * protocol; and with `err()` of the context in the options.
  *
  * @throws TypeError at once when the URL or the options are not of the stated form
  *

@@ -19,7 +19,7 @@ export interface ConnectOptions extends DialOptions, UpgradeOptions {}
  *
  * Rejects with a `BridgeError` of the code `ERR_REFUSED` where a server answers with another status than that of a WebSocket, which is the error's `status`: 401 where it
  * wants to know who you are; with the error of the system where there is nobody (`ECONNREFUSED`, `ENOTFOUND`, a certificate that is not trusted); with a `LinkLostError` where
- * the peer does not speak the protocol; with what `headers` threw; and with `err()` of the context in the options.
+ * nobody answers within 30 seconds, or the peer does not speak the protocol; with what `headers` threw; and with `err()` of the context in the options.
  *
  * @throws TypeError at once when the URL or the options are not of the stated form
  */

@@ -17,7 +17,7 @@ function openSocket(url: URL, _maxMessage: number, signal: AbortSignal): Promise
     socket.binaryType = 'arraybuffer'
     const giveUp = (): void => {
       socket.close()
-      reject(new Error('The connecting was given up.'))
+      reject(new LinkLostError('The connecting was given up.'))
     }
     signal.addEventListener('abort', giveUp, { once: true })
     socket.addEventListener('open', () => {
@@ -25,7 +25,7 @@ function openSocket(url: URL, _maxMessage: number, signal: AbortSignal): Promise
       resolve(socket)
     })
     // A page is not told why.
-    socket.addEventListener('error', () => reject(new Error('The WebSocket could not be opened.')))
+    socket.addEventListener('error', () => reject(new LinkLostError('The WebSocket could not be opened.')))
   })
 }
 

@@ -131,7 +131,7 @@ async function ask(give: () => Headers | PromiseLike<Headers>, signal: AbortSign
 }
 
 /**
- * Opens a socket; rejects with the system's error where there is nobody. `signal` gives up, also when the socket has just opened.
+ * Opens a socket; rejects with the system's error where there is nobody, and with a `LinkLostError` where what answers does not open one. `signal` gives up, also when the socket has just opened.
  * It comes paused: who takes it gives it to `openChannel`.
  */
 async function openSocket(url: URL, maxPayload: number, signal: AbortSignal, options: UpgradeOptions): Promise<WebSocket> {
@@ -156,7 +156,7 @@ async function openSocket(url: URL, maxPayload: number, signal: AbortSignal, opt
       socket.terminate()
     })
     // It stays: a socket that was given up may report more than once.
-    socket.on('error', reject)
+    socket.on('error', (error) => reject(unopened(error)))
   })
 }
 
@@ -253,6 +253,12 @@ export function isServer(value: unknown): value is WebSocketServer {
   const server = value as Partial<WebSocketServer> | null
   if (typeof server !== 'object' || server === null || typeof server.options !== 'object') return false
   return typeof server.handleUpgrade === 'function' && typeof server.on === 'function'
+}
+
+/** The error of the system, whose code says it all; what ws says itself has none. */
+function unopened(error: Error & { readonly code?: unknown }): Error {
+  if (error.code !== undefined) return error
+  return new LinkLostError(`The WebSocket could not be opened: ${error.message}.`, { cause: error })
 }
 
 function refusal(status: number): BridgeError {
