@@ -2,8 +2,8 @@
  * What ends a context, and what a boundary reports.
  *
  * A context ends with exactly one of two errors, its kind: {@link CanceledError} or {@link DeadlineExceededError}.
- * Why it ended is that error's `cause`. Both are recognised by brand (`Symbol.for`), so two copies of this package
- * in one program understand each other's errors.
+ * Why it ended is that error's `cause`. Both, and a {@link LinkLostError} that is sent, are recognised by brand (`Symbol.for`), so
+ * two copies of this package in one program understand each other's errors.
  */
 
 /** How a context ended. Go: `context.Canceled` and `context.DeadlineExceeded`. */
@@ -130,6 +130,8 @@ export class LinkLostError extends BridgeError {
 
   static {
     named(this.prototype, 'LinkLostError')
+    // No kind: nothing ends with it, but it is known by that when another copy sends it.
+    Object.defineProperty(this.prototype, brand, { value: 'lost' })
   }
 }
 

@@ -27,7 +27,7 @@ class SignalSource extends SignalledSource {
 }
 
 /**
- * A context that ends when `signal` aborts, too, with `signal.reason` as its cause: the way to join an `AbortSignal` into the tree. Where the reason is the error of a context, as that of `ctx.signal` is, it ends as
+ * A context that ends when `signal` aborts, too, with `signal.reason` as its cause: the way to join an `AbortSignal` into the tree. Where the reason is the error of a context, as that of `ctx.signal` is, or was caused by one, it ends as
  * that has: cancelled, or by its deadline; else it is cancelled, also by `AbortSignal.timeout`, which knows no contexts. Its own cancel does not abort the signal.
  *
  * The signal gets one listener for all contexts that join it, which holds none that nobody observes. Cancel a context when you are through with it: the last cancel removes the listener. A context that is dropped

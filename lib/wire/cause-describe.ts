@@ -1,6 +1,6 @@
 /** From anything that somebody threw to a cause that can be sent. */
 
-import { type Kind, LinkLostError } from '../errors.ts'
+import { type Kind } from '../errors.ts'
 import { named } from '../key.ts'
 import {
   BIGINT,
@@ -75,12 +75,12 @@ export function describeCause(cause: unknown, limits: CauseLimits = causeLimits,
 /** The error that `value` is, without its cause; undefined if it is none. */
 function describeError(value: unknown, limits: CauseLimits, stacks: boolean): WireError | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const kind = read(value, kindBrand) as Kind | undefined
+  const kind = read(value, kindBrand) as Kind | 'lost' | undefined
   if (kind === 'canceled') return [CANCELED, null]
   if (kind === 'deadline') return [DEADLINE, null]
   if (!isErrorObject(value)) return undefined
   const message = cutText(messageOf(value), limits.maxText)
-  if (isInstance(value, LinkLostError)) return [LINK_LOST, message, null]
+  if (kind === 'lost') return [LINK_LOST, message, null]
   const name = cutText(nameOf(value), limits.maxName)
   const given = read(value, 'code')
   const code = isCode(given, limits) ? normal(given) : null

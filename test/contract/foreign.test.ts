@@ -26,6 +26,7 @@ import {
   withValue,
 } from 'ctxbridge'
 import { createFakeClock } from 'ctxbridge/testing'
+import { expose, wrap } from 'ctxbridge/worker'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { EndWrapper, Independent, ValueWrapper, Wrapper } from '../support/foreign.ts'
 import { collected, turn } from '../support/gc.ts'
@@ -498,6 +499,22 @@ describe('two copies of the package', () => {
         expect(b.merge(b.background(), parent).err()).toBe(parent.err())
       }
     }
+  })
+
+  it('C64: a LinkLostError of the other copy, thrown by a method or as the cause of what is, is one at the caller', async () => {
+    const { port1, port2 } = new MessageChannel()
+    const lost = new there.LinkLostError('gone', { cause: 'why' })
+    const throws = (error: unknown) => (): never => {
+      throw error
+    }
+    expose({ lost: throws(lost), caused: throws(new there.CanceledError({ cause: lost })) }, port2)
+    const remote = wrap<Record<'lost' | 'caused', () => never>>(port1)
+    const error: unknown = await remote.lost().catch((error: unknown) => error)
+    expect(error).toBeInstanceOf(here.LinkLostError)
+    expect(error).toMatchObject({ code: 'ERR_LINK_LOST', message: 'gone', cause: 'why' })
+    const { cause } = await remote.caused().catch((error: unknown) => error as Error)
+    expect(cause).toBeInstanceOf(here.LinkLostError)
+    port1.close()
   })
 
   it('C64: every way to derive and to wait takes a context of the other copy', async () => {

@@ -113,6 +113,9 @@ describe('errors', () => {
   test('of another copy of the package are known by their brand', () => {
     const other = Object.assign(new Error('other', { cause: 1 }), { [Symbol.for('ctxbridge.kind')]: 'deadline' })
     expect(cross(other)).toStrictEqual(new DeadlineExceededError({ cause: 1 }))
+    const lost = Object.assign(new Error('gone', { cause: 2 }), { [Symbol.for('ctxbridge.kind')]: 'lost' })
+    expect(cross(lost)).toStrictEqual(new LinkLostError('gone', { cause: 2 }))
+    expect(isCanceled(lost) || isDeadlineExceeded(lost)).toBe(false)
   })
 
   test('of any other class arrive as a RemoteError with name, message, code and chain, and no stack of either side', () => {
