@@ -21,6 +21,7 @@ import { begin, keepTime, register, timeOf } from './tree.ts'
 /**
  * Carries a cancel, a deadline and values from whoever wants work done to whoever does it. Immutable, and safe to hand to
  * anybody: who holds a `Context` can see its end, but not cause it. Do not freeze it: cancelling it, or an ancestor while it is observed, would throw.
+ * A context of your own delegates: it hands each member on to another one. `Object.create(ctx)` is none: what it notes of its end, it notes apart from `ctx`, and so misses the end of that.
  */
 export interface Context {
   /** When it ends at the latest, by the wall clock as it was when first asked; the nearest of its own and its ancestors'. Stays after the end. */

@@ -180,8 +180,10 @@ export class Importer implements Importing {
 
   #sourceOf(handle: ParsedHandle): RemoteSource | SlotRefusal {
     if (!hasSlot(handle)) return this.#loosely(undefined)
-    const [id, grant] = (this.#hasNoMemory ? handle.told : undefined) ?? [toldId(handle.slot), handle.grant]
+    const told = this.#hasNoMemory ? handle.told : undefined
+    const id = told?.[0] ?? toldId(handle.slot)
     if (id !== undefined) {
+      const grant = told?.[1] ?? handle.grant
       const { taken, isNew } = this.#viewOf(id).take(grant)
       if (isNew) this.#held.add(id, grant)
       // Of an end that was told before the handle came: it is in this port's queue.
