@@ -9,6 +9,7 @@ import { SignalledSource } from './listening.ts'
 /** Asks the signal while nobody observes, and listens to it while somebody does. */
 class SignalSource extends SignalledSource {
   protected override readonly signal: AbortSignal
+  #end: End | undefined
 
   constructor(signal: AbortSignal) {
     super()
@@ -17,8 +18,13 @@ class SignalSource extends SignalledSource {
 
   poll(): End | undefined {
     if (!this.signal.aborted) return undefined
-    const reason: unknown = this.signal.reason
-    return new End(kindOf(reason) ?? 'canceled', reason, Number.NaN)
+    if (this.#end === undefined) {
+      const reason: unknown = this.signal.reason
+      // Noted before the reason is looked at, whose getters may ask in turn.
+      this.#end = new End('canceled', reason, Number.NaN)
+      if (kindOf(reason) === 'deadline') this.#end = new End('deadline', reason, Number.NaN)
+    }
+    return this.#end
   }
 
   override label(): string {

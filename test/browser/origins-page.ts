@@ -33,16 +33,19 @@ const api = {
     await new Promise<void>((resolve) => afterFunc(ctx, resolve))
     tell(String(cause(ctx)))
   },
+  /** Keeps its thread for so many ms. */
+  block(_ctx: Context, ms: number): number {
+    postMessage('begun')
+    const until = performance.now() + ms
+    while (performance.now() < until);
+    return 3
+  },
   /** How what is watched has ended. */
   ended: (): Promise<string> => ended,
   fire,
-  /** Whether each timer that will be armed has been, and was cleared since. */
-  isCalm: (): boolean => armed !== 0 && timers.size === 0,
 }
 
 const { name } = globalThis as { name?: string }
-// It waits for its lock for as long as it lives.
-if (name === 'without its lock') navigator.locks.request = () => new Promise(() => undefined)
 if (name === 'without locks') {
   const refuse = (): Promise<never> => Promise.reject(new DOMException('The request was denied.', 'SecurityError'))
   Object.assign(navigator.locks, { request: refuse, query: refuse })
@@ -84,44 +87,39 @@ async function talk(endpoint: WorkerEndpoint): Promise<string> {
   return remote.ended()
 }
 
-/** As `talk`, to a thread that has not this one's locks, though its origin: before the time is over, each has found out. */
-async function talkApart(endpoint: WorkerEndpoint): Promise<string> {
-  const remote = wrap<typeof api>(endpoint)
-  void remote.watch(withCancel(background())).catch(() => undefined)
-  while (!(api.isCalm() && (await remote.isCalm()))) await remote.add(withCancel(background()), 1, 2)
-  return talk(endpoint)
-}
-
-/** A pending call of a worker that is terminated when `when` says so. */
-async function terminated(options: WorkerOptions, when: () => Promise<boolean> | boolean, then: () => void): Promise<string> {
-  const worker = new Worker('/script.js', options)
-  const pending = wrap<typeof api>(worker).watch(withCancel(background())).then(String, String)
-  while (!(await when())) await navigator.locks.query()
-  worker.terminate()
-  then()
-  return pending
+/** A worker whose first call does not yield, and how that goes. */
+async function blocked(): Promise<{ worker: Worker; pending: Promise<unknown> }> {
+  const worker = new Worker('/script.js')
+  const begun = new Promise((resolve) => worker.addEventListener('message', ({ data }) => data === 'begun' && resolve(data)))
+  const pending = wrap<typeof api>(worker).block(withCancel(background()), 300)
+  await begun
+  return { worker, pending }
 }
 
 Object.assign(globalThis, {
   origins: {
     frame: async (url: string, sandbox?: string) => talk(portTo(await frame(url, sandbox))),
     /** A frame in a frame, of this page's origin again. */
-    frameInFrame: async (url: string) => talkApart(portTo((await frame(url)).frames[0] as Window)),
+    frameInFrame: async (url: string) => talk(portTo((await frame(url)).frames[0] as Window)),
     async dataWorker(): Promise<string> {
       const script = await (await fetch('/script.js')).text()
       return talk(new Worker(`data:text/javascript,${encodeURIComponent(script)}`))
     },
     /** As the browser refuses them where it blocks what third parties would store. */
-    workerWithoutLocks: () => talkApart(new Worker('/script.js', { name: 'without locks' })),
-    terminated: () =>
-      terminated(
-        {},
-        async () => {
-          const { held = [], pending = [] } = await navigator.locks.query()
-          return pending.some(({ name }) => held.some((lock) => lock.name === name && name?.endsWith('.importer')))
-        },
-        () => undefined,
-      ),
-    terminatedEarly: () => terminated({ name: 'without its lock' }, () => timers.size > 0, fire),
+    workerWithoutLocks: () => talk(new Worker('/script.js', { name: 'without locks' })),
+    async terminated() {
+      const { worker, pending } = await blocked()
+      worker.terminate()
+      return pending.catch(String)
+    },
+    async busy() {
+      const { pending } = await blocked()
+      // Whatever waits for seconds, and whoever waits for a lock, has had its turn while the worker has none.
+      for (let round = 0; round < 20; round++) {
+        fire()
+        await navigator.locks.request('a turn', () => undefined)
+      }
+      return pending
+    },
   },
 })

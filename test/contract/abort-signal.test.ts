@@ -209,6 +209,19 @@ describe('withSignal', () => {
     }
   })
 
+  it('C56: a reason that asks the context when it is looked at is a reason like any other', () => {
+    const controller = new AbortController()
+    const ctx = withSignal(background(), controller.signal)
+    const reason = {
+      get cause(): unknown {
+        return ctx.err()
+      },
+    }
+    controller.abort(reason)
+    expect(isCanceled(ctx.err())).toBe(true)
+    expect(cause(ctx)).toBe(reason)
+  })
+
   it('C56: of a signal that is aborted is done on return', () => {
     const ctx = withSignal(background(), AbortSignal.abort('gone'))
     expect(cause(ctx)).toBe('gone')

@@ -210,3 +210,13 @@ test('of all that goes over an endpoint, isLinkMessage tells what is not the pro
   expect(here.map(isLinkMessage)).toEqual([true, true, true, ...own.map(() => false)])
   expect(there.map(isLinkMessage)).not.toContain(false)
 })
+
+test('a link that is disposed of once more is none of the one that has come after it', () => {
+  const { port1 } = sides()
+  const first = link(port1)
+  first[Symbol.dispose]()
+  const next = link(port1)
+  first[Symbol.dispose]()
+  expect(link(port1)).toBe(next)
+  expect(String(next)).toContain('open')
+})

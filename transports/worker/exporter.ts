@@ -125,11 +125,13 @@ export class Exporter implements Owner {
     }
     send({ ...exporter.#attach(port), chunks: [], follows: true }, [port])
     exporter.#unconfirmed = new Unconfirmed((told) => exporter.#ends.add(told))
+    const memory = { ctxbridge: 'memory', version: VERSION, table: tableId, link: exporter.#link } as const
     try {
-      send({ ctxbridge: 'memory', version: VERSION, table: tableId, link: exporter.#link, chunks: table.chunks() }, [])
+      send({ ...memory, chunks: table.chunks() }, [])
     } catch {
       // There is such memory, but it cannot be sent to this thread.
       exporter.#goWithout()
+      send({ ...memory, chunks: [null] }, [])
     }
     return exporter
   }

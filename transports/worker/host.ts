@@ -65,18 +65,10 @@ interface Lives {
   readonly theirs: string
 }
 
-/** Each origin has its own locks; opaque ones, which are 'null' and no other's equal, have none. */
-const { origin } = globalThis
-/** Sent when the sender has asked for its lock. To who is of another origin it is an unknown message. */
-const ASKED = `ctxbridge: asked by ${origin}`
-/** Sent when the sender has its lock, and as the answer to THERE. */
+/** Sent when the sender has its lock, and as the answer to THERE: nothing is concluded before. A thread that is busy may have asked for its lock, and not be in line for it, for as long as that takes. */
 const ALIVE = 'ctxbridge: alive'
 /** Sent when the lock of somebody who said ALIVE is not seen. */
 const THERE = 'ctxbridge: there?'
-/** Sent when the sender will have no lock: it may not use any. */
-const NONE = 'ctxbridge: no lock'
-/** How long after ASKED the sender certainly waits for its lock, if it lives: in ms. */
-const SURE = 5_000
 
 /** One end of a channel of our own, of Node or of the web. */
 export class Port {
@@ -86,6 +78,8 @@ export class Port {
   readonly #port: MessagePort | BroadcastChannel
   readonly #gone = new AbortController()
   #stop: (() => void) | undefined
+  /** Resolves when the other end will be told of this one's death, or nothing can tell it. Undefined where the platform tells. */
+  ready: Promise<void> | undefined
 
   /** Takes ownership of the port. It alone keeps no thread alive. */
   constructor(port: MessagePort | BroadcastChannel, listener: PortListener, lives?: Lives) {
@@ -100,15 +94,16 @@ export class Port {
   /** Holds its lock until it is closed. A lock goes to the next in line when its holder lets go of it, or dies. */
   #live(locks: LockManager, mine: string): void {
     const { signal } = this.#gone
-    const granted = (): unknown => {
-      if (signal.aborted) return undefined
-      this.post(ALIVE)
-      return new Promise((resolve) => signal.addEventListener('abort', resolve))
-    }
-    locks.request(mine, { signal }, granted).catch(() => {
-      if (!signal.aborted) this.post(NONE)
+    this.ready = new Promise((resolve) => {
+      const granted = (): unknown => {
+        resolve()
+        if (signal.aborted) return undefined
+        this.post(ALIVE)
+        return new Promise((release) => signal.addEventListener('abort', release))
+      }
+      // Rejects when the port is closed, or the page may not use locks: then nobody hears ALIVE.
+      locks.request(mine, { signal }, granted).catch(resolve)
     })
-    if (origin !== 'null') this.post(ASKED)
   }
 
   /**
@@ -117,34 +112,22 @@ export class Port {
    */
   #watched(locks: LockManager, { theirs }: Lives, { message, closed, garbled }: PortListener): PortListener {
     const { signal } = this.#gone
-    let timer: ReturnType<typeof setTimeout> | undefined
     let [wonders, settled] = [false, false]
-    const settle = (): void => {
-      settled = true
-      clearTimeout(timer)
-    }
-    signal.addEventListener('abort', settle)
-    const look = async (unseen: () => void): Promise<void> => {
+    const look = async (): Promise<void> => {
       const { held = [], pending = [] } = await locks.query()
-      if (settled) return
-      if (![...held, ...pending].some(({ name }) => name === theirs)) {
-        unseen()
-        return
-      }
-      settle()
-      await locks.request(theirs, { signal }, closed)
-    }
-    // Rejects when the port is closed, or the page may not use locks: then nobody tells of an end.
-    const lookFor = (unseen: () => void): void => void look(unseen).catch(settle)
-    // It has died within these milliseconds, and will not answer; or it lives, and its lock is elsewhere.
-    const wonder = (): void => {
-      wonders = true
-      this.post(THERE)
+      if (settled || signal.aborted) return
+      if ([...held, ...pending].some(({ name }) => name === theirs)) {
+        settled = true
+        await locks.request(theirs, { signal }, closed)
+      } else if (!wonders) {
+        // It has died within these milliseconds, and will not answer; or it lives, and its lock is elsewhere.
+        wonders = true
+        this.post(THERE)
+      } else settled = true
     }
     const heard = (data: unknown): void => {
-      if (data === ASKED) timer ??= setTimeout(lookFor, SURE, closed)
-      else if (data === ALIVE && !wonders) lookFor(wonder)
-      else if (data === ALIVE || data === NONE) settle()
+      // Rejects when the port is closed, or the page may not use locks: then nobody tells of an end.
+      if (data === ALIVE) void look().catch(() => (settled = true))
       else if (data === THERE) this.post(ALIVE)
       else message(data)
     }

@@ -72,6 +72,9 @@ export function giveBack(ctx: CancelableContext): void {
 
 const yielded = Promise.resolve()
 
+/** A handle that names a slot. */
+type SlotParsed = ParsedHandle & SlotHandle
+
 export class Importer implements Importing {
   readonly table: number
   readonly link: number
@@ -87,7 +90,9 @@ export class Importer implements Importing {
     if (!this.#closed) this.#port.post([HELD, grants])
   })
   /** Imports that have nothing to ask: of contexts that never end, and, with their handles, those whose part of the table has not come yet. */
-  readonly #loose = new Map<RemoteSource, SlotHandle | undefined>()
+  readonly #loose = new Map<RemoteSource, SlotParsed | undefined>()
+  /** Handles of those that were given back before their memory came. */
+  readonly #overEarly: SlotParsed[] = []
   /** Whether it is for one import, and over with that. */
   readonly #alone: boolean
   #size = 0
@@ -138,6 +143,11 @@ export class Importer implements Importing {
     this.#port = new Port(port, listener, { mine: `${name}.importer`, theirs: `${name}.exporter` })
   }
 
+  /** Resolves when the other side will be told of this thread's death, as far as it can be. Undefined where it is told anyway. */
+  get ready(): Promise<void> | undefined {
+    return this.#port.ready
+  }
+
   /** How many contexts are imported and neither ended nor given back. */
   get size(): number {
     this.#lateCauses.expire()
@@ -180,19 +190,16 @@ export class Importer implements Importing {
 
   #sourceOf(handle: ParsedHandle): RemoteSource | SlotRefusal {
     if (!hasSlot(handle)) return this.#loosely(undefined)
-    const told = this.#hasNoMemory ? handle.told : undefined
-    const id = told?.[0] ?? toldId(handle.slot)
-    if (id !== undefined) {
-      const grant = told?.[1] ?? handle.grant
-      const { taken, isNew } = this.#viewOf(id).take(grant)
-      if (isNew) this.#held.add(id, grant)
-      // Of an end that was told before the handle came: it is in this port's queue.
-      this.drain()
-      const source = new RemoteSource(this)
-      source.give(taken)
+    const source = new RemoteSource(this)
+    if (this.#hasNoMemory && handle.told !== undefined) {
+      this.#giveTold(source, ...handle.told)
       return source
     }
-    const source = new RemoteSource(this)
+    const id = toldId(handle.slot)
+    if (id !== undefined) {
+      this.#giveTold(source, id, handle.grant)
+      return source
+    }
     let view = this.reader.accept(handle, source)
     if (view === 'unknown') {
       // The handle came by another way, and faster than the chunk, which is in this port's queue.
@@ -221,10 +228,31 @@ export class Importer implements Importing {
     // Somebody else's memory is none, either.
     this.#hasNoMemory = chunks?.every((chunk, number) => this.reader.attach(number, chunk) === undefined) !== true
     this.#port.post([MEMORY, !this.#hasNoMemory])
+    if (!this.#hasNoMemory) this.#settle()
+    for (const [source, early] of this.#loose) {
+      if (early?.told === undefined || !this.#hasNoMemory) continue
+      this.#loose.delete(source)
+      this.#giveTold(source, ...early.told)
+    }
+    // Imported to be given back: until now nobody could say that it was.
+    for (const early of this.#overEarly.splice(0)) {
+      const source = this.#sourceOf(early)
+      if (typeof source === 'string') continue
+      this.#size++
+      source.giveBack()
+    }
     return true
   }
 
-  #loosely(handle: SlotHandle | undefined): RemoteSource {
+  /** Of an end that was told before the handle came: it is in this port's queue. */
+  #giveTold(source: RemoteSource, id: number, grant: number): void {
+    const { taken, isNew } = this.#viewOf(id).take(grant)
+    if (isNew) this.#held.add(id, grant)
+    this.drain()
+    source.give(taken)
+  }
+
+  #loosely(handle: SlotParsed | undefined): RemoteSource {
     const source = new RemoteSource(this)
     this.#loose.set(source, handle)
     return source
@@ -326,6 +354,8 @@ export class Importer implements Importing {
 
   forget(source: RemoteSource): void {
     this.#size--
+    const early = this.#awaitsMemory ? this.#loose.get(source) : undefined
+    if (early !== undefined) this.#overEarly.push(early)
     this.#loose.delete(source)
     this.#leaveIfOver()
   }

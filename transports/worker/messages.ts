@@ -38,7 +38,8 @@ export interface Memory {
   readonly version: typeof VERSION
   readonly table: number
   readonly link: number
-  readonly chunks: readonly SharedArrayBuffer[]
+  /** What is no memory says that there is none. */
+  readonly chunks: readonly (SharedArrayBuffer | null)[]
 }
 
 /**

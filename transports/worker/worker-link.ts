@@ -72,6 +72,8 @@ export function linkOf(endpoint: unknown, options: LinkOptions, caller: string):
   let found = known?.link
   if (found === undefined) {
     const forget = (): void => {
+      // Whoever disposes of it once more finds another one there, perhaps.
+      if (links.get(target)?.link !== found) return
       links.delete(target)
       closedHere().add(target)
     }
@@ -112,6 +114,8 @@ export class WorkerLink implements Link {
   #server: Server | undefined
   /** Calls that came before there was somebody to serve them. */
   #early: PackedCall[] = []
+  /** Of how many channels the other side would not be told yet that this thread has died. */
+  #unready = 0
   /** Why nothing goes in or out any more. */
   #lost: LinkLostError | undefined
   /** Why nothing goes out: the other side has closed its end. It may open it again, by an attach. */
@@ -180,8 +184,13 @@ export class WorkerLink implements Link {
       (message, transfer) => this.#post(message, transfer),
     )
     this.#server = server
-    for (const early of this.#early.splice(0)) server.receive(early)
+    this.#serveEarly()
     return true
+  }
+
+  /** No method begins before the other side will be told should this thread die of it, since one that keeps the thread keeps it from that, too. */
+  #serveEarly(): void {
+    if (this.#unready === 0 && this.#server !== undefined) for (const early of this.#early.splice(0)) this.#server.receive(early)
   }
 
   export(ctx: Context): ContextHandle {
@@ -307,13 +316,19 @@ export class WorkerLink implements Link {
         if (this.#importers.length === 0) this.#ended()
       })
       this.#importers = [...this.#importers, importer]
+      if (importer.ready === undefined) return
+      this.#unready++
+      void importer.ready.then(() => {
+        this.#unready--
+        this.#serveEarly()
+      })
     } else if (isMemory(data)) {
       this.#importerOf(data)?.memory(data.chunks)
     } else if (isDetach(data)) {
       this.#leave(new LinkLostError('The other thread has closed the link.'))
     } else if (isCall(data)) {
-      if (this.#server !== undefined) this.#server.receive(data)
-      else if (this.#early.length < MAX_EARLY) this.#early.push(data)
+      if (this.#server !== undefined && this.#unready === 0) this.#server.receive(data)
+      else if (this.#server !== undefined || this.#early.length < MAX_EARLY) this.#early.push(data)
       else this.#post(unread(data, tooEarly()), [])
     } else if (isAnswer(data)) {
       this.#caller?.receive(data)
@@ -326,6 +341,8 @@ export class WorkerLink implements Link {
 
   /** What could not be read may have been memory, which this thread cannot be given. Of all else somebody waits for an answer that never comes. */
   #unreadable(error: unknown): void {
+    // Of what the other side sent before it left nothing is answered.
+    if (this.#left !== undefined) return
     if (this.#importers.some((importer) => importer.memory(undefined))) return
     this.#close(new LinkLostError('A message of the other thread could not be read.', { cause: error }))
   }
