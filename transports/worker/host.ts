@@ -79,7 +79,7 @@ export class Port {
   readonly #gone = new AbortController()
   #stop: (() => void) | undefined
   /** Resolves when the other end will be told of this one's death, or nothing can tell it. Undefined where the platform tells. */
-  ready: Promise<void> | undefined
+  readonly ready: Promise<void> | undefined
 
   /** Takes ownership of the port. It alone keeps no thread alive. */
   constructor(port: MessagePort | BroadcastChannel, listener: PortListener, lives?: Lives) {
@@ -88,13 +88,13 @@ export class Port {
     const isWatched = locks !== undefined && lives !== undefined
     this.#stop = listenTo(port, isWatched ? this.#watched(locks, lives, listener) : listener)
     ;(port as { unref?: () => void }).unref?.()
-    if (isWatched) this.#live(locks, lives.mine)
+    this.ready = isWatched ? this.#live(locks, lives.mine) : undefined
   }
 
-  /** Holds its lock until it is closed. A lock goes to the next in line when its holder lets go of it, or dies. */
-  #live(locks: LockManager, mine: string): void {
+  /** Holds its lock until it is closed; resolves as `ready`. A lock goes to the next in line when its holder lets go of it, or dies. */
+  #live(locks: LockManager, mine: string): Promise<void> {
     const { signal } = this.#gone
-    this.ready = new Promise((resolve) => {
+    return new Promise((resolve) => {
       const granted = (): unknown => {
         resolve()
         if (signal.aborted) return undefined

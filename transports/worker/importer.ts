@@ -17,6 +17,7 @@ import { LinkLostError } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { fromShared } from './clock.ts'
+import { registerSoon } from './dropped.ts'
 import { hasSlot, type ParsedHandle } from './handle.ts'
 import { Port, type PortListener } from './host.ts'
 import { LateCauses } from './late.ts'
@@ -43,24 +44,6 @@ import { toldId, ToldView } from './told.ts'
 function isShortened(view: SlotView): boolean {
   const end = view.read()
   return typeof end === 'object' && typeof end.cause === 'object' && end.cause.shortened
-}
-
-// Dropped without a cancel: given back when collected. A source does not hold its context, unless somebody observes that.
-const dropped = new FinalizationRegistry<RemoteSource>((source) => source.giveBack())
-
-/** Those of this turn. To register one takes longer than all else of an import; and whoever gives it back before the thread yields needs none. */
-let fresh: CancelableContext[] = []
-
-function registerSoon(ctx: CancelableContext): void {
-  if (fresh.push(ctx) > 1) return
-  void yielded.then(() => {
-    const kept = fresh
-    fresh = []
-    for (const each of kept) {
-      const source = sourceOf(each) as RemoteSource
-      if (!source.givenBack) dropped.register(each, source)
-    }
-  })
 }
 
 /** Ends an import for those on this side, and gives it back at once, also where it has ended over there. */

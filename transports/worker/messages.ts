@@ -131,6 +131,15 @@ export class Batch<T> {
   }
 }
 
+/** Whether it bears the brand, as a message of that kind and of this version. */
+function isBranded<T extends { readonly ctxbridge: string; readonly version: typeof VERSION }>(
+  value: unknown,
+  kind: T['ctxbridge'],
+): value is Pick<T, 'ctxbridge' | 'version'> & Partial<T> {
+  const message = value as Partial<T> | null
+  return typeof message === 'object' && message !== null && message.ctxbridge === kind && message.version === VERSION
+}
+
 /** Whether it is a port as one delivers it: of the realm that the thread began with, also where the program runs in another one, as under Jest. */
 export function isPort(value: unknown): value is MessagePort {
   if (threads !== undefined) return value instanceof threads.MessagePort
@@ -138,34 +147,21 @@ export function isPort(value: unknown): value is MessagePort {
 }
 
 export function isAttach(value: unknown): value is Attach {
-  const attach = value as Partial<Attach> | null
   return (
-    typeof attach === 'object' &&
-    attach !== null &&
-    attach.ctxbridge === 'attach' &&
-    attach.version === VERSION &&
-    Number.isInteger(attach.table) &&
-    isLinkNumber(attach.link) &&
-    Array.isArray(attach.chunks) &&
-    attach.chunks.length <= MAX_CHUNKS &&
-    isPort(attach.port)
+    isBranded<Attach>(value, 'attach') &&
+    Number.isInteger(value.table) &&
+    isLinkNumber(value.link) &&
+    Array.isArray(value.chunks) &&
+    value.chunks.length <= MAX_CHUNKS &&
+    isPort(value.port)
   )
 }
 
 /** Whatever its chunks are, which whoever reads them finds out. */
 export function isMemory(value: unknown): value is Memory {
-  const memory = value as Partial<Memory> | null
-  return (
-    typeof memory === 'object' &&
-    memory !== null &&
-    memory.ctxbridge === 'memory' &&
-    memory.version === VERSION &&
-    Array.isArray(memory.chunks) &&
-    memory.chunks.length <= MAX_CHUNKS
-  )
+  return isBranded<Memory>(value, 'memory') && Array.isArray(value.chunks) && value.chunks.length <= MAX_CHUNKS
 }
 
 export function isDetach(value: unknown): value is Detach {
-  const message = value as Partial<Detach> | null
-  return typeof message === 'object' && message !== null && message.ctxbridge === 'detach' && message.version === VERSION
+  return isBranded<Detach>(value, 'detach')
 }
