@@ -5,6 +5,7 @@ import { install } from 'ctxbridge/comlink'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
 import type { CallbackJobs, Callbacks } from '../fixtures/worker-callbacks.ts'
+import { turn } from '../support/gc.ts'
 import { empty, quiet, start } from './workers.ts'
 
 const saw: Error[] = []
@@ -60,6 +61,8 @@ test.each(['wait', 'spin'] as const)(
     expose(callbacks, worker)
     const jobs = wrap<CallbackJobs>(worker)
     expect(await jobs.byWrap(how)).toBe('my own end')
+    // Its caller is told at once, whatever the method is at.
+    while (saw.length === 0) await turn()
     expect(saw).toMatchObject([{ name: 'AbortError', cause: { message: 'the worker says so' } }])
     await quiet(worker)
     expect(link(worker).stats()).toMatchObject(empty)

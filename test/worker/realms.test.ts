@@ -8,6 +8,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { realm } from '../fixtures/realm.ts'
 import type { CallbackJobs } from '../fixtures/worker-callbacks.ts'
 import { compiled } from '../support/compiled.ts'
+import { turn } from '../support/gc.ts'
 import { flag, reached, rejection, start } from './workers.ts'
 
 // Its types are not for this compiler.
@@ -51,6 +52,8 @@ test('a worker calls what another realm serves, with a context of its own', asyn
   const keep = async (ctx: Context, at: Int32Array): Promise<void> => void seen.push(await wait(ctx, at))
   realm.worker.expose({ wait: keep }, worker)
   expect(await realm.worker.wrap<CallbackJobs>(worker).byWrap('wait')).toBe('my own end')
+  // Its caller is told at once, whatever the method is at.
+  while (seen.length === 0) await turn()
   expect(seen).toEqual(['AbortError: Error: the worker says so'])
 })
 
