@@ -358,12 +358,13 @@ test('after a call that could not be sent, the same context is sent and ends as 
   expect(link(worker).stats()).toMatchObject(empty)
 })
 
-test("what Comlink can carry is carried: its proxies and transfers among a call's arguments, and its transfers as a result", async () => {
+test("what Comlink can carry is carried: its proxies and transfers, among a call's arguments and as its result", async () => {
   const { remote, port1 } = pair({
     async callBack(ctx: Context, f: (n: number) => unknown): Promise<unknown> {
       return [await f(20), ctx.err()]
     },
     bytes: (buffer: ArrayBuffer): ArrayBuffer => Comlink.transfer(buffer, [buffer]),
+    counter: () => Comlink.proxy({ n: 40, add: (n: number) => 40 + n }),
   })
   expect(
     await remote.callBack(
@@ -374,6 +375,9 @@ test("what Comlink can carry is carried: its proxies and transfers among a call'
   const buffer = new ArrayBuffer(8)
   expect((await remote.bytes(Comlink.transfer(buffer, [buffer]))).byteLength).toBe(8)
   expect(buffer.byteLength).toBe(0)
+  const counter = (await remote.counter()) as unknown as Comlink.Remote<{ n: number; add(n: number): number }>
+  expect([await counter.n, await counter.add(2)]).toEqual([40, 42])
+  counter[Comlink.releaseProxy]()
   port1.close()
 })
 
