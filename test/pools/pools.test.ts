@@ -193,6 +193,8 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     const at = flag()
     const call = rejection(pool.run(ctx, { do: 'spin and tell', flag: at }, { grace: 20 }))
     await reached(at)
+    // After a block that begins here timers come first.
+    await turn()
     cancel()
     // Its result comes, and the grace is over, while this thread blocks.
     for (const giveUp = performance.now() + 10_000; Atomics.load(at, 0) !== 3 && performance.now() < giveUp; );

@@ -4,7 +4,7 @@ import { background, type Context, LinkLostError, withCancel } from 'ctxbridge'
 import { link, wrap } from 'ctxbridge/worker'
 import { expect, test, vi } from 'vitest'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
-import { turn } from '../support/gc.ts'
+import { arrived, turn } from '../support/gc.ts'
 import { flag, reached, rejection, start } from './workers.ts'
 
 const empty = { slots: 0, exports: 0, calls: 0 }
@@ -126,6 +126,8 @@ test('a method that has answered in time keeps its worker, though this thread wa
   const call = rejection(jobs.spin(ctx, at))
   worker.postMessage(answered)
   await reached(at)
+  // From here on it has been read that the method has begun, and after the block timers come first.
+  await arrived()
   ctx.cancel()
   // The answer comes, and the grace is over, while this thread blocks.
   for (const giveUp = performance.now() + 10_000; Atomics.load(answered, 0) !== 1 && performance.now() < giveUp; );
