@@ -32,7 +32,7 @@ export class Demo {
     })
   }
 
-  /** Waits until files are being searched, so that all hops are at it. */
+  /** Waits until files are being searched, so that all hops are at it, though of the workers perhaps one alone. */
   async searching(): Promise<void> {
     while (!/^ {2}[\d,]+ of [\d,]+ files? searched/m.test(this.stderr)) {
       if (this.process.exitCode !== null) throw new Error(`The demo ended before it was searching: ${this.stderr}`)

@@ -188,7 +188,13 @@ describe('at the upgrade', { timeout }, () => {
 
 describe('after the upgrade', { timeout }, () => {
   it('26 who does not greet in time is closed', async () => {
-    const target = await attacked({ helloTimeout: 50 })
+    // Whoever is honest has greeted in time, which may take long on a busy machine.
+    const inTime = async (helloTimeout: number): Promise<Awaited<ReturnType<typeof attacked>>> =>
+      attacked({ helloTimeout }).catch((error: Error) => {
+        if (!error.message.includes('4408')) throw error
+        return inTime(2 * helloTimeout)
+      })
+    const target = await inTime(50)
     const client = await RawClient.open(target.port)
     expect(await client.closed()).toEqual({ code: 4408, reason: 'hello: not in time' })
     await target.unharmed()
@@ -208,9 +214,10 @@ describe('after the upgrade', { timeout }, () => {
   it('56 connections over the limit are closed, and others live on', async () => {
     const target = await attacked({ maxConnections: 3 })
     const clients = await Promise.all(Array.from({ length: 10 }, () => RawClient.greeted(target.port)))
-    await until(() => clients.filter(({ ended, socket }) => ended || socket.readableEnded || socket.bytesRead > 0).length === 10)
+    const closed = (): RawClient[] => clients.filter((client) => client.frames().some(({ op }) => op === opcode.close))
+    await until(() => closed().length >= 8)
     await until(() => target.service.stats().connections === 3)
-    expect(clients.filter((client) => client.frames().some(({ op }) => op === opcode.close))).toHaveLength(8)
+    expect(closed()).toHaveLength(8)
     for (const client of clients) client.socket.destroy()
     await target.unharmed()
   })

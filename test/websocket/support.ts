@@ -94,6 +94,14 @@ export class Process {
     return (await this.next('stats')).stats
   }
 
+  /** Whether it has told the next thing of this kind, now that it has told all that it had to say so far; that is taken, too. */
+  async has(event: Told['event']): Promise<boolean> {
+    await this.stats()
+    if (!this.#told.some((told) => told.event === event)) return false
+    await this.next(event)
+    return true
+  }
+
   /** Asks for its statistics until they are as wanted. */
   async statsAre(wanted: Record<string, number>): Promise<void> {
     for (;;) {

@@ -4,7 +4,7 @@ import { background, type Context, LinkLostError, withCancel } from 'ctxbridge'
 import { link, wrap } from 'ctxbridge/worker'
 import { expect, test, vi } from 'vitest'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
-import { turn } from '../support/gc.ts'
+import { arrived, turn } from '../support/gc.ts'
 import { flag, reached, rejection, start } from './workers.ts'
 
 const empty = { slots: 0, exports: 0, calls: 0 }
@@ -122,13 +122,16 @@ test('a method that has answered in time keeps its worker, though this thread wa
   const jobs = wrap<Jobs>(worker, { grace: 20 })
   const { threadId } = worker
   const ctx = withCancel(background())
-  const at = flag()
+  const [at, answered] = [flag(), flag()]
   const call = rejection(jobs.spin(ctx, at))
+  worker.postMessage(answered)
   await reached(at)
+  // From here on it has been read that the method has begun, and after the block timers come first.
+  await arrived()
   ctx.cancel()
-  // The loop has seen the end when the flag is 2; its answer comes, and the grace is over, while this thread blocks.
-  while (Atomics.load(at, 0) !== 2);
-  Atomics.wait(at, 0, 2, 200)
+  // The answer comes, and the grace is over, while this thread blocks.
+  for (const giveUp = performance.now() + 10_000; Atomics.load(answered, 0) !== 1 && performance.now() < giveUp; );
+  Atomics.wait(answered, 0, 1, 200)
   expect(await call).toBe(ctx.err())
   expect(await jobs.warm()).toEqual({ threadId, served: 1 })
 })

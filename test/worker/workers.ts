@@ -50,6 +50,14 @@ export interface Asker {
   (request: Request): Promise<unknown>
 }
 
+/**
+ * Calls with a deadline that is so many ms away, and with one twice as far until `call` says that its method has run: it does not where the deadline passes before the
+ * worker comes to the call.
+ */
+export async function inTime(ms: number, call: (ms: number) => Promise<boolean>): Promise<void> {
+  while (!(await call(ms))) ms *= 2
+}
+
 /** Speaks to `worker-handles.ts` by messages of the test's own, one question at a time. */
 export function asker(worker: Worker): Asker {
   return async (request) => {
