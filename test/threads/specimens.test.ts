@@ -77,7 +77,7 @@ const ways: Record<string, (ctx: Context) => Promise<unknown>> = {
     link(port2)
     onTestFinished(() => near[Symbol.dispose]())
     near.export(ctx)
-    await once(port2, 'message')
+    for (let kind; kind !== 'attach'; ) [{ ctxbridge: kind }] = (await once(port2, 'message')) as [{ ctxbridge: string }]
   },
   async 'a job of a pool'(ctx) {
     const { job, runIn } = await import('../../transports/worker/pool.ts')

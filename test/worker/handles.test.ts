@@ -22,7 +22,7 @@ import { describe, expect, test } from 'vitest'
 import { tenant } from '../fixtures/worker-keys.ts'
 import { collected, turn } from '../support/gc.ts'
 import { Independent } from '../support/foreign.ts'
-import { asker, type Asker, empty, flag, reached, start, startJobs } from './workers.ts'
+import { asker, type Asker, empty, flag, heard, reached, start, startJobs } from './workers.ts'
 
 function begin(): { ask: Asker; mine: ReturnType<typeof link>; worker: ReturnType<typeof start> } {
   const worker = start('worker-handles')
@@ -388,9 +388,7 @@ test('over a MessageChannel both sides may export', async () => {
   const there = withCancel(background())
   const back = withCancel(background())
   port1.postMessage(a.export(there))
-  const [first] = (await once(port2, 'message')) as [unknown, unknown]
-  // The attach comes first, to whoever listens beside the link.
-  const [handle] = 'slot' in (first as object) ? [first] : ((await once(port2, 'message')) as [unknown])
+  const handle = await heard(port2, (message) => 'slot' in (message as object))
   const arrived = b.import(handle)
   expect(arrived.err()).toBe(undefined)
   there.cancel('out')

@@ -8,6 +8,11 @@ import { assertNoLeaks } from 'ctxbridge/testing'
 import { type Link, link } from 'ctxbridge/worker'
 import { expect, onTestFinished, test } from 'vitest'
 import { arrived, turn } from '../support/gc.ts'
+import { heard, isAttach } from './workers.ts'
+
+interface Attached {
+  readonly chunks: readonly SharedArrayBuffer[]
+}
 
 /** The attach has come to the far side. */
 async function ends(sharedMemory = true): Promise<{ readonly near: Link; readonly far: Link }> {
@@ -60,11 +65,11 @@ test.each([true, false])(
 
 test('where the shared memory has been overwritten, what is imported ends, and says so', async () => {
   const { port1, port2 } = new MessageChannel()
-  const attached = once(port2, 'message') as Promise<[{ readonly chunks: readonly SharedArrayBuffer[] }]>
+  const attached = heard<Attached>(port2, isAttach)
   const [near, far] = [link(port1), link(port2)]
   const contexts = [near, near, near].map(() => withCancel(background()))
   const handles = contexts.map((ctx) => near.export(ctx))
-  const [{ chunks }] = await attached
+  const { chunks } = await attached
   const theirs = handles.map((handle) => far.import(handle))
   const memory = chunks.map((chunk) => new Int32Array(chunk))
   const before = memory.map((words) => words.slice())
@@ -92,9 +97,9 @@ test('a handle into memory that was announced and is none says that it is damage
 
 test('a header of the shared memory that somebody has overwritten keeps no link out that begins after that', async () => {
   const { port1, port2 } = new MessageChannel()
-  const attached = once(port2, 'message') as Promise<[{ readonly chunks: readonly SharedArrayBuffer[] }]>
+  const attached = heard<Attached>(port2, isAttach)
   link(port1).export(background())
-  const [{ chunks }] = await attached
+  const { chunks } = await attached
   new Int32Array(chunks[0] as SharedArrayBuffer).fill(0, 0, 5)
   const { near, far } = await ends()
   const ctx = withCancel(background())

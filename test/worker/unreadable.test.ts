@@ -71,6 +71,7 @@ test.each([
   const { port1, port2 } = channel()
   expose({ hello: () => 1 }, port1)
   const answered = answer(port2)
+  port2.postMessage({ ctxbridge: 'here', version: 1 })
   port2.postMessage(['ctxbridge.call', 1, 'an id', ['hello', value], [1, handler]])
   expect(await answered).toEqual([
     'ctxbridge.answer',
@@ -86,6 +87,7 @@ test('a call of no form that can be read, or with more arguments than there can 
   expose({ hello: () => 1 }, port1)
   for (const args of ['no list', long(200_000)]) {
     const answered = answer(port2)
+    port2.postMessage({ ctxbridge: 'here', version: 1 })
     port2.postMessage(['ctxbridge.call', 1, 'an id', args])
     expect(await answered).toMatchObject({ 3: { refused: ['ERR_PROTOCOL', expect.any(String)] } })
     port2.removeAllListeners('message')

@@ -1,6 +1,6 @@
 /** Real worker threads for tests, and the ways to be in step with them: no test sleeps to wait for one. */
 import { once } from 'node:events'
-import { Worker } from 'node:worker_threads'
+import { type MessagePort, Worker } from 'node:worker_threads'
 import { link, type Remote, wrap } from 'ctxbridge/worker'
 import { afterEach, vi } from 'vitest'
 import type { Flag, Jobs } from '../fixtures/worker-jobs.ts'
@@ -82,5 +82,16 @@ export async function rejection(promise: Promise<unknown>): Promise<unknown> {
 export function now(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
+
+/** The next message for which that holds. What a link posts of its own comes in between. */
+export async function heard<T = unknown>(from: Worker | MessagePort, which: (message: unknown) => boolean): Promise<T> {
+  for (;;) {
+    const [message] = (await once(from as Worker, 'message')) as [T]
+    if (which(message)) return message
+  }
+}
+
+/** The next attach, whose kind a message bears. */
+export const isAttach = (message: unknown): boolean => (message as { ctxbridge?: unknown }).ctxbridge === 'attach'
 
 export const empty = { slots: 0, exports: 0, imports: 0, observers: 0, calls: 0 }

@@ -98,6 +98,13 @@ export class Caller {
     call.receive(answer)
   }
 
+  /** The other side will never hear of that call. */
+  miss(id: CallId, error: LinkLostError): void {
+    const call = this.#pending.get(id)
+    this.#pending.delete(id)
+    call?.lose(error)
+  }
+
   /** Ends all calls that are pending, and all to come. */
   lose(error: LinkLostError): void {
     this.#lost = error

@@ -55,6 +55,9 @@ const LOOKS = 32
 /** A handle that is being made. */
 type Writable = { -readonly [K in keyof ContextHandle]: ContextHandle[K] }
 
+/** Posts over the endpoint, with the port that goes with it. */
+type Send = (message: Attach | Memory, transfer: readonly MessagePort[]) => void
+
 /** What is said of a context that goes by itself. */
 export interface Alone {
   readonly handle: ContextHandle
@@ -66,8 +69,11 @@ export class Exporter implements Owner {
   #table: SlotTable | undefined
   readonly #link: number
   readonly #pool: boolean
-  readonly #other: MessagePort | undefined
-  readonly #port: Port
+  #other: MessagePort | undefined
+  #port: Port
+  readonly #listener: PortListener
+  /** What has gone out on its channel, until it is known that the other side has that; undefined from then on. */
+  #replay: ChannelMessage[] | undefined
   readonly #reportValue: ReportValue
   readonly #told = new Map<number, Export>()
   /** Until the other side has said whether it has the memory. */
@@ -86,20 +92,26 @@ export class Exporter implements Owner {
     this.#reportValue = reportValue
     this.#table = memory && canShare() ? threadTable() : undefined
     this.#pool = pool
-    const name = channelOf(tableId, this.#link)
-    // It lives for longer than whoever exports first.
-    const { port1, port2 } = forNobody(() =>
-      pool ? { port1: new BroadcastChannel(name), port2: undefined } : new MessageChannel(),
-    )
-    const listener: PortListener = {
+    this.#listener = {
       message: (message) => this.#receive(message),
       closed: () => {
         if (!this.#closed) lost()
       },
       garbled: () => undefined,
     }
-    this.#port = new Port(port1, listener, pool ? undefined : { mine: `${name}.exporter`, theirs: `${name}.importer` })
-    this.#other = port2
+    const { port, other } = this.#channel()
+    this.#port = port
+    this.#other = other
+  }
+
+  /** It lives for longer than whoever exports first. */
+  #channel(): { readonly port: Port; readonly other: MessagePort | undefined } {
+    const name = channelOf(tableId, this.#link)
+    const { port1, port2 } = forNobody(() =>
+      this.#pool ? { port1: new BroadcastChannel(name), port2: undefined } : new MessageChannel(),
+    )
+    const lives = this.#pool ? undefined : { mine: `${name}.exporter`, theirs: `${name}.importer` }
+    return { port: new Port(port1, this.#listener, lives), other: port2 }
   }
 
   /**
@@ -109,31 +121,44 @@ export class Exporter implements Owner {
    * @param lost called when the other side has closed the channel
    * @param shared whether memory may be shared, where that is possible
    */
-  static over(
-    send: (attach: Attach | Memory, transfer: readonly MessagePort[]) => void,
-    reportValue: ReportValue,
-    lost: () => void,
-    shared: boolean,
-  ): Exporter {
+  static over(send: Send, reportValue: ReportValue, lost: () => void, shared: boolean): Exporter {
     const exporter = new Exporter(reportValue, lost, shared, false)
-    const port = exporter.#other as MessagePort
-    const table = exporter.#table
+    exporter.#replay = []
     // Node's threads all share memory.
-    if (table === undefined || threads !== undefined) {
-      send(exporter.#attach(port), [port])
-      return exporter
-    }
-    send({ ...exporter.#attach(port), chunks: [], follows: true }, [port])
-    exporter.#unconfirmed = new Unconfirmed((told) => exporter.#ends.add(told))
-    const memory = { ctxbridge: 'memory', version: VERSION, table: tableId, link: exporter.#link } as const
+    if (exporter.#table !== undefined && threads === undefined)
+      exporter.#unconfirmed = new Unconfirmed((told) => exporter.#ends.add(told))
+    exporter.#announce(send)
+    return exporter
+  }
+
+  #announce(send: Send): void {
+    const port = this.#other as MessagePort
+    if (this.#unconfirmed === undefined) return send(this.#attach(port), [port])
+    send({ ...this.#attach(port), chunks: [], follows: true }, [port])
+    const memory = { ctxbridge: 'memory', version: VERSION, table: tableId, link: this.#link } as const
     try {
-      send({ ...memory, chunks: table.chunks() }, [])
+      send({ ...memory, chunks: this.#table?.chunks() ?? [] }, [])
     } catch {
       // There is such memory, but it cannot be sent to this thread.
-      exporter.#goWithout()
+      this.#goWithout()
       send({ ...memory, chunks: [null] }, [])
     }
-    return exporter
+  }
+
+  /** The other side has the channel. */
+  arrived(): void {
+    this.#replay = undefined
+  }
+
+  /** The other side did not listen yet: the channel is lost, with all that was posted on it, and so another one takes its place. */
+  announceAgain(send: Send): void {
+    this.#port.close()
+    const { port, other } = this.#channel()
+    this.#port = port
+    this.#other = other
+    this.#announce(send)
+    for (const message of this.#replay ?? []) port.post(message)
+    this.#replay = undefined
   }
 
   /**
@@ -374,6 +399,8 @@ export class Exporter implements Owner {
     if (this.#closed) return
     this.posted++
     this.#port.post(message)
+    // All chunks go with an attach.
+    if (message[0] !== CHUNK) this.#replay?.push(message)
   }
 
   /** Takes back all slots. Imports on the other side, if it lives, end with a `LinkLostError`. */

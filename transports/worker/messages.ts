@@ -2,7 +2,8 @@
  * What goes between two threads.
  *
  * Over the endpoint's own port, where a program may send messages of its own and speak Comlink, goes what bears the brand: an attach
- * from each side that exports, in browsers its memory behind that, a detach of a side that closes its end, and calls and answers, of which `call-message.ts` tells.
+ * from each side that exports, in browsers its memory behind that, a detach of a side that closes its end, what two sides say of who began to listen when, and calls and answers, of which
+ * `call-message.ts` tells.
  *
  * Over the channel of an attach go messages between the exporter and the importer, each an array that begins with its type.
  */
@@ -52,6 +53,30 @@ export interface Detach {
 }
 
 export const detach: Detach = { ctxbridge: 'detach', version: VERSION }
+
+/** The first message of each side: from here on it listens. What came before may have been heard by nobody. */
+export interface Here {
+  readonly ctxbridge: 'here'
+  readonly version: typeof VERSION
+}
+
+export const here: Here = { ctxbridge: 'here', version: VERSION }
+
+/** The answer to that, which was heard: so will all be that came, or comes, behind it. */
+export interface Sent {
+  readonly ctxbridge: 'sent'
+  readonly version: typeof VERSION
+  /** How many messages of this side's may have been heard by nobody. */
+  readonly count: number
+}
+
+/** The answer to that, where there are some. */
+export interface Got {
+  readonly ctxbridge: 'got'
+  readonly version: typeof VERSION
+  /** How many of them were heard: the last ones. */
+  readonly count: number
+}
 
 /** Exporter to importer. A new chunk: chunk, buffer. */
 export const CHUNK = 0
@@ -164,4 +189,20 @@ export function isMemory(value: unknown): value is Memory {
 
 export function isDetach(value: unknown): value is Detach {
   return isBranded<Detach>(value, 'detach')
+}
+
+export function isHere(value: unknown): value is Here {
+  return isBranded<Here>(value, 'here')
+}
+
+export function isSent(value: unknown): value is Sent {
+  return isBranded<Sent>(value, 'sent') && isCount(value.count)
+}
+
+export function isGot(value: unknown): value is Got {
+  return isBranded<Got>(value, 'got') && isCount(value.count)
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }

@@ -14,6 +14,8 @@ export interface EndpointWatcher {
   garbled(error: unknown): void
   /** Nothing comes any more. May be called again. */
   lost(why: LinkLostError): void
+  /** Nothing will come, unless something does: its script failed before anything was heard from it. */
+  failed(why: LinkLostError): void
   /** Whether somebody will be told of a loss. */
   isAwaited(): boolean
 }
@@ -73,7 +75,9 @@ function watchWorker(worker: NodeWorker, watcher: EndpointWatcher): () => void {
 function watchWebWorker(worker: Emitter, watcher: EndpointWatcher): () => void {
   let starting = true
   const failed = (event: { readonly message?: string }): void => {
-    watcher.lost(new LinkLostError(`The worker could not be started${event.message === undefined ? '' : `: ${event.message}`}.`))
+    watcher.failed(
+      new LinkLostError(`The worker could not be started${event.message === undefined ? '' : `: ${event.message}`}.`),
+    )
   }
   const started = (): void => {
     if (starting) worker.removeEventListener('error', failed as never)

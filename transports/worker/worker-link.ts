@@ -29,10 +29,25 @@ import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent
 import { baseOf, ended, importEnded, refused } from './import-ended.ts'
 import { giveBack, Importer } from './importer.ts'
 import type { Link, LinkOptions, LinkStats } from './link.ts'
-import { detach, isAttach, isDetach, isMemory } from './messages.ts'
+import {
+  type Attach,
+  detach,
+  type Got,
+  here,
+  isAttach,
+  isDetach,
+  isGot,
+  isHere,
+  isMemory,
+  isSent,
+  type Memory,
+  type Sent,
+  VERSION,
+} from './messages.ts'
 import { Server, unread } from './server.ts'
 import { portableKeys, readOptions, switchOf } from './options.ts'
 import { keepSpecimens } from './specimens.ts'
+import { Unheard } from './unheard.ts'
 import { goneBefore, watchEndpoint } from './watch-endpoint.ts'
 
 /** How many calls may come before something is served. More are refused: it may never be. */
@@ -116,6 +131,14 @@ export class WorkerLink implements Link {
   #early: PackedCall[] = []
   /** Of how many channels the other side would not be told yet that this thread has died. */
   #unready = 0
+  /** What was posted, until it is known that the other side listens; undefined from then on. */
+  #unheard: Unheard | undefined = new Unheard()
+  /** What was posted before the other side said that it listens, until it has said how much of that it has heard. */
+  #asked: Unheard | undefined
+  /** How many messages the other side has posted that were heard here. */
+  #heard = 0
+  /** Whether all of them were. Until then no call that came is begun: the attach that it needs may be missing. */
+  #isWhole = false
   /** Why nothing goes in or out any more. */
   #lost: LinkLostError | undefined
   /** Why nothing goes out: the other side has closed its end. It may open it again, by an attach. */
@@ -132,10 +155,12 @@ export class WorkerLink implements Link {
       message: (data) => this.#receive(data),
       garbled: (error) => this.#unreadable(error),
       lost: (why) => this.#lose(this.#terminated ?? why),
+      failed: (why) => this.#leave(this.#terminated ?? why),
       isAwaited: () => this.#caller?.isAwaited === true,
     })
     const gone = goneBefore(endpoint)
-    if (gone !== undefined) this.#lose(gone)
+    if (gone === undefined) endpoint.postMessage(here, [] as never)
+    else this.#lose(gone)
   }
 
   register(keys: readonly Key<unknown>[], copy: object): void {
@@ -150,8 +175,9 @@ export class WorkerLink implements Link {
   /** What exports over this link. With it the other side is told, and given the table. */
   get exporter(): Exporter {
     if (this.lost !== undefined) throw this.lost
-    return (this.#exporter ??= Exporter.over(
-      (attach, transfer) => this.#post(attach, transfer),
+    if (this.#exporter !== undefined) return this.#exporter
+    this.#exporter = Exporter.over(
+      this.#send,
       (error, name) => this.#warn(name, 'sent', error),
       () => {
         this.#exporter?.close()
@@ -159,7 +185,9 @@ export class WorkerLink implements Link {
         this.#ended()
       },
       this.#shared,
-    ))
+    )
+    if (this.#unheard === undefined) this.#exporter.arrived()
+    return this.#exporter
   }
 
   /** Tells the other side that this one is there, before anything is exported. */
@@ -188,9 +216,14 @@ export class WorkerLink implements Link {
     return true
   }
 
-  /** No method begins before the other side will be told should this thread die of it, since one that keeps the thread keeps it from that, too. */
+  /** Who begins the calls that come, if they may begin: no method does before the other side will be told should this thread die of it, since one that keeps the thread keeps it from that, too. */
+  get #ready(): Server | undefined {
+    return this.#unready === 0 && this.#isWhole ? this.#server : undefined
+  }
+
   #serveEarly(): void {
-    if (this.#unready === 0 && this.#server !== undefined) for (const early of this.#early.splice(0)) this.#server.receive(early)
+    const server = this.#ready
+    if (server !== undefined) for (const early of this.#early.splice(0)) server.receive(early)
   }
 
   export(ctx: Context): ContextHandle {
@@ -282,6 +315,8 @@ export class WorkerLink implements Link {
   /** Everything that the other side held is taken back before anybody hears of it. */
   #letGo(error: LinkLostError): void {
     this.#early = []
+    if (this.#unheard !== undefined) this.#unheard = new Unheard()
+    this.#asked = undefined
     this.#exporter?.close()
     this.#exporter = undefined
     this.#caller?.lose(error)
@@ -305,29 +340,64 @@ export class WorkerLink implements Link {
     this.announce()
   }
 
+  /** The other side begins to listen: whatever it posts is heard, but not all that was posted to it may have been. */
+  #meet(): void {
+    this.#heard = 0
+    this.#isWhole = true
+    this.#asked = this.#unheard
+    this.#endpoint.postMessage({ ctxbridge: 'sent', version: VERSION, count: this.#unheard?.count ?? 0 }, [] as never)
+    this.#unheard = undefined
+    this.#join()
+    this.#serveEarly()
+  }
+
+  /** The other side listened before this one did: nothing that was posted to it is missing. */
+  #compare({ count }: Sent): void {
+    this.#unheard = undefined
+    this.#exporter?.arrived()
+    if (count > 0) this.#endpoint.postMessage({ ctxbridge: 'got', version: VERSION, count: this.#heard }, [] as never)
+    if (count > this.#heard) return
+    this.#isWhole = true
+    this.#serveEarly()
+  }
+
+  /** Posts again what the other side has missed. */
+  #repeat({ count }: Got): void {
+    const missing = this.#asked?.missing(count) ?? []
+    this.#asked = undefined
+    if (missing.some(({ how }) => how === 'attach')) this.#exporter?.announceAgain(this.#send)
+    else this.#exporter?.arrived()
+    for (const kept of missing) {
+      if (kept.how === 'copy') this.#post(kept.message, [])
+      else if (kept.how === 'gone' && kept.id !== undefined) this.#caller?.miss(kept.id, tooLate())
+    }
+  }
+
   #receive(data: unknown): void {
-    if (isAttach(data)) {
-      if (this.#importerOf(data) !== undefined) return
-      this.#join()
-      keepSpecimens(data.chunks.length > 0 || data.follows === true)
-      const importer: Importer = new Importer(data, () => {
-        this.#importers = this.#importers.filter((other) => other !== importer)
-        // Where it has opened another one since, it is there.
-        if (this.#importers.length === 0) this.#ended()
-      })
-      this.#importers = [...this.#importers, importer]
-      if (importer.ready === undefined) return
-      this.#unready++
-      void importer.ready.then(() => {
-        this.#unready--
-        this.#serveEarly()
-      })
-    } else if (isMemory(data)) {
-      this.#importerOf(data)?.memory(data.chunks)
+    if (Array.isArray(data)) {
+      if (this.#receiveCall(data)) this.#heard++
+    } else if (isHere(data)) {
+      this.#meet()
+    } else if (isSent(data)) {
+      this.#compare(data)
+    } else if (isGot(data)) {
+      this.#repeat(data)
     } else if (isDetach(data)) {
       this.#leave(new LinkLostError('The other thread has closed the link.'))
-    } else if (isCall(data)) {
-      if (this.#server !== undefined && this.#unready === 0) this.#server.receive(data)
+    } else if (isMemory(data)) {
+      this.#heard++
+      this.#importerOf(data)?.memory(data.chunks)
+    } else if (isAttach(data)) {
+      this.#heard++
+      this.#open(data)
+    }
+  }
+
+  /** Whether it is of a call. */
+  #receiveCall(data: unknown): boolean {
+    if (isCall(data)) {
+      const server = this.#ready
+      if (server !== undefined) server.receive(data)
       else if (this.#server !== undefined || this.#early.length < MAX_EARLY) this.#early.push(data)
       else this.#post(unread(data, tooEarly()), [])
     } else if (isAnswer(data)) {
@@ -336,7 +406,27 @@ export class WorkerLink implements Link {
       this.#caller?.begun(data)
     } else if (isAsk(data)) {
       this.#post(packBegun(data), [])
-    }
+    } else return false
+    return true
+  }
+
+  #open(attach: Attach): void {
+    if (this.#importerOf(attach) !== undefined) return
+    this.#join()
+    keepSpecimens(attach.chunks.length > 0 || attach.follows === true)
+    const importer: Importer = new Importer(attach, () => {
+      this.#importers = this.#importers.filter((other) => other !== importer)
+      // Where it has opened another one since, it is there.
+      if (this.#importers.length === 0) this.#ended()
+    })
+    this.#importers = [...this.#importers, importer]
+    this.#isWhole = true
+    if (importer.ready === undefined) return this.#serveEarly()
+    this.#unready++
+    void importer.ready.then(() => {
+      this.#unready--
+      this.#serveEarly()
+    })
   }
 
   /** What could not be read may have been memory, which this thread cannot be given. Of all else somebody waits for an answer that never comes. */
@@ -348,8 +438,12 @@ export class WorkerLink implements Link {
   }
 
   #post(message: unknown, transfer: readonly Transferable[]): void {
-    if (this.#lost === undefined) this.#endpoint.postMessage(message, transfer as never)
+    if (this.#lost !== undefined) return
+    if (this.#unheard === undefined) this.#endpoint.postMessage(message, transfer as never)
+    else this.#unheard.post(this.#endpoint, message, transfer)
   }
+
+  readonly #send = (message: Attach | Memory, transfer: readonly MessagePort[]): void => this.#post(message, transfer)
 
   readonly #notReceived = (error: unknown, name: string): void => this.#warn(name, 'received', error)
 
@@ -359,6 +453,12 @@ export class WorkerLink implements Link {
     this.#warned.add(name)
     warn(`The value of the portable key ${named(name)} was not ${what}: ${String(error)}`)
   }
+}
+
+function tooLate(): LinkLostError {
+  return new LinkLostError(
+    'The other thread began to listen after this call had been made, and what was transferred with it is gone: let it call expose(), wrap() or link() before its first await.',
+  )
 }
 
 function tooEarly(): BridgeError {

@@ -1,0 +1,164 @@
+/** A side that begins to listen when the other one has posted already. Mostly both are in this thread, and a listener of the program's own takes what comes before. */
+import { once } from 'node:events'
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { background, cause, type Context, LinkLostError, withCancel } from 'ctxbridge'
+import { expose, link, type Remote, wrap } from 'ctxbridge/worker'
+import { expect, onTestFinished, test } from 'vitest'
+import type { Callbacks } from '../fixtures/worker-callbacks.ts'
+import type { LateJobs } from '../fixtures/worker-late.ts'
+import { arrived, turn } from '../support/gc.ts'
+import { empty, flag, reached, rejection, start } from './workers.ts'
+
+const api = {
+  add: (a: number, b: number): number => a + b,
+  sum: (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum + n, 0),
+  size: (_ctx: Context, buffer: ArrayBuffer): number => buffer.byteLength,
+  async wait(ctx: Context): Promise<string> {
+    await ctx.done
+    saw.push(cause(ctx))
+    return 'ended'
+  },
+}
+
+const saw: unknown[] = []
+
+/** Whoever listens at the second port loses what comes before it serves. */
+function lateSides(sharedMemory = true): { port1: MessagePort; port2: MessagePort; remote: Remote<typeof api> } {
+  const { port1, port2 } = new MessageChannel()
+  onTestFinished(() => port1.close())
+  const remote = wrap<typeof api>(port1, { sharedMemory })
+  port2.on('message', () => undefined)
+  saw.length = 0
+  return { port1, port2, remote }
+}
+
+test.each([true, false])(
+  'calls that nobody heard wait until somebody does, with their contexts; shared memory: %s',
+  async (shared) => {
+    const { port1, port2, remote } = lateSides(shared)
+    const ctx = withCancel(background())
+    const calls = [remote.add(1, 2), remote.wait(ctx), remote.wait(ctx)]
+    await arrived()
+    expose(api, port2)
+    const [sum, ...waiting] = calls
+    expect(await sum).toBe(3)
+    while (link(port2).stats().observers === 0) await turn()
+    ctx.cancel('later')
+    for (const call of waiting) expect(await rejection(call)).toBe(ctx.err())
+    while (saw.length < 2) await turn()
+    expect(saw).toEqual(['later', 'later'])
+    while (link(port1).stats().calls > 0) await turn()
+    expect(link(port1).stats()).toMatchObject(empty)
+    expect(await remote.add(3, 4)).toBe(7)
+  },
+)
+
+test.each([true, false])(
+  'a context that ended meanwhile has done so with all of its cause; shared memory: %s',
+  async (shared) => {
+    const { port1, port2 } = lateSides(shared)
+    const ctx = withCancel(background())
+    const handle = link(port1).export(ctx)
+    const long = 'so '.repeat(100)
+    ctx.cancel(long)
+    await arrived()
+    const theirs = link(port2)
+    // One turn for what each of both says of what it has heard.
+    for (let imported; imported === undefined || cause(imported) !== long; await turn()) imported = theirs.import(handle)
+    expect(link(port1).stats()).toMatchObject({ exports: 0 })
+  },
+)
+
+test('what is called later does not overtake: it waits for the attach that its context needs', async () => {
+  const { port2, remote } = lateSides()
+  const ctx = withCancel(background())
+  const early = remote.wait(ctx)
+  await arrived()
+  expose(api, port2)
+  // Comes before this end has heard that the other one listens.
+  const late = remote.wait(ctx)
+  while (link(port2).stats().imports < 2) await turn()
+  ctx.cancel('both')
+  expect([await rejection(early), await rejection(late)]).toEqual([ctx.err(), ctx.err()])
+  while (saw.length < 2) await turn()
+  expect(saw).toEqual(['both', 'both'])
+})
+
+test('arguments are those of the moment of the call', async () => {
+  const { port2, remote } = lateSides()
+  const numbers = [1, 2]
+  const call = remote.sum(numbers)
+  numbers.push(3)
+  await arrived()
+  expose(api, port2)
+  expect(await call).toBe(3)
+})
+
+test('a call whose argument was transferred to nobody is lost, and says so; the others are made', async () => {
+  const { port1, port2, remote } = lateSides()
+  const { port1: transferred } = new MessageChannel()
+  const { transfer } = await import('comlink')
+  const lost = rejection(remote.size(background(), transfer(new ArrayBuffer(8), [transferred])))
+  const made = remote.size(background(), new ArrayBuffer(8))
+  await arrived()
+  expose(api, port2)
+  expect(await made).toBe(8)
+  const error = await lost
+  expect(error).toBeInstanceOf(LinkLostError)
+  expect(error).toMatchObject({ message: expect.stringContaining('what was transferred with it is gone') as string })
+  expect(link(port1).stats()).toMatchObject({ calls: 0, slots: 0 })
+})
+
+test('what was heard is not done twice, whoever says how often what', async () => {
+  const { port1, port2 } = new MessageChannel()
+  onTestFinished(() => port1.close())
+  let times = 0
+  expose({ once: () => ++times }, port2)
+  const remote = wrap<{ once(): number }>(port1)
+  expect(await remote.once()).toBe(1)
+  for (const count of [-1, 0.5, 'x', NaN, 1e9, 0, 1]) {
+    for (const kind of ['here', 'sent', 'got']) port2.postMessage({ ctxbridge: kind, version: 1, count })
+    for (const kind of ['here', 'sent', 'got']) port1.postMessage({ ctxbridge: kind, version: 1, count })
+  }
+  await arrived()
+  expect(await remote.once()).toBe(2)
+  expect(times).toBe(2)
+})
+
+test('a thread that serves its worker long after that has called it', async () => {
+  const worker = start('worker-late')
+  worker.postMessage('call')
+  await once(worker, 'online')
+  // What it posts has been here, and nobody has listened.
+  const at = flag()
+  worker.postMessage(at)
+  await reached(at)
+  await arrived()
+  const seen: unknown[] = []
+  const served: Callbacks = {
+    async wait(ctx, begun) {
+      Atomics.store(begun, 0, 1)
+      Atomics.notify(begun, 0)
+      await ctx.done
+      seen.push(cause(ctx))
+    },
+    spin: () => undefined,
+  }
+  expose(served, worker)
+  while (seen.length === 0) await turn()
+  expect(seen).toMatchObject([{ message: 'the worker says so' }])
+})
+
+test('a worker that listens for messages of its own, and serves later', async () => {
+  const worker = start('worker-late')
+  const jobs = wrap<LateJobs>(worker)
+  const ctx = withCancel(background())
+  const at = flag()
+  const call = rejection(jobs.spin(ctx, at))
+  worker.postMessage('serve')
+  await reached(at)
+  ctx.cancel('in a loop')
+  expect(await call).toBe(ctx.err())
+  expect(await jobs.seen()).toBe('in a loop')
+  expect(link(worker).stats()).toMatchObject(empty)
+})
