@@ -113,15 +113,21 @@ class Dialer<S, M> {
     const { closed } = opening
     this.#sockets.channel(socket, (channel) => {
       this.#channel = channel
-      this.#link = makeLink(this.#host, channel, this.#settings, this.#methods, this.#reconnect ? 'connect' : undefined, {
-        onOpen: opening.greeted,
-        onClose: (reason) => {
-          this.#giveUp?.()
-          this.#wake?.()
-          opening.over(reason)
-        },
-        onSuspend: (reason) => void this.#again(reason),
-      })
+      try {
+        this.#link = makeLink(this.#host, channel, this.#settings, this.#methods, this.#reconnect ? 'connect' : undefined, {
+          onOpen: opening.greeted,
+          onClose: (reason) => {
+            this.#giveUp?.()
+            this.#wake?.()
+            opening.over(reason)
+          },
+          onSuspend: (reason) => void this.#again(reason),
+        })
+      } catch (error) {
+        // Nobody else knows the socket.
+        channel.terminate()
+        throw error
+      }
       return this.#receiver(channel)
     })
     const link = this.#link as unknown as Link<M>

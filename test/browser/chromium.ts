@@ -55,10 +55,10 @@ export class Chromium {
     })
   }
 
-  /** Starts one with a profile of its own; both are gone when the test is over. */
-  static async launch(): Promise<Chromium> {
+  /** Starts one with a profile of its own, and with more switches than the usual ones; both are gone when the test is over. */
+  static async launch(...more: readonly string[]): Promise<Chromium> {
     const profile = mkdtempSync(join(tmpdir(), 'ctxbridge-chromium-'))
-    const child = spawn(chromiumPath ?? '', [...switches, `--user-data-dir=${profile}`, 'about:blank'], {
+    const child = spawn(chromiumPath ?? '', [...switches, ...more, `--user-data-dir=${profile}`, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'pipe'],
       // A group of its own: it has children, which must go with it.
       detached: true,

@@ -3,6 +3,7 @@ import { createFakeClock, linkedPair } from 'ctxbridge/testing'
 import { describe, expect, it } from 'vitest'
 import type { Channel } from '../../lib/bridge/link.ts'
 import { type Dialed, dial, type Life, type Receiver, type Sockets } from '../../lib/bridge/link-dial.ts'
+import type { LinkHost } from '../../lib/bridge/link-host.ts'
 import { background } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { byteCodec } from '../../transports/websocket/msgpackr.ts'
@@ -75,15 +76,16 @@ class Network {
     return { ...(await dialing), socket }
   }
 
-  async dial(): Promise<Dialed> {
+  async dial(more: Partial<LinkHost> = {}): Promise<Dialed> {
     let ids = 0
-    const host = {
+    const host: LinkHost = {
       clock: this.clock,
       random: () => 0.5,
       id: () => `id ${++ids}`,
       codec: byteCodec,
       defer: queueMicrotask,
       reporter: () => () => undefined,
+      ...more,
     }
     return dial(host, this.sockets, new URL('ws://x'), background(), {}, undefined, true)
   }
@@ -122,6 +124,20 @@ it('a server that opens a connection and never greets is waited for 10 seconds',
     ) as string,
   })
   expect([socket.closes, network.clock.timers, network.life]).toEqual([[1000], 0, undefined])
+})
+
+it('a link that cannot be made leaves no socket open', async () => {
+  const network = new Network()
+  const error = new Error('no chance')
+  const dialing = network.dial({
+    id: () => {
+      throw error
+    },
+  })
+  await turn()
+  const socket = network.next.open()
+  await expect(dialing).rejects.toBe(error)
+  expect([socket.closes, network.clock.timers, network.life]).toEqual([['terminated'], 0, undefined])
 })
 
 describe('a link that is closed while it connects again', () => {

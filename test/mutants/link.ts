@@ -252,9 +252,16 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-dial.ts',
-    original: '          this.#giveUp?.()\n          this.#wake?.()\n          opening.over(',
-    replacement: '          this.#wake?.()\n          opening.over(',
+    original: '            this.#giveUp?.()\n            this.#wake?.()\n            opening.over(',
+    replacement: '            this.#wake?.()\n            opening.over(',
     breaks: 'a link that is closed goes on to connect',
+    tests: ['test/link/dial.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link-dial.ts',
+    original: '        channel.terminate()\n        throw error\n',
+    replacement: '        throw error\n',
+    breaks: 'a link that cannot be made leaves its socket open',
     tests: ['test/link/dial.test.ts'],
   },
   {

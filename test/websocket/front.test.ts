@@ -8,7 +8,7 @@ import { type Connection, connect, serve, wrap } from 'ctxbridge/websocket'
 import { describe, expect, it, onTestFinished, test } from 'vitest'
 import { attacked } from './attacked.ts'
 import { Proxy } from './proxy.ts'
-import { call, frame, hello, message, opcode, RawClient } from './raw.ts'
+import { call, frame, hello, message, opcode, RawClient, unpack } from './raw.ts'
 import { holding, idle, local, rejection, until } from './support.ts'
 
 const timeout = 30_000
@@ -376,8 +376,8 @@ describe('a session', { timeout }, () => {
     client.send(message(asking('')))
     const frames = (): { op: number; payload: Buffer }[] => client.frames().filter(({ op }) => op === opcode.binary)
     await until(() => frames().length > 0)
-    const text = (frames()[0] as { payload: Buffer }).payload.toString('latin1')
-    const [token = ''] = /[0-9a-f]{8}-[0-9a-f-]{27}(?!.*[0-9a-f]{8}-)/s.exec(text) ?? []
+    const [greeting] = unpack((frames()[0] as { payload: Buffer }).payload) as [unknown[]]
+    const [token] = greeting[5] as [string, number]
     return { client, token, received: () => frames().length - 1 }
   }
 

@@ -40,6 +40,10 @@ export function pack(data: unknown): Uint8Array {
   return new Uint8Array(packr.pack(data))
 }
 
+export function unpack(bytes: Uint8Array): unknown {
+  return packr.unpack(bytes)
+}
+
 /** A binary message of frames of the protocol. */
 export function message(...frames: unknown[]): Uint8Array {
   return frame(opcode.binary, pack(frames))
@@ -107,7 +111,7 @@ export class RawClient {
   async answer(): Promise<unknown> {
     await until(() => this.ended || this.frames().filter(({ op }) => op === opcode.binary).length > 1)
     const payload = this.frames().filter(({ op }) => op === opcode.binary)[1]?.payload
-    return payload === undefined ? undefined : packr.unpack(payload)
+    return payload === undefined ? undefined : unpack(payload)
   }
 
   /** The code of the server's close frame, or undefined once it has answered a ping. */

@@ -19,7 +19,8 @@ export interface ConnectOptions extends DialOptions {}
  *
  * A hidden page's timers are slow, so its leases are longer: 125 and 150 s. The server's pings, which are messages, are answered at once. When the page can be seen again, wakes
  * from being frozen or kept for the history, or is online again, what is overdue ends, and the connection is tried, or made anew, at once. A page that is frozen or kept has 5 s for that, by the server's default, then its
- * work has ended; one that is closed or left has none.
+ * work has ended; one that is closed or left has none. A worker is not told when its
+ * page is frozen or kept: its work goes on over there, as far as the lease goes, and it may lose its connection when a page that was kept is gone back to. The page's own is better.
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Promise<Connection> {
   const headers: unknown = (options as { readonly headers?: unknown } | null)?.headers

@@ -12,7 +12,8 @@ const ready = Promise.resolve()
 export const platform: LinkHost = {
   clock: hostClock,
   random: () => Math.random(),
-  id: () => crypto.randomUUID(),
+  // 128 bits. Browsers have `randomUUID` only where the page's context is secure.
+  id: () => crypto.getRandomValues(new Uint32Array(4)).join('-'),
   codec: byteCodec,
   // In Node `queueMicrotask` makes some objects for each function, which cost more than a message.
   defer: (f) => void ready.then(f),
