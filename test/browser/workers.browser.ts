@@ -1,8 +1,11 @@
 /** The conformance suite in Web Workers of a real browser. Whether its page is cross-origin isolated is up to who serves it. */
-import { background, type Context, type LinkLostError, withCancel } from 'ctxbridge'
-import { expose, link, wrap } from 'ctxbridge/worker'
-import { expect, onTestFinished, test } from 'vitest'
+import * as Comlink from 'comlink'
+import { background, type Context, type LinkLostError, withCancel, withTimeout } from 'ctxbridge'
+import { install } from 'ctxbridge/comlink'
+import { type ContextHandle, expose, link, wrap } from 'ctxbridge/worker'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { conformance } from '../conformance/suite.ts'
+import type { MovedClock } from '../fixtures/moved-clock-worker.ts'
 import type { SharedJobs } from '../fixtures/shared-worker.ts'
 
 /** Put in by vitest.browser.config.ts. */
@@ -18,6 +21,7 @@ conformance({
   name: isolated ? 'in shared memory' : 'by messages alone',
   sharedMemory: isolated,
   wholeInLoops: false,
+  sharedClock: false,
   start: () => new Worker(new URL('../conformance/jobs.ts', import.meta.url), { type: 'module' }),
   listen: (worker, f) => {
     const listener = (event: MessageEvent): void => f(event.data)
@@ -145,4 +149,99 @@ test('what is imported, or given back, before the memory has come is no differen
   await nothingLeft(port1)
   port1.close()
   port2.close()
+})
+
+test('a handle with a deadline says when it was sent, and so does what comes before the first one', async () => {
+  const { port1, port2 } = new MessageChannel()
+  onTestFinished(() => port1.close())
+  const attach = new Promise<unknown>((resolve) => {
+    port2.addEventListener('message', ({ data }: MessageEvent<{ ctxbridge?: string }>) => {
+      if (data.ctxbridge === 'attach') resolve(data)
+    })
+    port2.start()
+  })
+  const before = performance.now()
+  const { sent } = link(port1).export(withTimeout(background(), 1_000))
+  const { now } = (await attach) as { now: number }
+  for (const said of [sent, now]) {
+    expect(said).toBeGreaterThanOrEqual(before)
+    expect(said).toBeLessThanOrEqual(performance.now())
+  }
+  expect(link(port1).export(withCancel(background()))).not.toHaveProperty('sent')
+})
+
+/** What four readings are off by, in ms: what is left of a deadline in another thread is more by no more than that than what was left when it was sent. */
+const rounding = 5
+
+describe.each([60_000, 100, -60_000])('a worker that started when the wall clock had been moved by %s ms', (moved) => {
+  const start = (): Worker => {
+    const url = new URL('../fixtures/moved-clock-worker.ts', import.meta.url)
+    const worker = new Worker(url, { type: 'module', name: String(moved) })
+    onTestFinished(() => worker.terminate())
+    return worker
+  }
+
+  /** By how much a deadline of this thread is later over there, at the least and at the most. */
+  const lateness = async (remaining: (ctx: Context) => Promise<number>, cause?: string): Promise<[number, number]> => {
+    const ctx = withTimeout(background(), 600_000, cause)
+    const before = ctx.remaining()
+    const there = await remaining(ctx)
+    return [there - before, there - ctx.remaining()]
+  }
+
+  test('keeps the deadlines that it is sent, never early', async () => {
+    const worker = start()
+    const remote = wrap<MovedClock>(worker)
+    // The first one before it is known whether there is memory, the last one in a form of its own.
+    for (const cause of [undefined, undefined, 'of a budget']) {
+      const [least, most] = await lateness((ctx) => remote.remaining(ctx), cause)
+      expect(least).toBeLessThanOrEqual(rounding)
+      expect(most).toBeGreaterThanOrEqual(0)
+    }
+  })
+
+  test('keeps those that come by plain Comlink', async () => {
+    install(Comlink)
+    const remote = Comlink.wrap<MovedClock>(start())
+    for (let call = 0; call < 2; call++) {
+      const [least, most] = await lateness((ctx) => remote.remaining(ctx))
+      expect(least).toBeLessThanOrEqual(rounding)
+      expect(most).toBeGreaterThanOrEqual(0)
+    }
+  })
+
+  test('sends such as are kept here', async () => {
+    const worker = start()
+    const remote = wrap<MovedClock>(worker)
+    const ctx = link(worker).import(await remote.send())
+    const here = ctx.remaining()
+    expect(here).toBeGreaterThanOrEqual(await remote.left())
+    expect(here).toBeLessThanOrEqual(600_000 + rounding)
+    link(worker)[Symbol.dispose]()
+  })
+})
+
+test('who forges when a handle was sent hurts no context of another link', async () => {
+  const links = [new MessageChannel(), new MessageChannel()] as const
+  const ctx = withTimeout(background(), 600_000)
+  const exported = ({ port1, port2 }: MessageChannel): Promise<ContextHandle> => {
+    onTestFinished(() => port1.close())
+    link(port2)
+    return new Promise((resolve) => {
+      const handle = link(port1).export(ctx)
+      port2.addEventListener('message', ({ data }: MessageEvent<{ ctxbridge?: string }>) => {
+        if (data.ctxbridge === 'attach') resolve(handle)
+      })
+    })
+  }
+  const [forged, honest] = await Promise.all([exported(links[0]), exported(links[1])])
+  for (const sent of [Number.MAX_VALUE, -Number.MAX_VALUE, Number.NaN, 'x' as never]) {
+    link(links[0].port2)
+      .import({ ...forged, sent })
+      .cancel()
+    const there = link(links[1].port2).import(honest)
+    expect(there.err()).toBeUndefined()
+    expect(there.remaining()).toBeGreaterThanOrEqual(ctx.remaining())
+    expect(there.remaining()).toBeLessThanOrEqual(600_000 + rounding)
+  }
 })

@@ -89,8 +89,13 @@ function attach(random: Random): unknown {
   const link = random.once(10) ? 2 : LINK
   // In browsers memory comes by itself.
   if (random.once(4)) return { ctxbridge: 'memory', version: 1, table: TABLE, link, chunks }
-  const made = { ctxbridge: 'attach', version: 1, table: TABLE, link, chunks, port: { $port: 0 } }
+  const made = { ctxbridge: 'attach', version: 1, table: TABLE, link, chunks, port: { $port: 0 }, ...instant(random, 'now') }
   return random.once(3) ? { ...made, chunks: [], follows: true } : made
+}
+
+/** As browsers say it of a message. */
+function instant(random: Random, name: string): Record<string, unknown> {
+  return random.once(3) ? { [name]: random.of<unknown>([0, -1e308, 1e308, 1e15, null, 'x']) } : {}
 }
 
 function handle(random: Random): Record<string, unknown> {
@@ -102,7 +107,7 @@ function handle(random: Random): Record<string, unknown> {
     Object.assign(made, { slot, generation: random.once(8) ? 2 : 1, grant: random.between(1, 3) })
   }
   if (random.once(6)) made['told'] = random.of<unknown>([[random.between(1, 4), random.between(1, 3)], [0, 1], [1], 'x'])
-  if (random.once(4)) made['at'] = random.of([0, -1, 1e15, 5e-324])
+  if (random.once(4)) Object.assign(made, { at: random.of([0, -1, 1e15, 5e-324]) }, instant(random, 'sent'))
   if (random.once(8)) made['end'] = random.once(2) ? [3, cause(random)] : cause(random)
   if (random.once(4)) made['why'] = cause(random)
   if (random.once(4)) made['values'] = list(random, 3, () => [text(random), data(random, 1)])
@@ -131,8 +136,8 @@ function call(random: Random): unknown {
 
 /** A handle as calls have it. */
 function flat(random: Random): unknown {
-  const { table, link, slot = 0, generation = 1, grant = 1, at } = handle(random)
-  return [table, link, slot, generation, grant, ...(at === undefined ? [] : [at])]
+  const { table, link, slot = 0, generation = 1, grant = 1, at, sent } = handle(random)
+  return [table, link, slot, generation, grant, ...(at === undefined ? [] : sent === undefined ? [at] : [at, sent])]
 }
 
 function message(random: Random): unknown {

@@ -8,6 +8,7 @@ function platform(name: string, sharedMemory: boolean): Platform {
     name,
     sharedMemory,
     wholeInLoops: sharedMemory,
+    sharedClock: true,
     options: { sharedMemory },
     start: () => new NodeWorker(compiled('test/conformance/jobs.ts'), { workerData: { sharedMemory } }),
     listen: (worker, f) => {

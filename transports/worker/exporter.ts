@@ -20,7 +20,7 @@ import type { WireCause } from '../../lib/wire/cause.ts'
 import { encodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { encodeValues, type ReportValue } from '../../lib/wire/values.ts'
-import { toShared } from './clock.ts'
+import { sentNow, toPeers } from './clock.ts'
 import { collect, Export, Grant, openIn, type Owner, owners, tableId, threadTable } from './export.ts'
 import type { ContextHandle } from './handle.ts'
 import { LateEnds } from './late.ts'
@@ -192,7 +192,9 @@ export class Exporter implements Owner {
 
   #attach(port: MessagePort): Attach {
     const [link, chunks, thread] = [this.#link, this.#table?.chunks() ?? [], threads?.threadId]
-    return { ctxbridge: 'attach', version: VERSION, table: tableId, link, chunks, port, thread }
+    const attach = { ctxbridge: 'attach', version: VERSION, table: tableId, link, chunks, port, thread } as const
+    const now = sentNow()
+    return now === undefined ? attach : { ...attach, now }
   }
 
   /** The chunks that a handle needs. */
@@ -269,7 +271,7 @@ export class Exporter implements Owner {
   #handle(ctx: Context, scope: Scope, held: Export | undefined): ContextHandle {
     const { due, time } = scope
     // An instant of another clock, say of a simulation, means nothing over there: of such a context only the end is told.
-    const at = due !== undefined && time.clock === hostClock ? toShared(due.at) : undefined
+    const at = due !== undefined && time.clock === hostClock ? toPeers(due.at) : undefined
     const handle = this.#named(held?.slot, at)
     if (held !== undefined && held.told === undefined && this.#unconfirmed !== undefined)
       handle.told = this.#unconfirmed.lend(held, newId)
@@ -286,7 +288,9 @@ export class Exporter implements Owner {
     if (lent === undefined) return { ctxbridge: VERSION, table: tableId, link }
     const { number: slot, generation, granted: grant } = lent
     if (at === undefined) return { ctxbridge: VERSION, table: tableId, link, slot, generation, grant }
-    return { ctxbridge: VERSION, table: tableId, link, slot, generation, grant, at }
+    const sent = sentNow()
+    if (sent === undefined) return { ctxbridge: VERSION, table: tableId, link, slot, generation, grant, at }
+    return { ctxbridge: VERSION, table: tableId, link, slot, generation, grant, at, sent }
   }
 
   /** Grants one more handle; undefined where the context has ended, or never will. */

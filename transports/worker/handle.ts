@@ -22,8 +22,10 @@ export interface ContextHandle {
   readonly grant?: number
   /** The number and the grant of the same context by messages, where it is not known yet whether the other side can read a slot. */
   readonly told?: readonly [id: number, grant: number]
-  /** The deadline, in ms on the clock that all threads share. */
+  /** The deadline, in ms: in Node on a clock that all threads share, in a browser on that of the thread that made the handle. */
   readonly at?: number
+  /** When it was made, on the same clock: beside a deadline, in browsers. */
+  readonly sent?: number
   /** The end of a context that had ended when it was exported. */
   readonly end?: unknown
   /** The cause that was given with its deadline. */
@@ -41,6 +43,8 @@ export interface ParsedHandle {
   readonly grant?: number | undefined
   readonly told?: readonly [id: number, grant: number] | undefined
   readonly at?: number | undefined
+  /** Whatever came. */
+  readonly sent?: unknown
   readonly end?: WireCause | undefined
   readonly why?: WireCause | undefined
   readonly values?: readonly WirePair[] | undefined
@@ -65,14 +69,14 @@ export function isHandle(value: unknown): value is ContextHandle {
 /** A handle, or undefined where a field is not of its form. Never throws. It is a copy: what was checked is not read again, as a getter may give something else then. */
 export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
   try {
-    const { ctxbridge, table, link, slot, generation, grant, told, at, end, why, values } = handle
+    const { ctxbridge, table, link, slot, generation, grant, told, at, sent, end, why, values } = handle
     if (ctxbridge !== VERSION || !Number.isInteger(table) || !Number.isInteger(link)) return undefined
     if (!isInstant(at)) return undefined
     const inSlot = end === undefined && slot !== undefined
     if (inSlot && !areNumbers(slot, generation, grant)) return undefined
     // Most say no more.
     if (inSlot && why === undefined && values === undefined && told === undefined)
-      return { table, link, slot, generation, grant, at }
+      return { table, link, slot, generation, grant, at, sent }
     const cause = causeOr(end)
     const pairs = pairsOf(values)
     if ((end !== undefined && cause === undefined) || (values !== undefined && pairs === undefined)) return undefined
@@ -84,6 +88,7 @@ export function parseHandle(handle: ContextHandle): ParsedHandle | undefined {
       grant: inSlot ? grant : undefined,
       told: inSlot ? toldOf(told) : undefined,
       at,
+      sent,
       end: cause,
       why: causeOr(why),
       values: pairs,
@@ -109,24 +114,33 @@ function areNumbers(slot: unknown, generation: unknown, grant: unknown): boolean
   return Number.isSafeInteger(slot) && Number.isSafeInteger(generation) && Number.isSafeInteger(grant) && (grant as number) > 0
 }
 
-/** What a call sends in place of a handle, where this says all of it: table, link, slot, generation, grant, and the deadline if it has one. */
-type FlatHandle = readonly [table: number, link: number, slot: number, generation: number, grant: number, at?: number]
+/** What a call sends in place of a handle, where this says all of it: table, link, slot, generation, grant, the deadline if it has one, and then when it was sent if that must be said. */
+type FlatHandle = readonly [
+  table: number,
+  link: number,
+  slot: number,
+  generation: number,
+  grant: number,
+  at?: number,
+  sent?: number,
+]
 
 /** A handle for a call, as short as can be. */
 export function flatten(handle: ContextHandle): ContextHandle | FlatHandle {
-  const { table, link, slot, generation = 0, grant = 0, told, at, why, values } = handle
+  const { table, link, slot, generation = 0, grant = 0, told, at, sent, why, values } = handle
   if (slot === undefined || told !== undefined || why !== undefined || values !== undefined) return handle
-  return at === undefined ? [table, link, slot, generation, grant] : [table, link, slot, generation, grant, at]
+  if (at === undefined) return [table, link, slot, generation, grant]
+  return sent === undefined ? [table, link, slot, generation, grant, at] : [table, link, slot, generation, grant, at, sent]
 }
 
 /** As `parseHandle`, for what came in a call; throws a `TypeError` where it is no handle at all. */
 export function parseSent(sent: unknown, caller: string): ParsedHandle | undefined {
   if (isHandle(sent)) return parseHandle(sent)
   if (!Array.isArray(sent)) throw new TypeError(`${caller}() needs a handle that export() made, but got ${named(sent)}.`)
-  const [table, link, slot, generation, grant, at] = sent as unknown as FlatHandle
+  const [table, link, slot, generation, grant, at, then] = sent as unknown as FlatHandle
   if (!Number.isInteger(table) || !Number.isInteger(link) || !isInstant(at)) return undefined
   if (!areNumbers(slot, generation, grant)) return undefined
-  return { table, link, slot, generation, grant, at }
+  return { table, link, slot, generation, grant, at, sent: then }
 }
 
 /** Throws what a getter throws. */

@@ -24,14 +24,9 @@ export function canShare(): boolean {
 
 // Taken at import, as lib/clock.ts takes its own.
 const hrtime = threads === undefined ? undefined : node?.hrtime
-const { performance } = globalThis
 
-/** Now, in ms, by a clock that all threads of the process share. */
-export const sharedNow: () => number =
-  hrtime === undefined ? () => performance.timeOrigin + performance.now() : () => Number(hrtime.bigint()) / 1e6
-
-/** By how much, in ms, two threads may disagree about `sharedNow`. Browsers round what they tell of the time, up to 0.1 ms and in each thread by itself. */
-export const sharedError: number = hrtime === undefined ? 0.25 : 0
+/** Now, in ms, by a clock that all threads of the process share. Browsers have none. */
+export const sharedNow: (() => number) | undefined = hrtime && (() => Number(hrtime.bigint()) / 1e6)
 
 /** A random Int32 that is not negative. */
 export function randomId(): number {

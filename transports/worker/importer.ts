@@ -16,7 +16,7 @@ import type { CancelableContext, Context } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
-import { fromShared } from './clock.ts'
+import { PeerClock } from './clock.ts'
 import { registerSoon } from './dropped.ts'
 import { hasSlot, type ParsedHandle } from './handle.ts'
 import { Port, type PortListener } from './host.ts'
@@ -78,6 +78,8 @@ export class Importer implements Importing {
   readonly #overEarly: SlotParsed[] = []
   /** Whether it is for one import, and over with that. */
   readonly #alone: boolean
+  /** Of the thread that has this table. */
+  readonly #clock = new PeerClock()
   #size = 0
   /** Whether something waits for the bell. */
   #listening = false
@@ -101,6 +103,7 @@ export class Importer implements Importing {
       port,
       thread,
       follows,
+      now,
     }: Omit<Attach, 'ctxbridge' | 'version' | 'port'> & { port: MessagePort | BroadcastChannel },
     lost: () => void,
     alone = false,
@@ -108,6 +111,7 @@ export class Importer implements Importing {
     this.table = table
     this.link = link
     this.#alone = alone
+    this.#clock.heard(now)
     this.#awaitsMemory = follows === true
     this.label = Number.isInteger(thread) ? `${importLabel}(thread ${thread})` : importLabel
     this.reader = new SlotReader({ table, link, returns: isPort(port) })
@@ -159,11 +163,12 @@ export class Importer implements Importing {
       return refused(reasons[source])
     }
     this.#size++
+    if (handle.at !== undefined) this.#clock.heard(handle.sent)
     // The slot's own deadline is the handle's.
     const ctx = withRemote(
       base,
       source,
-      handle.at === undefined ? Infinity : fromShared(handle.at),
+      handle.at === undefined ? Infinity : this.#clock.fromPeer(handle.at),
       handle.slot === undefined ? undefined : why,
       true,
     )

@@ -29,6 +29,8 @@ export interface Attach {
   readonly port: MessagePort
   /** The number of the exporter's thread, where threads have one: it is shown in the paths of contexts. */
   readonly thread?: number | undefined
+  /** The exporter's clock when it was sent, in browsers. */
+  readonly now?: number
   /** Whether its memory comes in the next message, which cannot be read where memory cannot be shared. The importer says which, by `MEMORY`. */
   readonly follows?: boolean
 }
