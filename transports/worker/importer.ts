@@ -78,8 +78,7 @@ export class Importer implements Importing {
   readonly #overEarly: SlotParsed[] = []
   /** Whether it is for one import, and over with that. */
   readonly #alone: boolean
-  /** Of the thread that has this table. */
-  readonly #clock = new PeerClock()
+  readonly #clock: PeerClock
   #size = 0
   /** Whether something waits for the bell. */
   #listening = false
@@ -94,7 +93,11 @@ export class Importer implements Importing {
   #isDamaged = false
   #closed = false
 
-  /** Takes ownership of the port. `lost` is called when the other side has closed it, after all imports have ended. */
+  /**
+   * Takes ownership of the port. `lost` is called when the other side has closed it, after all imports have ended.
+   *
+   * @param clock of the thread that has this table, and of no other one
+   */
   constructor(
     {
       table,
@@ -107,11 +110,13 @@ export class Importer implements Importing {
     }: Omit<Attach, 'ctxbridge' | 'version' | 'port'> & { port: MessagePort | BroadcastChannel },
     lost: () => void,
     alone = false,
+    clock: PeerClock = new PeerClock(),
   ) {
     this.table = table
     this.link = link
     this.#alone = alone
-    this.#clock.heard(now)
+    this.#clock = clock
+    clock.heard(now)
     this.#awaitsMemory = follows === true
     this.label = Number.isInteger(thread) ? `${importLabel}(thread ${thread})` : importLabel
     this.reader = new SlotReader({ table, link, returns: isPort(port) })
