@@ -433,7 +433,10 @@ export class WorkerLink implements Link {
   #unreadable(error: unknown): void {
     // Of what the other side sent before it left nothing is answered.
     if (this.#left !== undefined) return
-    if (this.#importers.some((importer) => importer.memory(undefined))) return
+    if (this.#importers.some((importer) => importer.memory(undefined))) {
+      this.#heard++
+      return
+    }
     this.#close(new LinkLostError('A message of the other thread could not be read.', { cause: error }))
   }
 
