@@ -331,7 +331,7 @@ export class Exporter implements Owner {
       slot.end(kind)
       return
     }
-    const { bytes, shortened } = encodeCauseBytes(cause, CAUSE_BYTES)
+    const { bytes, shortened } = bytesOf(cause)
     // Before the slot says "ended": so whoever sees that, in a loop that never yields, finds the whole cause on the port.
     if (shortened) this.#post([CAUSE, slot.number, slot.generation, cause])
     slot.end(kind, bytes, shortened)
@@ -393,8 +393,24 @@ function newId(): number {
   return ++ids
 }
 
+/** One end may be that of thousands, and is one cause: so the last one is described, and made bytes of, once. Kept until the turn is over. */
+let last: { readonly error: ContextError; readonly cause: WireCause; bytes?: ReturnType<typeof encodeCauseBytes> } | undefined
+const ready = Promise.resolve()
+
 /** The reason to send beside the kind. A foreign error that is of no kind is the reason itself. */
 function causeOf(error: ContextError): WireCause | undefined {
-  if (kindOf(error) === undefined) return describeCause(error)
-  return Object.hasOwn(error, 'cause') ? describeCause(error.cause) : undefined
+  if (last?.error === error) return last.cause
+  const isReason = kindOf(error) === undefined
+  if (!isReason && !Object.hasOwn(error, 'cause')) return undefined
+  const cause = describeCause(isReason ? error : error.cause)
+  if (last === undefined) void ready.then(() => (last = undefined))
+  last = { error, cause }
+  return cause
+}
+
+function bytesOf(cause: WireCause): ReturnType<typeof encodeCauseBytes> {
+  const once = last?.cause === cause ? last : undefined
+  const bytes = once?.bytes ?? encodeCauseBytes(cause, CAUSE_BYTES)
+  if (once !== undefined) once.bytes = bytes
+  return bytes
 }
