@@ -4,7 +4,7 @@ import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { attempt, readOptions } from './options.ts'
 import { refuseSignal, runIn, type RunOptions } from './pool.ts'
-import { poolTask } from './pool-task.ts'
+import { AbortEmitter, poolTask } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -49,13 +49,13 @@ export function run<Result = unknown>(
   const { grace, transferList, ...others } = given
   const sent = poolTask('Piscina', task, transferList)
   return runIn<Result>(ctx, sent.task, others.name ?? 'default', given, (envelope) => {
-    const controller = grace === Infinity ? undefined : new AbortController()
+    const signal = grace === Infinity ? undefined : new AbortEmitter()
     const more = {
       ...others,
       ...(sent.transferList && { transferList: sent.transferList }),
-      ...(controller && { signal: controller.signal }),
+      ...(signal && { signal }),
     }
-    const abort = (): void => controller?.abort()
+    const abort = (): void => signal?.abort()
     // A job that stayed in the queue would be given to a worker at its turn, for nothing: and close() takes a worker between two jobs for finished.
     return { result: pool.run(sent.label(envelope), more as never) as PromiseLike<Result>, force: abort, withdraw: abort }
   })

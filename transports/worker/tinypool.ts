@@ -4,7 +4,7 @@ import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { attempt, readOptions } from './options.ts'
 import { refuseSignal, runIn, type RunOptions } from './pool.ts'
-import { poolTask } from './pool-task.ts'
+import { AbortEmitter, poolTask } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -18,6 +18,7 @@ export interface TinypoolRunOptions extends RunOptions {
 /** As much of a pool as is used here. */
 export interface TinypoolPool {
   run(task: unknown, options?: never): PromiseLike<unknown>
+  readonly queueSize?: number
   readonly options?: { readonly runtime?: unknown; readonly concurrentTasksPerWorker?: unknown }
 }
 
@@ -52,14 +53,18 @@ export function run<Result = unknown>(
   const sent = poolTask('Tinypool', task, transferList)
   return runIn<Result>(ctx, sent.task, others.name ?? 'default', given, (envelope) => {
     const oneByOne = (attempt(() => pool.options?.concurrentTasksPerWorker) ?? 1) === 1
-    const controller = oneByOne || grace !== Infinity ? new AbortController() : undefined
-    const abort = (): void => controller?.abort()
+    const signal = oneByOne || grace !== Infinity ? new AbortEmitter() : undefined
+    const abort = (): void => signal?.abort()
     const more = {
       ...others,
       ...(sent.transferList && { transferList: sent.transferList }),
-      ...(controller && { signal: controller.signal }),
+      ...(signal && { signal }),
     }
+    const size = (): unknown => attempt(() => pool.queueSize)
+    const before = size()
     const result = pool.run(sent.label(envelope), more as never) as PromiseLike<Result>
-    return { result, force: abort, ...(oneByOne && { withdraw: abort }) }
+    // One that tinypool has refused, as its queue is full, is not in there: to abort it would reject a promise that nobody has.
+    const isQueued = before === undefined || size() !== before
+    return { result, force: abort, ...(oneByOne && isQueued && { withdraw: abort }) }
   })
 }
