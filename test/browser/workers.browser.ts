@@ -14,6 +14,16 @@ test('the page is what it was asked to be', () => {
   expect(isolated).toBe(ISOLATED)
 })
 
+test('something around a port or a worker, as frameworks make, is refused at once', () => {
+  const worker = new Worker(new URL('../conformance/jobs.ts', import.meta.url), { type: 'module' })
+  for (const around of [new Proxy(new MessageChannel().port1, {}), new Proxy(worker, {})])
+    for (const take of [wrap, link, (endpoint: Worker | MessagePort) => expose({ f: () => 1 }, endpoint)])
+      expect(() => take(around)).toThrow(
+        /^\w+\(\) needs a Worker or a MessagePort itself, but got something around one, which throws\.$/,
+      )
+  worker.terminate()
+})
+
 conformance({
   name: isolated ? 'in shared memory' : 'by messages alone',
   sharedMemory: isolated,

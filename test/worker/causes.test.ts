@@ -150,27 +150,30 @@ test('long causes of many that end at once are all whole', async () => {
   port1.close()
 })
 
-test.each([true, false])('one end is one cause, described once, however many contexts it ends (in shared memory: %s)', (sharedMemory) => {
-  const { port1, port2 } = new MessageChannel()
-  const mine = link(port1, { sharedMemory })
-  link(port2)
-  const steps = vi.spyOn(JSON, 'stringify')
-  /** How often the cause is read, and made bytes of, when it ends that many contexts. */
-  const cost = (contexts: number): readonly [reads: number, encodings: number] => {
-    let reads = 0
-    const why = Object.defineProperty(new Error(), 'message', { get: () => (reads++, long.slice(0, 900)) })
-    const parent = withCancel(background())
-    for (let i = 0; i < contexts; i++) mine.export(withCancel(parent))
-    steps.mockClear()
-    parent.cancel(why)
-    return [reads, steps.mock.calls.length]
-  }
-  const one = cost(1)
-  expect(one[0]).toBeGreaterThan(0)
-  expect(cost(100)).toEqual(one)
-  steps.mockRestore()
-  port1.close()
-})
+test.each([true, false])(
+  'one end is one cause, described once, however many contexts it ends (in shared memory: %s)',
+  (sharedMemory) => {
+    const { port1, port2 } = new MessageChannel()
+    const mine = link(port1, { sharedMemory })
+    link(port2)
+    const steps = vi.spyOn(JSON, 'stringify')
+    /** How often the cause is read, and made bytes of, when it ends that many contexts. */
+    const cost = (contexts: number): readonly [reads: number, encodings: number] => {
+      let reads = 0
+      const why = Object.defineProperty(new Error(), 'message', { get: () => (reads++, long.slice(0, 900)) })
+      const parent = withCancel(background())
+      for (let i = 0; i < contexts; i++) mine.export(withCancel(parent))
+      steps.mockClear()
+      parent.cancel(why)
+      return [reads, steps.mock.calls.length]
+    }
+    const one = cost(1)
+    expect(one[0]).toBeGreaterThan(0)
+    expect(cost(100)).toEqual(one)
+    steps.mockRestore()
+    port1.close()
+  },
+)
 
 test('a cause is not kept for longer than the turn in which it was told', async () => {
   const { port1, port2 } = new MessageChannel()
