@@ -250,6 +250,12 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     expect(slots()).toBe(0)
   })
 
+  test('fails with the whole of a long message', async () => {
+    const pool = start()
+    const error = await rejection(pool.run(background(), { give: 'nothing, but throws at length' }, { name: 'give' }))
+    expect(error).toMatchObject({ message: 'm'.repeat(60_000) })
+  })
+
   test('that is no job() is told, and not taken for one', async () => {
     const pool = start()
     const error = await rejection(pool.run(withCancel(background()), { do: 'look' }, { name: 'bare' }))

@@ -129,6 +129,16 @@ test('what a method throws arrives with name, message, code and causes', async (
   expect(await rejection(jobs.fail('type'))).toMatchObject({ name: 'TypeError', message: 'not so' })
 })
 
+test('what a method throws is whole up to 64 KiB of each message, and what is longer is cut', async () => {
+  const { jobs } = startJobs()
+  const long = await rejection(jobs.fail('long'))
+  expect(long).toMatchObject({ message: 'm'.repeat(60_000), cause: { message: 'c'.repeat(60_000) } })
+  // V8 begins it with the message.
+  expect((long as Error).stack).toMatch(/m\n +at .*fail.*worker-jobs/)
+  expect(await rejection(jobs.fail('huge'))).toMatchObject({ message: `${'m'.repeat(65_536 - 3)}…` })
+  expect(await rejection(jobs.fail('data'))).toEqual({ rows: Array.from({ length: 5_000 }, (_, id) => ({ id })) })
+})
+
 test('an end of its own that a method throws arrives as what it is', async () => {
   const { jobs } = startJobs()
   const error = await rejection(jobs.rethrow(withCancel(background()), 'canceled'))

@@ -8,10 +8,11 @@ import { withSignal } from '../../lib/signal.ts'
 import { kindOf } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { type Key, named } from '../../lib/key.ts'
-import { causeLimits, reviveCause } from '../../lib/wire/cause.ts'
+import { reviveCause } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { type Alone, Exporter } from './exporter.ts'
+import { thrownLimits } from './failure.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { warn } from './host.ts'
 import { baseOf, importEnded, refused } from './import-ended.ts'
@@ -112,10 +113,10 @@ function teachEnds(handlers: Map<string, TransferHandler>): void {
     serialize(thrown) {
       const { value } = thrown as { readonly value: unknown }
       const [sent, transfer] = plain.serialize(thrown)
-      return [kindOf(value) === undefined ? sent : { ...sent, ctxbridge: describeCause(value, causeLimits, true) }, transfer]
+      return [kindOf(value) === undefined ? sent : { ...sent, ctxbridge: describeCause(value, thrownLimits, true) }, transfer]
     },
     deserialize(sent) {
-      const cause = parseCause((sent as { readonly ctxbridge?: unknown }).ctxbridge)
+      const cause = parseCause((sent as { readonly ctxbridge?: unknown }).ctxbridge, thrownLimits)
       if (cause.ok) throw reviveCause(cause.value)
       return plain.deserialize(sent)
     },
