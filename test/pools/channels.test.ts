@@ -172,3 +172,15 @@ test('in a page that cannot share memory it is said that a pool needs that', asy
   `)
   expect(stdout).toMatch(/^TypeError: run\(\) needs shared memory, .+ wrap\(\) of 'ctxbridge\/worker' goes by messages\.\n$/)
 })
+
+test('a process that has no shared memory is not called a page', async () => {
+  const { stdout } = await runProgram(`
+    delete globalThis.SharedArrayBuffer
+    const { background } = await import('ctxbridge')
+    const { run } = await import('ctxbridge/workerpool')
+    try { run({ exec() {} }, background(), 1, { method: 'f' }) } catch (error) { console.log(String(error)) }
+  `)
+  expect(stdout).toBe(
+    "TypeError: run() needs shared memory, which this process has none of: wrap() of 'ctxbridge/worker' goes by messages.\n",
+  )
+})

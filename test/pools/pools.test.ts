@@ -324,6 +324,24 @@ describe.each(Object.entries(pools))('a job of %s', (_name, make) => {
     expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
   })
 
+  test.each<[string, (ctx: Context) => object]>([
+    ['a list', (ctx) => [ctx]],
+    ['a map', (ctx) => new Map([['ctx', ctx]])],
+    ['a list of objects', (ctx) => ({ list: [1, { ctx }] })],
+  ])('tells of a context deep within a task: %s', async (_what, make) => {
+    const pool = start()
+    const within = make(withCancel(background())) as PoolTask
+    // At once, where the pool itself would never tell.
+    expect(await rejection((async () => pool.run(background(), within))())).toMatchObject({
+      name: 'TypeError',
+      message: expect.stringMatching(
+        /^run\(\) cannot send a context, or an AbortSignal, within a task: .+ withSignal\(ctx, signal\)\.$/,
+      ) as string,
+    })
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
+    expect(slots()).toBe(0)
+  })
+
   test.each<[GiveTask['give'], RegExp]>([
     ['a function', /: \(\) => 1 could not be cloned\.$/],
     ['a context', /: a context, or an AbortSignal, is no result: .+\.$/],

@@ -21,7 +21,7 @@ import { isAttach } from './messages.ts'
 import { attempt, portableKeys, readOptions, switchOf } from './options.ts'
 import { SentSignal } from './sent-signal.ts'
 import { keepSpecimens } from './specimens.ts'
-import { hasWithin, isSignal } from './within.ts'
+import { hasWithin, isListWithOne, isSignal } from './within.ts'
 
 export { expose, type LinkOptions, type Remote, wrap, type WrapOptions } from './index.ts'
 
@@ -86,10 +86,11 @@ export function install(comlink: ComlinkLike, options: InstallOptions = {}): voi
 function refuseWithin(handlers: Map<string, TransferHandler>): void {
   const handler = {
     canHandle: (value: unknown): boolean =>
-      hasWithin(value) && ![...handlers.values()].some((other) => other !== handler && other.canHandle(value)),
+      (hasWithin(value) || isListWithOne(value)) &&
+      ![...handlers.values()].some((other) => other !== handler && other.canHandle(value)),
     serialize(): never {
-      const remedy = "give each as an argument of its own, or call by wrap() of 'ctxbridge/comlink', which sends properties too"
-      throw new TypeError(`Comlink cannot send a context, or an AbortSignal, that is a property of an argument: ${remedy}.`)
+      const remedy = "give each as an argument of its own; or as a property of a plain object, by wrap() of 'ctxbridge/comlink'"
+      throw new TypeError(`Comlink cannot send a context, or an AbortSignal, that is within an argument: ${remedy}.`)
     },
     deserialize: (sent: object) => sent,
   }
