@@ -303,9 +303,9 @@ export class Exporter implements Owner {
     const { told } = held
     if (told === undefined) {
       this.#endSlot(held, end)
-      this.#unconfirmed?.ended(held, end.kind, () => causeOf(end.error))
+      this.#unconfirmed?.ended(held, end.kind, () => causeOf(end))
     } else {
-      told.end(end.kind, causeOf(end.error))
+      told.end(end.kind, causeOf(end))
       this.forget(held)
     }
     if (!held.byHand || held.isBack) return
@@ -321,7 +321,7 @@ export class Exporter implements Owner {
   #endSlot(held: Export, end: End): void {
     const { kind, cause } = end
     const short = typeof cause === 'string' || !end.told
-    if (held.open && !(short && held.endShortly(kind, cause))) this.#tell(held, kind, causeOf(end.error))
+    if (held.open && !(short && held.endShortly(kind, cause))) this.#tell(held, kind, causeOf(end))
     // It wakes who waits; who polls has seen the slot.
     if (!hearsBells && !held.returned) this.#ended.add(held.number, held.generation)
   }
@@ -395,15 +395,16 @@ function newId(): number {
 
 /** One end may be that of thousands, and is one cause: so the last one is described, and made bytes of, once. Kept until the turn is over. */
 let last: { readonly error: ContextError; readonly cause: WireCause; bytes?: ReturnType<typeof encodeCauseBytes> } | undefined
+const forget = (): void => void (last = undefined)
 const ready = Promise.resolve()
 
 /** The reason to send beside the kind. A foreign error that is of no kind is the reason itself. */
-function causeOf(error: ContextError): WireCause | undefined {
+function causeOf({ error }: End): WireCause | undefined {
   if (last?.error === error) return last.cause
   const isReason = kindOf(error) === undefined
   if (!isReason && !Object.hasOwn(error, 'cause')) return undefined
   const cause = describeCause(isReason ? error : error.cause)
-  if (last === undefined) void ready.then(() => (last = undefined))
+  if (last === undefined) void ready.then(forget)
   last = { error, cause }
   return cause
 }
