@@ -46,7 +46,7 @@ export interface InstallOptions {
  * signal, that ends with the one that was sent: a context at once and with its cause, also in a loop that never yields where memory can be shared, and
  * so does a signal, whose reason is that of the one that was sent: by kind, name, message, code and causes. What a call throws because a context ended is that context error at the caller, too.
  *
- * Each must be an argument of its own. An object that has one as a property is refused with a `TypeError`, unless another transfer handler takes it: what is inside of an argument Comlink does
+ * Each must be an argument of its own. A plain object that has one as a property, and a list, a map or a set that has one among its first hundred, is refused with a `TypeError`, unless another transfer handler takes it: what is inside of an argument Comlink does
  * not look at, and of an AbortSignal there Node makes an empty object.
  *
  * A context that arrives is given back when it has ended, is cancelled or disposed of, or is collected; and when the thread ends, where the platform tells. A signal, which nobody can give back, and of which nobody can

@@ -27,9 +27,8 @@ export interface PiscinaPool {
  * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by piscina, which terminates its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause.
  *
- * A job that is cancelled in the queue leaves it; without a `grace` it stays there until its turn, which takes no time then. So end a pool by `close()`: `destroy()` makes piscina emit
- * an error for each job that it has begun to hand out; and with `grace: Infinity` only when its queue is empty (`pool.queueSize`), as piscina's `close()` takes a worker that has just finished one job
- * for one that has finished all.
+ * A job that is cancelled in the queue leaves it; without a `grace` it stays there until its turn, which takes no time then. So end a pool by `close()`, and when all of its jobs are settled: `destroy()` makes
+ * piscina emit an error for each job that it has begun to hand out; and piscina's `close()`, here as without this, waits for the first worker of two, and rejects what the other one has, and what is queued.
  *
  * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`), and keeps it in a queue of its own, so that a `taskQueue` of the
  * program's is mostly not asked about it: with `grace: Infinity` it is.

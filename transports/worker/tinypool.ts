@@ -32,7 +32,8 @@ export interface TinypoolPool {
  * A job that is cancelled in the queue leaves it, and tinypool emits no `drain` for that. In a pool whose workers run several tasks at a time (`concurrentTasksPerWorker`) it stays there until its
  * turn, which takes no time then: tinypool fails at taking out what it has put aside. There, with a `grace`, a job is given no worker that runs another one.
  *
- * Tinypool does not notice when a worker exits by itself (`process.exit()`): its job ends by force when its context has ended and its `grace` is over.
+ * Tinypool does not notice when a worker exits by itself (`process.exit()`): its job ends by force when its context has ended and its `grace` is over. Nothing of that keeps the process alive: one that has nothing else to do
+ * ends in the middle, with code 13 where the job is awaited at its top level.
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned
  * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `grace` is no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
