@@ -17,6 +17,21 @@ test('the page is what it was asked to be', () => {
   expect(isolated).toBe(ISOLATED)
 })
 
+test('something around a port or a worker, as frameworks make, is refused at once', () => {
+  const worker = new Worker(new URL('../conformance/jobs.ts', import.meta.url), { type: 'module' })
+  const takes: readonly ((endpoint: Worker | MessagePort) => unknown)[] = [
+    (endpoint) => wrap(endpoint),
+    (endpoint) => link(endpoint),
+    (endpoint) => expose({ f: () => 1 }, endpoint),
+  ]
+  for (const around of [new Proxy(new MessageChannel().port1, {}), new Proxy(worker, {})])
+    for (const take of takes)
+      expect(() => take(around)).toThrow(
+        /^\w+\(\) needs a Worker or a MessagePort itself, but got something around one, which throws\.$/,
+      )
+  worker.terminate()
+})
+
 conformance({
   name: isolated ? 'in shared memory' : 'by messages alone',
   sharedMemory: isolated,

@@ -16,7 +16,8 @@ interface Envelope {
 interface Given {
   readonly envelope: Envelope
   readonly channel: string
-  readonly signal: AbortSignal
+  /** Resolves when the pool is told to abort it. */
+  readonly aborted: Promise<unknown>
   readonly result: Promise<unknown>
   /** The worker is done with it. */
   end(value?: unknown): void
@@ -32,9 +33,10 @@ function give(ctx: Context, options: RunOptions = {}): Given {
   const { promise, resolve } = deferred()
   let given: Given | undefined
   const pool = {
-    run(envelope: Envelope, { signal }: { readonly signal: AbortSignal }): Promise<unknown> {
+    run(envelope: Envelope, { signal }: { readonly signal: NodeJS.EventEmitter }): Promise<unknown> {
       const channel = `ctxbridge.${envelope.handle.table}.${envelope.handle.link}`
-      given = { envelope, channel, signal, result: promise, end: resolve }
+      const aborted = new Promise((abort) => signal.once('abort', () => abort('by force')))
+      given = { envelope, channel, aborted, result: promise, end: resolve }
       return promise
     },
   }
@@ -161,10 +163,10 @@ test('a job that has heeded its context within its grace is not ended by force a
   const deaf = give(other, { grace: 3 })
   begin(deaf)
   cancelOther()
-  await new Promise((resolve) => deaf.signal.addEventListener('abort', resolve))
+  expect(await deaf.aborted).toBe('by force')
   deaf.end()
   expect(await rejection(deaf.result)).toMatchObject({ code: 'ERR_CONTEXT_IGNORED' })
-  expect(one.signal.aborted).toBe(false)
+  expect(await Promise.race([one.aborted, 'not'])).toBe('not')
 })
 
 test('in a page that cannot share memory it is said that a pool needs that', async () => {
@@ -175,4 +177,16 @@ test('in a page that cannot share memory it is said that a pool needs that', asy
     try { run({ exec() {} }, background(), 1, { method: 'f' }) } catch (error) { console.log(String(error)) }
   `)
   expect(stdout).toMatch(/^TypeError: run\(\) needs shared memory, .+ wrap\(\) of 'ctxbridge\/worker' goes by messages\.\n$/)
+})
+
+test('a process that has no shared memory is not called a page', async () => {
+  const { stdout } = await runProgram(`
+    delete globalThis.SharedArrayBuffer
+    const { background } = await import('ctxbridge')
+    const { run } = await import('ctxbridge/workerpool')
+    try { run({ exec() {} }, background(), 1, { method: 'f' }) } catch (error) { console.log(String(error)) }
+  `)
+  expect(stdout).toBe(
+    "TypeError: run() needs shared memory, which this process has none of: wrap() of 'ctxbridge/worker' goes by messages.\n",
+  )
 })

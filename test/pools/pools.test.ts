@@ -8,14 +8,15 @@ import * as tinypool from 'ctxbridge/tinypool'
 import * as workerpool from 'ctxbridge/workerpool'
 import { link } from 'ctxbridge/worker'
 import { Tinypool } from 'tinypool'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { pool as makeWorkerpool } from 'workerpool'
 import { type GiveTask, type PoolTask, tenant } from '../fixtures/pool-jobs.ts'
 import { compiled } from '../support/compiled.ts'
 import { turn } from '../support/gc.ts'
 
 /** By hand, as its own types do not compile under this project's strictness. */
-const { Piscina } = createRequire(import.meta.url)('piscina') as {
+const { Piscina, ArrayTaskQueue } = createRequire(import.meta.url)('piscina') as {
+  readonly ArrayTaskQueue: new () => object
   readonly Piscina: new (options: object) => piscina.PiscinaPool & { close(): Promise<void>; readonly queueSize: number }
 }
 
@@ -72,6 +73,19 @@ const flag = (): Int32Array => new Int32Array(new SharedArrayBuffer(4))
 
 async function reached(at: Int32Array, value = 1): Promise<void> {
   while (Atomics.load(at, 0) < value) await turn()
+}
+
+/** From now on, to the end of the test: exceptions that nobody could catch. */
+function caughtUncaught(): () => unknown[] {
+  const others = process.listeners('uncaughtException')
+  const caught: unknown[] = []
+  const note = (error: unknown): void => void caught.push(error)
+  process.removeAllListeners('uncaughtException').on('uncaughtException', note)
+  onTestFinished(() => {
+    process.off('uncaughtException', note)
+    for (const other of others) process.on('uncaughtException', other)
+  })
+  return () => caught
 }
 
 /** A link of this thread's own, to ask what it holds in all. */
@@ -243,6 +257,12 @@ describe.each(Object.entries(pools))('a job of %s', (name, make) => {
     expect(slots()).toBe(0)
   })
 
+  test('fails with the whole of a long message', async () => {
+    const pool = start()
+    const error = await rejection(pool.run(background(), { give: 'nothing, but throws at length' }, { name: 'give' }))
+    expect(error).toMatchObject({ message: 'm'.repeat(60_000) })
+  })
+
   test('that is no job() is told, and not taken for one', async () => {
     const pool = start()
     const error = await rejection(pool.run(withCancel(background()), { do: 'look' }, { name: 'bare' }))
@@ -309,6 +329,24 @@ describe.each(Object.entries(pools))('a job of %s', (name, make) => {
       /^run\(\) cannot send a context, or an AbortSignal, within a task: .+ withSignal\(ctx, signal\)\.$/,
     )
     expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
+  })
+
+  test.each<[string, (ctx: Context) => object]>([
+    ['a list', (ctx) => [ctx]],
+    ['a map', (ctx) => new Map([['ctx', ctx]])],
+    ['a list of objects', (ctx) => ({ list: [1, { ctx }] })],
+  ])('tells of a context deep within a task: %s', async (_what, make) => {
+    const pool = start()
+    const within = make(withCancel(background())) as PoolTask
+    // At once, where the pool itself would never tell.
+    expect(await rejection((async () => pool.run(background(), within))())).toMatchObject({
+      name: 'TypeError',
+      message: expect.stringMatching(
+        /^run\(\) cannot send a context, or an AbortSignal, within a task: .+ withSignal\(ctx, signal\)\.$/,
+      ) as string,
+    })
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
+    expect(slots()).toBe(0)
   })
 
   test.each<[GiveTask['give'], RegExp]>([
@@ -472,4 +510,51 @@ test('a job that piscina has given to its worker, and that has not begun, costs 
     expect(await look(background())).toMatchObject({ threadId: before.threadId })
   }
   await pool.close()
+})
+
+test("what piscina's own queue throws, as it does not have a job that was put aside, goes to nobody: the job is rejected and never begins", async () => {
+  const uncaught = caughtUncaught()
+  const { run, close } = queueing.piscina({ minThreads: 1, maxThreads: 1, taskQueue: new ArrayTaskQueue() })
+  const before = (await run(background(), { do: 'look' })) as { threadId: number }
+  const [busy, free] = withCancel(background())
+  const at = flag()
+  const running = rejection(run(busy, { do: 'spin', flag: at }))
+  await reached(at)
+  const begun = flag()
+  const contexts = Array.from({ length: 6 }, () => withCancel(background()))
+  const queued = contexts.map((ctx) => run(ctx, { do: 'wait', flag: begun }).catch((error: unknown) => error))
+  const last = run(background(), { do: 'look' })
+  for (const ctx of contexts) {
+    ctx.cancel()
+    await turn()
+  }
+  expect(await Promise.all(queued)).toEqual(contexts.map((ctx) => ctx.err()))
+  free()
+  await running
+  expect(await last).toMatchObject({ threadId: before.threadId })
+  expect(begun[0]).toBe(0)
+  await close()
+  expect(slots()).toBe(0)
+  expect(uncaught()).toEqual([])
+})
+
+test.each(Object.entries(queueing))('a job that %s refuses may be cancelled in the same turn', async (_name, make) => {
+  const uncaught = caughtUncaught()
+  const { run, close } = make({
+    minThreads: 1,
+    maxThreads: 1,
+    maxQueue: 1,
+    ...(make === queueing.piscina && { taskQueue: new ArrayTaskQueue() }),
+  })
+  await run(background(), { do: 'look' })
+  const [ctx, cancel] = withCancel(background())
+  const at = flag()
+  const running = rejection(run(ctx, { do: 'spin', flag: at }))
+  await reached(at)
+  const more = Array.from({ length: 4 }, () => rejection(run(ctx, { do: 'look' })))
+  cancel()
+  expect(await Promise.all([running, ...more])).toEqual([1, 2, 3, 4, 5].map(() => ctx.err()))
+  await turn()
+  expect(uncaught()).toEqual([])
+  await close()
 })

@@ -89,7 +89,8 @@ test('a context deeper inside of an argument is told', async () => {
   class Options {
     ctx = withCancel(background())
   }
-  for (const bad of [{ deep: { ctx: withCancel(background()) } }, [background()], new Options()]) {
+  const lists = [[background()], new Set([background()]), new Map([[1, background()]]), new Map([[background(), { a: 1 }]])]
+  for (const bad of [{ deep: { ctx: withCancel(background()) } }, ...lists, { list: lists[1] }, new Options()]) {
     expect(await rejection(jobs.size(withCancel(background()), { ctx: withCancel(background()) }, bad))).toMatchObject({
       code: 'ERR_UNSENDABLE',
       message:
@@ -97,6 +98,16 @@ test('a context deeper inside of an argument is told', async () => {
     })
     expect(link(worker).stats()).toMatchObject(empty)
   }
+})
+
+test('of what cannot be sent only so much is searched for a context', async () => {
+  const { jobs } = startJobs()
+  let reads = 0
+  const list = Object.defineProperty([() => 1] as unknown[], 5_000, { get: () => ++reads, enumerable: true })
+  expect(await rejection(jobs.size(withCancel(background()), list))).toMatchObject({
+    message: expect.stringContaining('could not be cloned') as string,
+  })
+  expect(reads).toBe(0)
 })
 
 test('a context deep inside of a result is told, with what to do', async () => {

@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
 import { background, CanceledError, cause, DeadlineExceededError, RemoteError, withCancel, withTimeout } from 'ctxbridge'
 import { link } from 'ctxbridge/worker'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import { collected } from '../support/gc.ts'
 import { flag, inTime, quiet, reached, rejection, startJobs } from './workers.ts'
 
 const long = 'x'.repeat(10_000)
@@ -133,6 +134,16 @@ test('what a method throws arrives with name, message, code and causes', async (
   expect(await rejection(jobs.fail('type'))).toMatchObject({ name: 'TypeError', message: 'not so' })
 })
 
+test('what a method throws is whole up to 64 KiB of each message, and what is longer is cut', async () => {
+  const { jobs } = startJobs()
+  const long = await rejection(jobs.fail('long'))
+  expect(long).toMatchObject({ message: 'm'.repeat(60_000), cause: { message: 'c'.repeat(60_000) } })
+  // V8 begins it with the message.
+  expect((long as Error).stack).toMatch(/m\n +at .*fail.*worker-jobs/)
+  expect(await rejection(jobs.fail('huge'))).toMatchObject({ message: `${'m'.repeat(65_536 - 3)}…` })
+  expect(await rejection(jobs.fail('data'))).toEqual({ rows: Array.from({ length: 5_000 }, (_, id) => ({ id })) })
+})
+
 test('an end of its own that a method throws arrives as what it is', async () => {
   const { jobs } = startJobs()
   const error = await rejection(jobs.rethrow(withCancel(background()), 'canceled'))
@@ -151,5 +162,45 @@ test('long causes of many that end at once are all whole', async () => {
   for (const [i, parent] of parents.entries()) parent.cancel(`${i} ${long.slice(0, 400)}`)
   // As a loop does that never yields.
   expect(imports.map(cause)).toEqual(parents.map(cause))
+  port1.close()
+})
+
+test.each([true, false])(
+  'one end is one cause, described once, however many contexts it ends (in shared memory: %s)',
+  (sharedMemory) => {
+    const { port1, port2 } = new MessageChannel()
+    const mine = link(port1, { sharedMemory })
+    link(port2)
+    const steps = vi.spyOn(JSON, 'stringify')
+    /** How often the cause is read, and made bytes of, when it ends that many contexts. */
+    const cost = (contexts: number): readonly [reads: number, encodings: number] => {
+      let reads = 0
+      const why = Object.defineProperty(new Error(), 'message', { get: () => (reads++, long.slice(0, 900)) })
+      const parent = withCancel(background())
+      for (let i = 0; i < contexts; i++) mine.export(withCancel(parent))
+      steps.mockClear()
+      parent.cancel(why)
+      return [reads, steps.mock.calls.length]
+    }
+    const one = cost(1)
+    expect(one[0]).toBeGreaterThan(0)
+    expect(cost(100)).toEqual(one)
+    steps.mockRestore()
+    port1.close()
+  },
+)
+
+test('a cause is not kept for longer than the turn in which it was told', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const mine = link(port1)
+  link(port2)
+  const end = (): WeakRef<Error> => {
+    const why = new Error('why', { cause: new Error('deeper') })
+    const ctx = withCancel(background())
+    mine.export(ctx)
+    ctx.cancel(why)
+    return new WeakRef(why)
+  }
+  expect(await collected(end())).toBe(true)
   port1.close()
 })

@@ -49,16 +49,18 @@ test('a context behind an argument that Comlink cannot post holds no slot', asyn
   port1.close()
 })
 
-test('a context, or a signal, that is a property of an argument is told with a remedy; who sends such objects may', async () => {
+test('a context, or a signal, that is within an argument is told with a remedy; who sends such objects may', async () => {
   install(Comlink)
   const { port1, port2 } = new MessageChannel()
   Comlink.expose((given: unknown) => given, nodeEndpoint(port2))
   const remote = Comlink.wrap<(given: unknown) => unknown>(nodeEndpoint(port1))
-  for (const within of [{ ctx: background() }, { n: 1, signal: new AbortController().signal }]) {
+  const { signal } = new AbortController()
+  const lists = [[1, background()], [signal], new Set([background()]), new Map([['signal', signal]])]
+  for (const within of [{ ctx: background() }, { n: 1, signal }, ...lists]) {
     // At once, or by a rejection: as Comlink does it.
     await expect((async () => remote(within))()).rejects.toThrow(/^Comlink cannot send a context, or an AbortSignal, .+\.$/)
   }
-  expect(await remote({ n: 1, deeper: { n: 2 } })).toEqual({ n: 1, deeper: { n: 2 } })
+  for (const other of [{ n: 1, deeper: { n: 2 } }, [1, { n: 2 }], new Map([[1, 2]])]) expect(await remote(other)).toEqual(other)
   Comlink.transferHandlers.set('test.options', {
     canHandle: (value: unknown): value is { n: number } => typeof value === 'object' && value !== null && 'signal' in value,
     serialize: ({ n }: { n: number }) => [n, []],

@@ -125,7 +125,13 @@ describe('something around a port, as frameworks make,', () => {
     ['that throws', (real) => new Proxy(real, { get: boom })],
   ]
   test.each(around)('is no endpoint: %s', (what, make) => {
-    expectSentence(what, () => wrap(make(here())))
+    const takes = [
+      (value: MessagePort) => wrap(value),
+      (value: MessagePort) => link(value),
+      (value: MessagePort) => expose(api, value),
+    ]
+    for (const f of takes) expectSentence(what, () => f(make(here())))
+    for (const f of takes) expectSentence(`an object below one, ${what}`, () => f(Object.create(make(here())) as MessagePort))
   })
 
   test('connects to nobody', async () => {

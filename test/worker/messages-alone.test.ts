@@ -1,5 +1,5 @@
 import { MessageChannel, MessagePort } from 'node:worker_threads'
-import { background, type Context, withCancel } from 'ctxbridge'
+import { background, type Context, withCancel, withTimeout } from 'ctxbridge'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { afterEach, expect, test, vi } from 'vitest'
 import { arrived, turn } from '../support/gc.ts'
@@ -75,3 +75,23 @@ test('by messages alone, a handle that was given back and is imported again is h
   while (near.stats().slots > 0) await turn()
   port1.close()
 })
+
+test('by messages alone, the first look after the deadline sees it, however often it was looked at before', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const near = link(port1, { sharedMemory: false })
+  const far = link(port2)
+  near.export(withCancel(background()))
+  await arrived()
+  const ctx = withTimeout(background(), 200)
+  // One for each number of looks: those of slots go by without the clock up to 15 times.
+  const imports = Array.from({ length: 17 }, () => far.import(near.export(ctx)))
+  for (const [looks, at] of imports.entries()) for (let i = 0; i < 200 + looks; i++) at.err()
+  block(210)
+  // The exporter has not had a turn.
+  expect(imports.map((at) => at.err()?.name)).toEqual(imports.map(() => 'TimeoutError'))
+  port1.close()
+})
+
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}

@@ -30,7 +30,14 @@ export function endpointOf(value: unknown, caller: string): WorkerEndpoint {
     if (parent !== undefined) return parent
     throw new TypeError(`${caller}() needs a Worker or a MessagePort when it is called in the main thread, which has no parent.`)
   }
-  if (attempt(() => isEndpoint(value))) return value as WorkerEndpoint
+  if (attempt(() => isEndpoint(value))) {
+    try {
+      checkItself(value as WorkerEndpoint)
+    } catch (cause) {
+      throw aroundOne(caller, cause)
+    }
+    return value as WorkerEndpoint
+  }
   throw new TypeError(`${caller}() needs a Worker or a MessagePort, but got ${named(value)}.`)
 }
 
@@ -51,6 +58,12 @@ function parentOf(): WorkerEndpoint | undefined {
 function isEndpoint(value: unknown): boolean {
   if (threads !== undefined && (value instanceof threads.Worker || value instanceof threads.MessagePort)) return true
   return threads === undefined && ['Worker', 'MessagePort', 'DedicatedWorkerGlobalScope'].some((name) => isInstance(value, name))
+}
+
+/** Throws where it is a proxy of one, which would throw when something is posted: each platform looks whose member is asked for. A proxy of Node's `Worker` works as that does. */
+function checkItself(endpoint: WorkerEndpoint): void {
+  if (threads === undefined) void (endpoint as { readonly onmessage?: unknown }).onmessage
+  else if (endpoint instanceof threads.MessagePort) (endpoint as Partial<{ hasRef(): boolean }>).hasRef?.()
 }
 
 /** Whether it is a worker, which its maker can terminate. */

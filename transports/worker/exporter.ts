@@ -332,9 +332,9 @@ export class Exporter implements Owner {
     const { told } = held
     if (told === undefined) {
       this.#endSlot(held, end)
-      this.#unconfirmed?.ended(held, end.kind, () => causeOf(end.error))
+      this.#unconfirmed?.ended(held, end.kind, () => causeOf(end))
     } else {
-      told.end(end.kind, causeOf(end.error))
+      told.end(end.kind, causeOf(end))
       this.forget(held)
     }
     if (!held.byHand || held.isBack) return
@@ -350,7 +350,7 @@ export class Exporter implements Owner {
   #endSlot(held: Export, end: End): void {
     const { kind, cause } = end
     const short = typeof cause === 'string' || !end.told
-    if (held.open && !(short && held.endShortly(kind, cause))) this.#tell(held, kind, causeOf(end.error))
+    if (held.open && !(short && held.endShortly(kind, cause))) this.#tell(held, kind, causeOf(end))
     // It wakes who waits; who polls has seen the slot.
     if (!hearsBells && !held.returned) this.#ended.add(held.number, held.generation)
   }
@@ -360,7 +360,7 @@ export class Exporter implements Owner {
       slot.end(kind)
       return
     }
-    const { bytes, shortened } = encodeCauseBytes(cause, CAUSE_BYTES)
+    const { bytes, shortened } = bytesOf(cause)
     // Before the slot says "ended": so whoever sees that, in a loop that never yields, finds the whole cause on the port.
     if (shortened) this.#post([CAUSE, slot.number, slot.generation, cause])
     slot.end(kind, bytes, shortened)
@@ -424,8 +424,25 @@ function newId(): number {
   return ++ids
 }
 
+/** One end may be that of thousands, and is one cause: so the last one is described, and made bytes of, once. Kept until the turn is over. */
+let last: { readonly error: ContextError; readonly cause: WireCause; bytes?: ReturnType<typeof encodeCauseBytes> } | undefined
+const forget = (): void => void (last = undefined)
+const ready = Promise.resolve()
+
 /** The reason to send beside the kind. A foreign error that is of no kind is the reason itself. */
-function causeOf(error: ContextError): WireCause | undefined {
-  if (kindOf(error) === undefined) return describeCause(error)
-  return Object.hasOwn(error, 'cause') ? describeCause(error.cause) : undefined
+function causeOf({ error }: End): WireCause | undefined {
+  if (last?.error === error) return last.cause
+  const isReason = kindOf(error) === undefined
+  if (!isReason && !Object.hasOwn(error, 'cause')) return undefined
+  const cause = describeCause(isReason ? error : error.cause)
+  if (last === undefined) void ready.then(forget)
+  last = { error, cause }
+  return cause
+}
+
+function bytesOf(cause: WireCause): ReturnType<typeof encodeCauseBytes> {
+  const once = last?.cause === cause ? last : undefined
+  const bytes = once?.bytes ?? encodeCauseBytes(cause, CAUSE_BYTES)
+  if (once !== undefined) once.bytes = bytes
+  return bytes
 }

@@ -1,26 +1,31 @@
 /** How a call failed, on its way back as data. */
 
 import { BridgeError, type BridgeErrorCode } from '../../lib/errors.ts'
-import { causeLimits, reviveAnswer } from '../../lib/wire/cause.ts'
+import { type CauseLimits, causeLimits, reviveAnswer } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 
 /** Says that the bridge itself refused a call, where the method's own errors are causes: `[code, message]`. */
 type Refusal = readonly [code: BridgeErrorCode, message: string]
 
+/**
+ * Of what is thrown. An end's cause goes to each of thousands of contexts, and keeps the limits of the protocol; this goes once, to who awaits it, between threads of one program. A stack begins with the message.
+ */
+export const thrownLimits: CauseLimits = { ...causeLimits, maxText: 65_536, maxStack: 131_072, maxSize: 524_288 }
+
 /** What a call failed with, as data. */
 export function failureToWire(error: unknown): unknown {
   // Not by `instanceof`: a proxy may throw at that.
   const refused: Refusal | undefined = isOwn(error) ? [error.code, error.message] : undefined
   // With its stack: both threads are of one program, and nobody else sees it.
-  return refused === undefined ? { threw: describeCause(error, causeLimits, true) } : { refused }
+  return refused === undefined ? { threw: describeCause(error, thrownLimits, true) } : { refused }
 }
 
 /** What a failed call rejects with. */
 export function failureFromWire(data: unknown): unknown {
   const { threw, refused } = (data ?? {}) as { threw?: unknown; refused?: readonly unknown[] }
   if (isRefusal(refused)) return new BridgeError(refused[0], refused[1])
-  const cause = parseCause(threw)
+  const cause = parseCause(threw, thrownLimits)
   return cause.ok ? reviveAnswer(cause.value) : new BridgeError('ERR_PROTOCOL', 'The call failed, and its error cannot be read.')
 }
 

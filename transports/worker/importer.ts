@@ -169,14 +169,10 @@ export class Importer implements Importing {
     }
     this.#size++
     if (handle.at !== undefined) this.#clock.heard(handle.sent)
-    // The slot's own deadline is the handle's.
-    const ctx = withRemote(
-      base,
-      source,
-      handle.at === undefined ? Infinity : this.#clock.fromPeer(handle.at),
-      handle.slot === undefined ? undefined : why,
-      true,
-    )
+    const at = handle.at === undefined ? Infinity : this.#clock.fromPeer(handle.at)
+    // Its owner ends a slot at the deadline, too. By messages alone, a loop that never yields has nothing but the clock.
+    const guards = source.reader !== undefined
+    const ctx = withRemote(base, source, at, handle.slot === undefined ? undefined : why, guards)
     if (mayBeDropped) registerSoon(ctx)
     return ctx
   }

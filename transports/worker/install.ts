@@ -8,10 +8,11 @@ import { withSignal } from '../../lib/signal.ts'
 import { kindOf } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
 import { type Key, named } from '../../lib/key.ts'
-import { causeLimits, reviveCause } from '../../lib/wire/cause.ts'
+import { reviveCause } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { type Alone, Exporter } from './exporter.ts'
+import { thrownLimits } from './failure.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { warn } from './host.ts'
 import { baseOf, importEnded, refused } from './import-ended.ts'
@@ -20,7 +21,7 @@ import { isAttach } from './messages.ts'
 import { attempt, portableKeys, readOptions, switchOf } from './options.ts'
 import { SentSignal } from './sent-signal.ts'
 import { keepSpecimens } from './specimens.ts'
-import { hasWithin, isSignal } from './within.ts'
+import { hasWithin, isListWithOne, isSignal } from './within.ts'
 
 export { expose, type LinkOptions, type Remote, wrap, type WrapOptions } from './index.ts'
 
@@ -45,7 +46,7 @@ export interface InstallOptions {
  * signal, that ends with the one that was sent: a context at once and with its cause, also in a loop that never yields where memory can be shared, and
  * so does a signal, whose reason is that of the one that was sent: by kind, name, message, code and causes. What a call throws because a context ended is that context error at the caller, too.
  *
- * Each must be an argument of its own. An object that has one as a property is refused with a `TypeError`, unless another transfer handler takes it: what is inside of an argument Comlink does
+ * Each must be an argument of its own. A plain object that has one as a property, and a list, a map or a set that has one among its first hundred, is refused with a `TypeError`, unless another transfer handler takes it: what is inside of an argument Comlink does
  * not look at, and of an AbortSignal there Node makes an empty object.
  *
  * A context that arrives is given back when it has ended, is cancelled or disposed of, or is collected; and when the thread ends, where the platform tells. A signal, which nobody can give back, and of which nobody can
@@ -85,10 +86,11 @@ export function install(comlink: ComlinkLike, options: InstallOptions = {}): voi
 function refuseWithin(handlers: Map<string, TransferHandler>): void {
   const handler = {
     canHandle: (value: unknown): boolean =>
-      hasWithin(value) && ![...handlers.values()].some((other) => other !== handler && other.canHandle(value)),
+      (hasWithin(value) || isListWithOne(value)) &&
+      ![...handlers.values()].some((other) => other !== handler && other.canHandle(value)),
     serialize(): never {
-      const remedy = "give each as an argument of its own, or call by wrap() of 'ctxbridge/comlink', which sends properties too"
-      throw new TypeError(`Comlink cannot send a context, or an AbortSignal, that is a property of an argument: ${remedy}.`)
+      const remedy = "give each as an argument of its own; or as a property of a plain object, by wrap() of 'ctxbridge/comlink'"
+      throw new TypeError(`Comlink cannot send a context, or an AbortSignal, that is within an argument: ${remedy}.`)
     },
     deserialize: (sent: object) => sent,
   }
@@ -112,10 +114,10 @@ function teachEnds(handlers: Map<string, TransferHandler>): void {
     serialize(thrown) {
       const { value } = thrown as { readonly value: unknown }
       const [sent, transfer] = plain.serialize(thrown)
-      return [kindOf(value) === undefined ? sent : { ...sent, ctxbridge: describeCause(value, causeLimits, true) }, transfer]
+      return [kindOf(value) === undefined ? sent : { ...sent, ctxbridge: describeCause(value, thrownLimits, true) }, transfer]
     },
     deserialize(sent) {
-      const cause = parseCause((sent as { readonly ctxbridge?: unknown }).ctxbridge)
+      const cause = parseCause((sent as { readonly ctxbridge?: unknown }).ctxbridge, thrownLimits)
       if (cause.ok) throw reviveCause(cause.value)
       return plain.deserialize(sent)
     },

@@ -4,7 +4,7 @@ import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { attempt, readOptions } from './options.ts'
 import { refuseSignal, runIn, type RunOptions } from './pool.ts'
-import { poolTask } from './pool-task.ts'
+import { AbortEmitter, poolTask } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -27,9 +27,8 @@ export interface PiscinaPool {
  * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by piscina, which terminates its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause.
  *
- * A job that is cancelled in the queue leaves it; without a `grace` it stays there until its turn, which takes no time then. So end a pool by `close()`: `destroy()` makes piscina emit
- * an error for each job that it has begun to hand out; and with `grace: Infinity` only when its queue is empty (`pool.queueSize`), as piscina's `close()` takes a worker that has just finished one job
- * for one that has finished all.
+ * A job that is cancelled in the queue leaves it; without a `grace` it stays there until its turn, which takes no time then. So end a pool by `close()`, and when all of its jobs are settled: `destroy()` makes
+ * piscina emit an error for each job that it has begun to hand out; and piscina's `close()`, here as without this, waits for the first worker of two, and rejects what the other one has, and what is queued.
  *
  * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`), and keeps it in a queue of its own, so that a `taskQueue` of the
  * program's is mostly not asked about it: with `grace: Infinity` it is.
@@ -49,13 +48,13 @@ export function run<Result = unknown>(
   const { grace, transferList, ...others } = given
   const sent = poolTask('Piscina', task, transferList)
   return runIn<Result>(ctx, sent.task, others.name ?? 'default', given, (envelope) => {
-    const controller = grace === Infinity ? undefined : new AbortController()
+    const signal = grace === Infinity ? undefined : new AbortEmitter()
     const more = {
       ...others,
       ...(sent.transferList && { transferList: sent.transferList }),
-      ...(controller && { signal: controller.signal }),
+      ...(signal && { signal }),
     }
-    const abort = (): void => controller?.abort()
+    const abort = (): void => signal?.abort()
     // A job that stayed in the queue would be given to a worker at its turn, for nothing: and close() takes a worker between two jobs for finished.
     return { result: pool.run(sent.label(envelope), more as never) as PromiseLike<Result>, force: abort, withdraw: abort }
   })

@@ -40,3 +40,32 @@ function isMoved(task: unknown): task is Record<symbol, unknown> {
 function isObject(value: unknown): value is Record<symbol, unknown> {
   return typeof value === 'object' && value !== null
 }
+
+/**
+ * What a pool is given as the signal of a task: as much of an event emitter as it asks for. What it throws when it is told to abort (a queue that does not have the task, say) is
+ * caught here; from a listener of an `AbortSignal` it would go to nobody, and end the process.
+ */
+export class AbortEmitter {
+  #listener: (() => void) | undefined
+
+  once(_event: 'abort', listener: () => void): this {
+    this.#listener = listener
+    return this
+  }
+
+  off(): this {
+    this.#listener = undefined
+    return this
+  }
+
+  removeListener(): this {
+    return this.off()
+  }
+
+  abort(): void {
+    const listener = this.#listener
+    this.#listener = undefined
+    // By then its promise is rejected, and no worker will get the task.
+    attempt(() => listener?.())
+  }
+}

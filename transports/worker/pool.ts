@@ -18,14 +18,14 @@ import { afterGrace } from './after-grace.ts'
 import { Exporter } from './exporter.ts'
 import { failureFromWire, failureToWire, messageOf } from './failure.ts'
 import { isHandle, parseHandle } from './handle.ts'
-import { canShare, warn } from './host.ts'
+import { canShare, threads, warn } from './host.ts'
 import { baseOf, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import { channelOf, VERSION } from './messages.ts'
 import { attempt, portableKeys, readOptions } from './options.ts'
 import { keepSpecimens } from './specimens.ts'
 import { isStream } from './stream.ts'
-import { isOrHasWithin } from './within.ts'
+import { holdsContext, isOrHasWithin } from './within.ts'
 
 export interface RunOptions {
   /**
@@ -128,14 +128,11 @@ export function runIn<Result>(
     throw new TypeError(`run() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
   }
   if (!canShare()) {
-    const what = 'run() needs shared memory, which this page cannot share, as it is not cross-origin isolated'
-    throw new TypeError(`${what}: wrap() of 'ctxbridge/worker' goes by messages.`)
+    const isPage = threads === undefined || typeof SharedArrayBuffer === 'function'
+    const why = isPage ? 'this page cannot share, as it is not cross-origin isolated' : 'this process has none of'
+    throw new TypeError(`run() needs shared memory, which ${why}: wrap() of 'ctxbridge/worker' goes by messages.`)
   }
-  if (isOrHasWithin(task)) {
-    const why =
-      'run() cannot send a context, or an AbortSignal, within a task: a job has one context, which is the one that run() is given'
-    throw new TypeError(`${why}. Make one of two, with merge(ctx, other) or withSignal(ctx, signal).`)
-  }
+  if (isOrHasWithin(task)) throw contextWithin()
   const ended = scope.err()
   if (ended !== undefined) return Promise.reject(ended)
   const joined = join()
@@ -200,10 +197,19 @@ export function runIn<Result>(
       (error: unknown) => {
         const why = Atomics.load(state, 0) === returned ? notCloned(error) : undefined
         const end = settled()
-        reject(end ?? (why === undefined ? error : unsendable(name, why)))
+        if (end !== undefined) reject(end)
+        else if (why !== undefined) reject(unsendable(name, why))
+        else reject(attempt(() => (error as Error).name) === 'DataCloneError' && holdsContext([task]) ? contextWithin() : error)
       },
     )
   })
+}
+
+/** For a context, or a signal, in a task. */
+export function contextWithin(): TypeError {
+  const what = 'run() cannot send a context, or an AbortSignal, within a task'
+  const remedy = 'Make one of two, with merge(ctx, other) or withSignal(ctx, signal)'
+  return new TypeError(`${what}: a job has one context, which is the one that run() is given. ${remedy}.`)
 }
 
 /** Whoever is no job() takes the envelope for its task, and nobody would notice. */

@@ -4,7 +4,7 @@ import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { attempt, readOptions } from './options.ts'
 import { refuseSignal, runIn, type RunOptions } from './pool.ts'
-import { poolTask } from './pool-task.ts'
+import { AbortEmitter, poolTask } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -18,6 +18,7 @@ export interface TinypoolRunOptions extends RunOptions {
 /** As much of a pool as is used here. */
 export interface TinypoolPool {
   run(task: unknown, options?: never): PromiseLike<unknown>
+  readonly queueSize?: number
   readonly options?: { readonly runtime?: unknown; readonly concurrentTasksPerWorker?: unknown }
 }
 
@@ -31,7 +32,8 @@ export interface TinypoolPool {
  * A job that is cancelled in the queue leaves it, and tinypool emits no `drain` for that. In a pool whose workers run several tasks at a time (`concurrentTasksPerWorker`) it stays there until its
  * turn, which takes no time then: tinypool fails at taking out what it has put aside. There, with a `grace`, a job is given no worker that runs another one.
  *
- * Tinypool does not notice when a worker exits by itself (`process.exit()`): its job ends by force when its context has ended and its `grace` is over.
+ * Tinypool does not notice when a worker exits by itself (`process.exit()`): its job ends by force when its context has ended and its `grace` is over. Nothing of that keeps the process alive: one that has nothing else to do
+ * ends in the middle, with code 13 where the job is awaited at its top level.
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned
  * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `grace` is no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
@@ -52,14 +54,18 @@ export function run<Result = unknown>(
   const sent = poolTask('Tinypool', task, transferList)
   return runIn<Result>(ctx, sent.task, others.name ?? 'default', given, (envelope) => {
     const oneByOne = (attempt(() => pool.options?.concurrentTasksPerWorker) ?? 1) === 1
-    const controller = oneByOne || grace !== Infinity ? new AbortController() : undefined
-    const abort = (): void => controller?.abort()
+    const signal = oneByOne || grace !== Infinity ? new AbortEmitter() : undefined
+    const abort = (): void => signal?.abort()
     const more = {
       ...others,
       ...(sent.transferList && { transferList: sent.transferList }),
-      ...(controller && { signal: controller.signal }),
+      ...(signal && { signal }),
     }
+    const size = (): unknown => attempt(() => pool.queueSize)
+    const before = size()
     const result = pool.run(sent.label(envelope), more as never) as PromiseLike<Result>
-    return { result, force: abort, ...(oneByOne && { withdraw: abort }) }
+    // One that tinypool has refused, as its queue is full, is not in there: to abort it would reject a promise that nobody has.
+    const isQueued = before === undefined || size() !== before
+    return { result, force: abort, ...(oneByOne && isQueued && { withdraw: abort }) }
   })
 }

@@ -36,17 +36,47 @@ export function isOrHasWithin(value: unknown): boolean {
   return isOne(value) || hasWithin(value)
 }
 
+/** So much of a list, a map, a set or an object is looked at: there may be millions. */
+const MOST = 100
+
+/** The first of what is in a list, a map, a set or an object. Throws what a getter of somebody else's throws. */
+function* partsOf(value: unknown): Iterable<unknown> {
+  // Bytes may be many, and each would be an entry.
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return
+  if (Array.isArray(value)) return yield* value.slice(0, MOST)
+  if (value instanceof Map || value instanceof Set) {
+    let seen = 0
+    for (const [key, part] of value.entries()) {
+      yield key
+      if (part !== key) yield part
+      if (++seen === MOST) return
+    }
+  } else for (const key of Object.keys(value).slice(0, MOST)) yield (value as Record<string, unknown>)[key]
+}
+
+/** Whether a list, a map or a set has one, as far as it is looked at. Never throws. */
+export function isListWithOne(value: unknown): boolean {
+  try {
+    if (!Array.isArray(value) && !(value instanceof Map) && !(value instanceof Set)) return false
+    for (const part of partsOf(value)) if (isOne(part)) return true
+  } catch {
+    // What cannot be read cannot be cloned either, and that is told.
+  }
+  return false
+}
+
 /** Whether a context stands inside of what could not be sent, not too far down. Never throws. */
 export function holdsContext(values: readonly unknown[]): boolean {
-  let level: unknown[] = [...values]
+  let level = [...values]
   try {
     for (let depth = 0; depth < 4; depth++) {
       if (level.some(isContext)) return true
-      level = level
-        // Bytes may be many, and each would be an entry.
-        .filter((value) => typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))
-        .flatMap((value) => Object.values(value as object).slice(0, 100) as unknown[])
-        .slice(0, 1_000)
+      const next: unknown[] = []
+      for (const value of level) {
+        next.push(...partsOf(value))
+        if (next.length >= 1_000) break
+      }
+      level = next
     }
   } catch {
     // A getter of somebody else's threw.

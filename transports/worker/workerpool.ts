@@ -3,7 +3,8 @@
 import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { attempt, readOptions } from './options.ts'
-import { refuseSignal, runIn, type RunOptions } from './pool.ts'
+import { contextWithin, refuseSignal, runIn, type RunOptions } from './pool.ts'
+import { holdsContext } from './within.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -29,6 +30,9 @@ export interface Workerpool {
  * A job that is cancelled in the queue stays there until its turn, which takes no time then. What workerpool is told to cancel there stays as well, and many of those
  * would stop it for good: it steps over them by recursion.
  *
+ * A task that cannot be cloned workerpool does not reject, as it does not without this: it takes the worker that was to get it for busy from then on, and where that was still starting, throws to nobody. A context that
+ * stands within one is looked for before.
+ *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned
  * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `method` is no name, `grace` no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
  */
@@ -47,6 +51,8 @@ export function run<Result = unknown>(
   const { method, transfer, grace = 200 } = taken
   if (typeof method !== 'string')
     throw new TypeError(`run() needs the name of a method of the worker as 'method', but got ${named(method)}.`)
+  // Of what it cannot post workerpool tells nobody, and its worker is lost to it.
+  if (holdsContext([task])) throw contextWithin()
   return runIn<Result>(ctx, task, method, { grace }, (envelope) => {
     const result = pool.exec(method, [envelope], { transfer } as never) as PromiseLike<Result> & { cancel(): unknown }
     return { result, force: () => void result.cancel() }

@@ -6,7 +6,7 @@ import { named } from '../../lib/key.ts'
 import { type Members, packCall, SentContext } from './call-message.ts'
 import { Call, lossOf } from './call.ts'
 import { isHandled } from './comlink.ts'
-import { aroundOne, canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
+import { canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
 import { messageOf, unsendable } from './failure.ts'
 import type { Grant } from './export.ts'
 import { Grace } from './grace.ts'
@@ -97,11 +97,7 @@ export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | Wrap
   if (grace !== Infinity && !canTerminate(endpoint))
     throw new TypeError("wrap() can only give a 'grace' to a Worker: nothing else can be terminated.")
   // Now and not with the first context: so that the table is there before any handle, whichever way that takes.
-  try {
-    link.announce()
-  } catch (cause) {
-    throw aroundOne('wrap', cause)
-  }
+  link.announce()
   const methods = new Map<string, (...args: unknown[]) => Promise<unknown>>()
   const own = { [dispose]: () => link[dispose](), [Symbol.toStringTag]: 'Remote' }
   // Node's inspector asks the target, and not the proxy.
