@@ -24,7 +24,7 @@ import { toShared } from './clock.ts'
 import { collect, Export, Grant, openIn, type Owner, owners, tableId, threadTable } from './export.ts'
 import type { ContextHandle } from './handle.ts'
 import { LateEnds } from './late.ts'
-import { canShare, Port, type PortListener, threads } from './host.ts'
+import { canShare, threads } from './host.ts'
 import {
   type Attach,
   Batch,
@@ -43,6 +43,7 @@ import {
   UNSENT,
   VERSION,
 } from './messages.ts'
+import { Port } from './port.ts'
 import { ToldSlot } from './told.ts'
 import { Unconfirmed } from './unconfirmed.ts'
 
@@ -81,24 +82,21 @@ export class Exporter implements Owner {
   #exported = 0
   #closed = false
 
-  private constructor(reportValue: ReportValue, lost: () => void, memory: boolean, pool: boolean) {
+  private constructor(reportValue: ReportValue, lost: (hasDied: boolean) => void, memory: boolean, pool: boolean) {
     this.#link = owners.add(this)
     this.#reportValue = reportValue
     this.#table = memory && canShare() ? threadTable() : undefined
     this.#pool = pool
-    const name = channelOf(tableId, this.#link)
     // It lives for longer than whoever exports first.
     const { port1, port2 } = forNobody(() =>
-      pool ? { port1: new BroadcastChannel(name), port2: undefined } : new MessageChannel(),
+      pool ? { port1: new BroadcastChannel(channelOf(tableId, this.#link)), port2: undefined } : new MessageChannel(),
     )
-    const listener: PortListener = {
+    this.#port = new Port(port1, {
       message: (message) => this.#receive(message),
-      closed: () => {
-        if (!this.#closed) lost()
+      closed: (hasDied) => {
+        if (!this.#closed) lost(hasDied)
       },
-      garbled: () => undefined,
-    }
-    this.#port = new Port(port1, listener, pool ? undefined : { mine: `${name}.exporter`, theirs: `${name}.importer` })
+    })
     this.#other = port2
   }
 
@@ -106,13 +104,13 @@ export class Exporter implements Owner {
    * Opens a channel to the other side.
    *
    * @param send posts the attach over the endpoint, with the port that goes with it, and what follows it
-   * @param lost called when the other side has closed the channel
+   * @param lost called when the other side has closed the channel, or, in a browser, its thread has ended
    * @param shared whether memory may be shared, where that is possible
    */
   static over(
     send: (attach: Attach | Memory, transfer: readonly MessagePort[]) => void,
     reportValue: ReportValue,
-    lost: () => void,
+    lost: (hasDied: boolean) => void,
     shared: boolean,
   ): Exporter {
     const exporter = new Exporter(reportValue, lost, shared, false)
@@ -167,7 +165,9 @@ export class Exporter implements Owner {
 
   #attach(port: MessagePort): Attach {
     const [link, chunks, thread] = [this.#link, this.#table?.chunks() ?? [], threads?.threadId]
-    return { ctxbridge: 'attach', version: VERSION, table: tableId, link, chunks, port, thread }
+    const attach: Attach = { ctxbridge: 'attach', version: VERSION, table: tableId, link, chunks, port, thread }
+    const life = this.#port.live()
+    return life === undefined ? attach : { ...attach, life }
   }
 
   /** The chunks that a handle needs. */
