@@ -66,7 +66,7 @@ test('a worker of the same origin is missed when it is terminated, though its fi
 }, async () => {
   if (!hasChromium()) return
   const tab = await opened(await serve())
-  expect(await tab.evaluate('origins.terminated()')).toBe('LinkLostError: The other thread has ended, or has closed the link.')
+  expect(await tab.evaluate('origins.terminated()')).toBe('LinkLostError: The other thread has ended.')
 })
 
 test('a worker whose first call keeps it from all else is not taken for dead, however long that takes', { timeout }, async () => {

@@ -45,6 +45,17 @@ conformance({
   },
 })
 
+/** Imports one when the other side has announced itself, and its memory has not come; before that the others, which are given back at once. */
+function imported(port: MessagePort, handle: unknown, others: readonly unknown[] = []): Promise<Context> {
+  return new Promise((resolve) => {
+    port.addEventListener('message', ({ data }: MessageEvent<{ ctxbridge?: string }>) => {
+      if (data.ctxbridge !== 'attach') return
+      for (const other of others) link(port).import(other).cancel()
+      resolve(link(port).import(handle))
+    })
+  })
+}
+
 test('who closes its end of a port, before or after it has read anything, and opens it again, is there again for good', async () => {
   const { port1, port2 } = new MessageChannel()
   const api = { add: (a: number, b: number): number => a + b }
@@ -69,27 +80,19 @@ test('who closes its end of a port, before or after it has read anything, and op
   port2.close()
 })
 
-test('what is left of an end that was closed is no end of the one that has come after it, whenever that is told', async () => {
+test('what was sent to an end that was closed ends at the one that has come after it, which goes on', async () => {
   const { port1, port2 } = new MessageChannel()
   const api = { add: (a: number, b: number): number => a + b }
-  // Threads of a page tell of their end by locks: `held` has those of this port's channels.
-  const names = async (): Promise<string[]> => {
-    const { held = [], pending = [] } = await navigator.locks.query()
-    return [...held, ...pending].map(({ name = '' }) => name).filter((name) => name.startsWith('ctxbridge.'))
-  }
-  const before = new Set(await names())
-  const ours = async (): Promise<string[]> => (await names()).filter((name) => !before.has(name))
   expose(api, port2)
-  const remote = wrap<typeof api>(port2)
-  while ((await ours()).length === 0) await new Promise((resolve) => setTimeout(resolve))
-  const [first] = await ours()
+  const handle = link(port2).export(withCancel(background()))
   // The channel that was announced is read by the new end alone, and closed by who announced it.
   link(port1)[Symbol.dispose]()
   expose(api, port1)
-  const back = wrap<typeof api>(port1)
-  while ((await ours()).includes(first as string)) await new Promise((resolve) => setTimeout(resolve))
-  expect(await back.add(1, 2)).toBe(3)
-  expect(await remote.add(2, 3)).toBe(5)
+  const there = await imported(port1, handle)
+  // Where its memory comes after that, the slot is not there any more.
+  expect(['ERR_LINK_LOST', 'ERR_HANDLE']).toContain(((await there.done).cause as LinkLostError).code)
+  expect(await wrap<typeof api>(port1).add(1, 2)).toBe(3)
+  expect(await wrap<typeof api>(port2).add(2, 3)).toBe(5)
   expect([String(link(port1)), String(link(port2))].filter((text) => text.includes('closed'))).toEqual([])
   port1.close()
   port2.close()
@@ -148,16 +151,9 @@ test('a shared worker hears of an end that came while its call was on its way, w
 test('what is imported, or given back, before the memory has come is no different then', async () => {
   const { port1, port2 } = new MessageChannel()
   const [ctx, other] = [withCancel(background()), withCancel(background())]
-  const imported = new Promise<Context>((resolve) => {
-    link(port2)
-    port2.addEventListener('message', ({ data }: MessageEvent<{ ctxbridge?: string }>) => {
-      if (data.ctxbridge !== 'attach') return
-      for (const handle of more) link(port2).import(handle).cancel()
-      resolve(link(port2).import(first))
-    })
-  })
+  link(port2)
   const [first, ...more] = [ctx, other, other].map((each) => link(port1).export(each))
-  const there = await imported
+  const there = await imported(port2, first, more)
   ctx.cancel('all the same')
   expect(await there.done).toMatchObject({ cause: 'all the same' })
   other.cancel()

@@ -32,6 +32,7 @@ export const workerTarget: Target = {
 
 const TABLE = 7
 const LINK = 1
+const LIFE = 'ctxbridge.abc'
 /** Slots 0 to 2 are of the link, 3 is of another one. */
 const SLOTS = 4
 
@@ -90,6 +91,7 @@ function attach(random: Random): unknown {
   // In browsers memory comes by itself.
   if (random.once(4)) return { ctxbridge: 'memory', version: 1, table: TABLE, link, chunks }
   const made = { ctxbridge: 'attach', version: 1, table: TABLE, link, chunks, port: { $port: 0 }, ...instant(random, 'now') }
+  if (random.once(8)) Object.assign(made, { life: random.of([LIFE, text(random), 1]) })
   return random.once(3) ? { ...made, chunks: [], follows: true } : made
 }
 
@@ -142,7 +144,7 @@ function flat(random: Random): unknown {
 
 function message(random: Random): unknown {
   const slot = (): number => random.below(SLOTS)
-  switch (random.below(6)) {
+  switch (random.below(7)) {
     case 0:
       return [0, random.below(3), random.once(2) ? { $chunk: random.below(2) } : { $memory: random.of([0, 5, 18_496]) }]
     case 1:
@@ -160,8 +162,11 @@ function message(random: Random): unknown {
       ]
     case 4:
       return [random.of([4, 5, 6]), list(random, 4, () => random.between(0, 4))]
+    // Those of browsers, to which Node does not listen.
+    case 5:
+      return random.of<unknown>([[7], [8, random.of([LIFE, text(random)]), random.once(2)], [9]])
     default:
-      return random.of<unknown>(['ctxbridge: alive', 'ctxbridge: asked', null, [], [99]])
+      return random.of<unknown>([null, [], [99]])
   }
 }
 

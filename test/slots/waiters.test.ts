@@ -10,9 +10,9 @@ import { LinkLostError } from '../../lib/errors.ts'
 import type { WireCause } from '../../lib/wire/cause.ts'
 import { encodeCauseBytes } from '../../lib/wire/cause-bytes.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
-import { Port } from '../../transports/worker/host.ts'
 import { Importer } from '../../transports/worker/importer.ts'
 import { CAUSE, type ChannelMessage } from '../../transports/worker/messages.ts'
+import { Port } from '../../transports/worker/port.ts'
 import { turn } from '../support/gc.ts'
 
 interface Imported {

@@ -24,7 +24,7 @@ import { sentNow, toPeers } from './clock.ts'
 import { collect, Export, Grant, openIn, type Owner, owners, tableId, threadTable } from './export.ts'
 import type { ContextHandle } from './handle.ts'
 import { LateEnds } from './late.ts'
-import { canShare, Port, type PortListener, threads } from './host.ts'
+import { canShare, threads } from './host.ts'
 import {
   type Attach,
   Batch,
@@ -43,6 +43,7 @@ import {
   UNSENT,
   VERSION,
 } from './messages.ts'
+import { type ChannelListener, Port } from './port.ts'
 import { ToldSlot } from './told.ts'
 import { Unconfirmed } from './unconfirmed.ts'
 
@@ -71,7 +72,7 @@ export class Exporter implements Owner {
   readonly #pool: boolean
   #other: MessagePort | undefined
   #port: Port
-  readonly #listener: PortListener
+  readonly #listener: ChannelListener
   /** What has gone out on its channel, until it is known that the other side has that; undefined from then on. */
   #replay: ChannelMessage[] | undefined
   readonly #reportValue: ReportValue
@@ -87,17 +88,16 @@ export class Exporter implements Owner {
   #exported = 0
   #closed = false
 
-  private constructor(reportValue: ReportValue, lost: () => void, memory: boolean, pool: boolean) {
+  private constructor(reportValue: ReportValue, lost: (hasDied: boolean) => void, memory: boolean, pool: boolean) {
     this.#link = owners.add(this)
     this.#reportValue = reportValue
     this.#table = memory && canShare() ? threadTable() : undefined
     this.#pool = pool
     this.#listener = {
       message: (message) => this.#receive(message),
-      closed: () => {
-        if (!this.#closed) lost()
+      closed: (hasDied) => {
+        if (!this.#closed) lost(hasDied)
       },
-      garbled: () => undefined,
     }
     const { port, other } = this.#channel()
     this.#port = port
@@ -106,22 +106,20 @@ export class Exporter implements Owner {
 
   /** It lives for longer than whoever exports first. */
   #channel(): { readonly port: Port; readonly other: MessagePort | undefined } {
-    const name = channelOf(tableId, this.#link)
     const { port1, port2 } = forNobody(() =>
-      this.#pool ? { port1: new BroadcastChannel(name), port2: undefined } : new MessageChannel(),
+      this.#pool ? { port1: new BroadcastChannel(channelOf(tableId, this.#link)), port2: undefined } : new MessageChannel(),
     )
-    const lives = this.#pool ? undefined : { mine: `${name}.exporter`, theirs: `${name}.importer` }
-    return { port: new Port(port1, this.#listener, lives), other: port2 }
+    return { port: new Port(port1, this.#listener), other: port2 }
   }
 
   /**
    * Opens a channel to the other side.
    *
    * @param send posts the attach over the endpoint, with the port that goes with it, and what follows it
-   * @param lost called when the other side has closed the channel
+   * @param lost called when the other side has closed the channel, or, in a browser, its thread has ended
    * @param shared whether memory may be shared, where that is possible
    */
-  static over(send: Send, reportValue: ReportValue, lost: () => void, shared: boolean): Exporter {
+  static over(send: Send, reportValue: ReportValue, lost: (hasDied: boolean) => void, shared: boolean): Exporter {
     const exporter = new Exporter(reportValue, lost, shared, false)
     exporter.#replay = []
     // Node's threads all share memory.
@@ -192,9 +190,10 @@ export class Exporter implements Owner {
 
   #attach(port: MessagePort): Attach {
     const [link, chunks, thread] = [this.#link, this.#table?.chunks() ?? [], threads?.threadId]
-    const attach = { ctxbridge: 'attach', version: VERSION, table: tableId, link, chunks, port, thread } as const
-    const now = sentNow()
-    return now === undefined ? attach : { ...attach, now }
+    const attach: Attach = { ctxbridge: 'attach', version: VERSION, table: tableId, link, chunks, port, thread }
+    // Node needs neither.
+    const [now, life] = [sentNow(), this.#port.live()]
+    return now === undefined ? attach : { ...attach, now, life }
   }
 
   /** The chunks that a handle needs. */

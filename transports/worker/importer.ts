@@ -19,24 +19,10 @@ import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { PeerClock } from './clock.ts'
 import { registerSoon } from './dropped.ts'
 import { hasSlot, type ParsedHandle } from './handle.ts'
-import { Port, type PortListener } from './host.ts'
 import { LateCauses } from './late.ts'
 import { importLabel, reasons, refused, unusable } from './import-ended.ts'
-import {
-  type Attach,
-  Batch,
-  CAUSE,
-  channelOf,
-  CHUNK,
-  ENDED,
-  HELD,
-  isMessage,
-  isPort,
-  MEMORY,
-  pairs,
-  TOLD,
-  UNSENT,
-} from './messages.ts'
+import { type Attach, Batch, CAUSE, CHUNK, ENDED, HELD, isMessage, isPort, MEMORY, pairs, TOLD, UNSENT } from './messages.ts'
+import { Port } from './port.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
 import { toldId, ToldView } from './told.ts'
 
@@ -94,7 +80,7 @@ export class Importer implements Importing {
   #closed = false
 
   /**
-   * Takes ownership of the port. `lost` is called when the other side has closed it, after all imports have ended.
+   * Takes ownership of the port. `lost` is called when the other side has closed it, or, in a browser, its thread has ended: after all imports have ended.
    *
    * @param clock of the thread that has this table, and of no other one
    */
@@ -107,8 +93,9 @@ export class Importer implements Importing {
       thread,
       follows,
       now,
+      life,
     }: Omit<Attach, 'ctxbridge' | 'version' | 'port'> & { port: MessagePort | BroadcastChannel },
-    lost: () => void,
+    lost: (hasDied: boolean) => void,
     alone = false,
     clock: PeerClock = new PeerClock(),
   ) {
@@ -121,18 +108,16 @@ export class Importer implements Importing {
     this.label = Number.isInteger(thread) ? `${importLabel}(thread ${thread})` : importLabel
     this.reader = new SlotReader({ table, link, returns: isPort(port) })
     for (const [number, chunk] of chunks.entries()) this.attach(number, chunk)
-    const name = channelOf(table, link)
     // The channel alone is no reason to stay: what the thread waits for is.
-    const listener: PortListener = {
+    this.#port = new Port(port, {
       message: (message) => this.#receive(message),
-      closed: () => {
+      closed: (hasDied) => {
         if (this.#closed) return
-        this.close(new LinkLostError('The other thread has closed the link.'))
-        lost()
+        this.close(new LinkLostError(hasDied ? 'The other thread has ended.' : 'The other thread has closed the link.'))
+        lost(hasDied)
       },
-      garbled: () => undefined,
-    }
-    this.#port = new Port(port, listener, { mine: `${name}.importer`, theirs: `${name}.exporter` })
+    })
+    this.#port.live(life)
   }
 
   /** Resolves when the other side will be told of this thread's death, as far as it can be. Undefined where it is told anyway. */

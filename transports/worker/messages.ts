@@ -33,6 +33,8 @@ export interface Attach {
   readonly now?: number
   /** Whether its memory comes in the next message, which cannot be read where memory cannot be shared. The importer says which, by `MEMORY`. */
   readonly follows?: boolean
+  /** The name of the exporter's lock, where there are locks. */
+  readonly life?: string | undefined
 }
 
 /** The memory of a link, where it does not come with the attach. */
@@ -100,10 +102,22 @@ export const UNSENT = 5
 /** Importer to exporter. Whether the memory that was to follow the attach has come. */
 export const MEMORY = 6
 
+/** In browsers, both ways, from who closes its end of the channel: Node tells of that itself. */
+export const OVER = 7
+
+/**
+ * In browsers, both ways, from who holds its lock: the lock's name, and whether the sender sees that of the other end. Also the answer to `THERE`. Nobody is taken for dead before it has said this: a thread that is
+ * busy may have asked for its lock, and not be in line for it, for as long as that takes.
+ */
+export const ALIVE = 8
+
+/** In browsers, both ways. The lock of somebody who said `ALIVE` is not seen. */
+export const THERE = 9
+
 /** Id, kind or `gone`, cause. */
 export type Told = readonly [id: number, how: Kind | 'gone', cause: WireCause | undefined]
 
-/** What an exporter's channel is called, in the whole process. */
+/** What a pool's channel is called, in the whole process. */
 export function channelOf(table: number, link: number): string {
   return `ctxbridge.${table}.${link}`
 }
@@ -116,6 +130,9 @@ export type ChannelMessage =
   | readonly [type: typeof HELD, grants: readonly number[]]
   | readonly [type: typeof UNSENT, handle: SlotHandle]
   | readonly [type: typeof MEMORY, hasCome: boolean]
+  | readonly [type: typeof OVER]
+  | readonly [type: typeof ALIVE, name: string, seesYou: boolean]
+  | readonly [type: typeof THERE]
 
 /** A message of that type, as far as its first field tells. */
 export function isMessage(message: unknown, type: number): message is [type: number, ...unknown[]] {

@@ -24,7 +24,7 @@ import { aroundOne, canTerminate, endpointOf, isWebWorker, type WorkerEndpoint }
 import { tableStats } from './export.ts'
 import { Exporter } from './exporter.ts'
 import { refusal } from './failure.ts'
-import { threads, warn } from './host.ts'
+import { warn } from './host.ts'
 import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent } from './handle.ts'
 import { baseOf, ended, importEnded, refused } from './import-ended.ts'
 import { giveBack, Importer } from './importer.ts'
@@ -179,10 +179,10 @@ export class WorkerLink implements Link {
     this.#exporter = Exporter.over(
       this.#send,
       (error, name) => this.#warn(name, 'sent', error),
-      () => {
+      (hasDied) => {
         this.#exporter?.close()
         this.#exporter = undefined
-        this.#ended()
+        if (hasDied) this.#ended()
       },
       this.#shared,
     )
@@ -325,10 +325,9 @@ export class WorkerLink implements Link {
     for (const importer of importers) importer.close(error)
   }
 
-  /** A channel is closed. Nothing else tells in a browser that the other thread has ended. */
+  /** In a browser, where nothing else tells. Who closes the link has said so over the endpoint. */
   #ended(): void {
-    if (threads === undefined)
-      this.#leave(this.#terminated ?? new LinkLostError('The other thread has ended, or has closed the link.'))
+    this.#leave(this.#terminated ?? new LinkLostError('The other thread has ended.'))
   }
 
   /** The other side is there, also where it had closed its end. */
@@ -414,10 +413,10 @@ export class WorkerLink implements Link {
     if (this.#importerOf(attach) !== undefined) return
     this.#join()
     keepSpecimens(attach.chunks.length > 0 || attach.follows === true)
-    const importer: Importer = new Importer(attach, () => {
+    const importer: Importer = new Importer(attach, (hasDied) => {
       this.#importers = this.#importers.filter((other) => other !== importer)
       // Where it has opened another one since, it is there.
-      if (this.#importers.length === 0) this.#ended()
+      if (hasDied && this.#importers.length === 0) this.#ended()
     })
     this.#importers = [...this.#importers, importer]
     this.#isWhole = true
