@@ -8,6 +8,7 @@ const clock = ['test/threads/clock.test.ts']
 const grace = ['test/threads/grace.test.ts']
 const calls = ['unreadable', 'values', 'given-back', 'closed-by-peer'].map((name) => `test/worker/${name}.test.ts`)
 
+const lateStart = ['test/worker/late-start.test.ts']
 const specimens = ['test/threads/specimens.test.ts']
 
 export const threads: readonly Mutant[] = [
@@ -286,7 +287,43 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/worker-link.ts',
-    original: '      keepSpecimens(data.chunks.length > 0 || data.follows === true)\n',
+    original: 'this.#unready === 0 && this.#isWhole ? this.#server',
+    replacement: 'this.#unready === 0 ? this.#server',
+    breaks: 'a call begins though the attach that its context needs has not come',
+    tests: lateStart,
+  },
+  {
+    file: 'transports/worker/worker-link.ts',
+    original: 'this.#caller?.miss(kept.id, tooLate())',
+    replacement: 'void tooLate',
+    breaks: 'a call whose transfer nobody heard waits for ever',
+    tests: lateStart,
+  },
+  {
+    file: 'transports/worker/worker-link.ts',
+    original:
+      "if (missing.some(({ how }) => how === 'attach')) this.#exporter?.announceAgain(this.#send)\n    else this.#exporter?.arrived()",
+    replacement: 'this.#exporter?.arrived()',
+    breaks: 'who listens late never gets the attach',
+    tests: lateStart,
+  },
+  {
+    file: 'transports/worker/unheard.ts',
+    original: 'message: structuredClone(message) }',
+    replacement: 'message }',
+    breaks: 'what is posted again is what its arguments are by then',
+    tests: lateStart,
+  },
+  {
+    file: 'transports/worker/exporter.ts',
+    original: 'for (const message of this.#replay ?? []) port.post(message)',
+    replacement: 'void port',
+    breaks: 'a long cause of an end that nobody heard of is lost',
+    tests: lateStart,
+  },
+  {
+    file: 'transports/worker/worker-link.ts',
+    original: '    keepSpecimens(attach.chunks.length > 0 || attach.follows === true)\n',
     replacement: '    void keepSpecimens\n',
     breaks: 'a thread that imports over a link keeps no specimens',
     tests: specimens,

@@ -1,10 +1,9 @@
-import { once } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
 import { background, CanceledError, cause, DeadlineExceededError, RemoteError, withCancel, withTimeout } from 'ctxbridge'
 import { link } from 'ctxbridge/worker'
 import { expect, test, vi } from 'vitest'
 import { collected } from '../support/gc.ts'
-import { flag, inTime, quiet, reached, rejection, startJobs } from './workers.ts'
+import { flag, heard, inTime, isAttach, quiet, reached, rejection, startJobs } from './workers.ts'
 
 const long = 'x'.repeat(10_000)
 const huge = 'x'.repeat(10_000_000)
@@ -157,7 +156,7 @@ test('long causes of many that end at once are all whole', async () => {
   const [mine, its] = [link(port1), link(port2)]
   const parents = Array.from({ length: 600 }, () => withCancel(background()))
   const handles = parents.map((parent) => mine.export(parent))
-  await once(port2, 'message')
+  await heard(port2, isAttach)
   const imports = handles.map((handle) => its.import(handle))
   for (const [i, parent] of parents.entries()) parent.cancel(`${i} ${long.slice(0, 400)}`)
   // As a loop does that never yields.

@@ -7,7 +7,7 @@ import { type ContextHandle, expose, type Link, link, wrap } from 'ctxbridge/wor
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { arrived, collected, turn } from '../support/gc.ts'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
-import { empty, rejection } from './workers.ts'
+import { empty, heard, isAttach, rejection } from './workers.ts'
 
 test.each([true, false])(
   'a codec that closes the link while a context is sent leaves nothing; shared memory: %s',
@@ -130,7 +130,7 @@ async function ends(sharedMemory: boolean): Promise<{ readonly here: Link; reado
   })
   while (here.stats().slots > 0) await turn()
   // The other side knows this one from its first export on.
-  const known = new Promise((resolve) => port2.once('message', resolve))
+  const known = heard(port2, isAttach)
   here.export(background())
   await known
   return { here, there }
@@ -290,7 +290,7 @@ test.each([true, false])(
     const { port1, port2 } = new MessageChannel()
     const [here, there] = [link(port1, { sharedMemory }), link(port2, { sharedMemory })]
     // The other side knows this one from its first export on.
-    const known = new Promise((resolve) => port2.once('message', resolve))
+    const known = heard(port2, isAttach)
     here.export(withCancel(background()))
     await known
     for (const givenBack of [0, 1, 2]) {
