@@ -146,7 +146,7 @@ test('a thread has one lock, and waits once for that of another, however many ch
 })
 
 test('a worker that is terminated at the moment that it is heard of is missed', async () => {
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 5; round++) {
     const worker = jobsWorker()
     const begun = heard(worker, 'started')
     const call = wrap<ConformanceJobs>(worker).hang(withCancel(background()))

@@ -1,5 +1,5 @@
 /**
- * Which threads live, in a browser, which tells nobody when one ends.
+ * Which threads live, in a browser: it tells nobody when one ends.
  *
  * Each thread holds a Web Lock while a channel of its is open, and others wait in line for that. A lock goes to the next in line when its holder lets go of it, or dies. Only threads of one origin, and
  * of one partition of it, see each other's; opaque origins have none.

@@ -27,7 +27,7 @@ export class Port {
   #life: Life | undefined
   /** The name of the other end's lock, as far as it is known. */
   #theirs: string | undefined
-  /** Whether that was not seen before. */
+  /** Whether it was not seen, and asked for. */
   #wonders = false
   #unwatch: (() => void) | undefined
   #ready: Promise<void> | undefined
@@ -46,7 +46,7 @@ export class Port {
   }
 
   /**
-   * Has the other end be told of this thread's death, and listens to that one's. Between two origins, or two partitions of one, neither sees the other's lock, and nothing is concluded from that.
+   * Lets the other end hear of this thread's death, and this one of the other's. Between two origins, or two partitions of one, neither sees the other's lock, and nothing is concluded from that.
    *
    * @param theirs what the other end said that its lock is called
    * @returns what this thread's is called. Undefined where there are no locks, or none are needed.
