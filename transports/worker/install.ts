@@ -19,7 +19,7 @@ import { baseOf, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
 import { isAttach } from './messages.ts'
 import { attempt, portableKeys, readOptions, switchOf } from './options.ts'
-import { closePort } from './port.ts'
+import { closeUnsent } from './port.ts'
 import { SentSignal } from './sent-signal.ts'
 import { keepSpecimens } from './specimens.ts'
 import { hasWithin, isListWithOne, isSignal } from './within.ts'
@@ -128,7 +128,7 @@ function teachEnds(handlers: Map<string, TransferHandler>): void {
 }
 
 /** Those who have a message that was never posted are gone, and so is the port that was to go with it. */
-const gone = new FinalizationRegistry<MessagePort>(closePort)
+const gone = new FinalizationRegistry<MessagePort>(closeUnsent)
 
 function notSent(error: unknown, key: string): void {
   warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`)
@@ -143,7 +143,7 @@ function send(ctx: Context, shared: boolean): readonly [Alone, readonly Transfer
   if (port === undefined) return [alone, []]
   const sent: Alone = {
     get handle() {
-      queueMicrotask(() => closePort(port))
+      queueMicrotask(() => closeUnsent(port))
       return alone.handle
     },
     get attach() {
@@ -161,7 +161,7 @@ function receive(sent: Partial<Alone> | null | undefined, keys: readonly Key<unk
   const base = baseOf(parsed, keys)
   if (parsed.slot === undefined) {
     // It may have ended on its way to being posted.
-    if (isAttach(attach)) closePort(attach.port)
+    if (isAttach(attach)) closeUnsent(attach.port)
     return parsed.end === undefined ? withCancel(base) : importEnded(parsed.end, base)
   }
   if (!isAttach(attach)) return refused('it came without its channel')

@@ -12,9 +12,21 @@ export interface ChannelListener {
 }
 
 /** Closes an end of a channel, and tells the other end where the platform does not. */
-export function closePort(port: MessagePort | BroadcastChannel): void {
+function closePort(port: MessagePort | BroadcastChannel): void {
   if (threads === undefined) port.postMessage([OVER] satisfies ChannelMessage)
   port.close()
+}
+
+/** Closes a port that was to go to another thread, unless it has: WebKit breaks the channel of one that is closed behind that. */
+export function closeUnsent(port: MessagePort): void {
+  if (threads !== undefined) return port.close()
+  try {
+    // Throws where it has.
+    const [mine] = structuredClone([port], { transfer: [port] })
+    if (mine !== undefined) closePort(mine)
+  } catch {
+    // It is the other thread's.
+  }
 }
 
 export class Port {
