@@ -55,7 +55,7 @@ export interface Link extends Disposable {
 
 /**
  * The link over an endpoint: always the same one until it is disposed of. The first call in each thread listens to the endpoint, so that
- * messages begin to flow: make it before the first `await`, beside your own `on('message')`, and before the other side's first handle comes.
+ * messages begin to flow. What the other side had posted before is posted again; but a handle can be imported only when that side's first message has come. So make it beside your own `on('message')`.
  *
  * @param endpoint a `Worker`, `parentPort`, or one of the two ports of a `MessageChannel`. Default: `parentPort`
  * @throws TypeError when `endpoint` is none of these
