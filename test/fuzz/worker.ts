@@ -87,12 +87,22 @@ function attach(random: Random): unknown {
     : random.once(10)
       ? []
       : [{ $chunk: 0 }]
+  if (random.once(4)) return listening(random)
   const link = random.once(10) ? 2 : LINK
   // In browsers memory comes by itself.
   if (random.once(4)) return { ctxbridge: 'memory', version: 1, table: TABLE, link, chunks }
   const made = { ctxbridge: 'attach', version: 1, table: TABLE, link, chunks, port: { $port: 0 }, ...instant(random, 'now') }
   if (random.once(8)) Object.assign(made, { life: random.of([LIFE, text(random), 1]) })
   return random.once(3) ? { ...made, chunks: [], follows: true } : made
+}
+
+/** What two sides say of who began to listen when. */
+function listening(random: Random): unknown {
+  return {
+    ctxbridge: random.of(['here', 'sent', 'got']),
+    version: 1,
+    count: random.of<unknown>([0, 1, 5, -1, 0.5, 2 ** 53, 'x']),
+  }
 }
 
 /** As browsers say it of a message. */
