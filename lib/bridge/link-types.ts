@@ -127,7 +127,7 @@ export type Method = (ctx: Context, ...args: never[]) => unknown
 export interface LinkOptions<M = Uint8Array> {
   readonly channel: Channel<M>
   readonly codec: LinkCodec<M>
-  /** Tells this end from every other end of a link: 1 to 64 characters, such as a random UUID. No secret. */
+  /** Tells this end from every other end of a link: 1 to 64 characters, such as 128 random bits. No secret. */
   readonly id: string
   /** Makes the parent of all contexts that come in, once; its clock is the link's. The peer's name is not to be trusted, and empty where it has not greeted yet. */
   readonly root: (peerName: string) => Context

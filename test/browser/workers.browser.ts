@@ -2,9 +2,10 @@
 import * as Comlink from 'comlink'
 import { background, type Context, type LinkLostError, withCancel, withTimeout } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
-import { type ContextHandle, expose, link, wrap } from 'ctxbridge/worker'
+import { type ContextHandle, expose, link, type Remote, wrap } from 'ctxbridge/worker'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { conformance } from '../conformance/suite.ts'
+import type { LateApi } from '../fixtures/late-worker.ts'
 import type { MovedClock } from '../fixtures/moved-clock-worker.ts'
 import type { SharedJobs } from '../fixtures/shared-worker.ts'
 
@@ -43,6 +44,40 @@ conformance({
     ;(worker as Worker).addEventListener('message', listener)
     return () => (worker as Worker).removeEventListener('message', listener)
   },
+})
+
+describe('a worker that serves late', () => {
+  function late(): { worker: Worker; remote: Remote<LateApi> } {
+    const worker = new Worker(new URL('../fixtures/late-worker.ts', import.meta.url), { type: 'module' })
+    onTestFinished(() => worker.terminate())
+    // It is meant to fail.
+    worker.addEventListener('error', (event) => event.preventDefault())
+    return { worker, remote: wrap<LateApi>(worker) }
+  }
+
+  test('gets the calls that nobody heard, with their contexts', async () => {
+    const { worker, remote } = late()
+    const ctx = withCancel(background())
+    const call = remote.wait(ctx).catch((error: unknown) => error)
+    const doubled = remote.double(21)
+    worker.postMessage('serve')
+    expect(await doubled).toBe(42)
+    ctx.cancel('why')
+    expect(await call).toBe(ctx.err())
+    for (let seen; seen !== 'why'; ) seen = await remote.seen()
+    expect(link(worker).stats()).toMatchObject({ exports: 0, calls: 0 })
+  })
+
+  test('is there again, though it was taken for one that could not be started', async () => {
+    const { worker, remote } = late()
+    const call = remote.double(1).catch((error: unknown) => error)
+    worker.postMessage('fail')
+    expect(await call).toMatchObject({ message: expect.stringContaining('could not be started') as string })
+    worker.postMessage('serve')
+    for (let doubled; doubled !== 4; doubled = await remote.double(2).catch(() => undefined))
+      await new Promise((resolve) => setTimeout(resolve))
+    expect(await remote.double(21)).toBe(42)
+  })
 })
 
 /** Imports one when the other side has announced itself, and its memory has not come; before that the others, which are given back at once. */

@@ -3,7 +3,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { background, cause, type Context, LinkLostError, withCancel } from 'ctxbridge'
 import { expose, link, type Remote, wrap } from 'ctxbridge/worker'
 import { expect, onTestFinished, test } from 'vitest'
-import { arrived, turn } from '../support/gc.ts'
+import { arrived, collected, turn } from '../support/gc.ts'
 import { empty, rejection } from './workers.ts'
 
 const api = {
@@ -104,6 +104,63 @@ test('a call whose argument was transferred to nobody is lost, and says so; the 
   expect(error).toBeInstanceOf(LinkLostError)
   expect(error).toMatchObject({ message: expect.stringContaining('what was transferred with it is gone') as string })
   expect(link(port1).stats()).toMatchObject({ calls: 0, slots: 0 })
+})
+
+test('a call that nobody waits for any more is not kept, and not made', async () => {
+  const { port1, port2, remote } = lateSides()
+  let ran = 0
+  const ctx = withCancel(background())
+  const given = Array.from({ length: 50 }, () => rejection(remote.size(ctx, new ArrayBuffer(1 << 20))))
+  const before = process.memoryUsage().arrayBuffers
+  ctx.cancel('enough')
+  for (const call of given) expect(await call).toBe(ctx.err())
+  await collected(new WeakRef({}))
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10 << 20)
+  expose({ ...api, size: () => ++ran }, port2)
+  expect(await remote.add(1, 2)).toBe(3)
+  expect(ran).toBe(0)
+  expect(link(port1).stats()).toMatchObject(empty)
+})
+
+test('a call that was rejected as the other side closed its end does not run when that opens it again', async () => {
+  const { port1, port2 } = new MessageChannel()
+  onTestFinished(() => port1.close())
+  for (const port of [port1, port2]) port.on('message', () => undefined)
+  const theirs = link(port2)
+  await arrived()
+  let ran = 0
+  const call = rejection(wrap<{ f(): number }>(port1).f())
+  theirs[Symbol.dispose]()
+  expect(await call).toBeInstanceOf(LinkLostError)
+  // Nobody has heard it, and it is not on its way any more.
+  await arrived()
+  expose({ f: () => ++ran }, port2)
+  await arrived()
+  await arrived()
+  expect(ran).toBe(0)
+})
+
+test('calls of somebody who never says that it is there wait up to 10,000, and more are refused', async () => {
+  const { port1, port2 } = new MessageChannel()
+  onTestFinished(() => port1.close())
+  let ran = 0
+  expose({ f: () => ++ran }, port2)
+  const answers: unknown[] = []
+  port1.on('message', (message) => Array.isArray(message) && answers.push(message))
+  for (let id = 0; id < 10_001; id++) port1.postMessage(['ctxbridge.call', 1, id, ['f']])
+  while (answers.length === 0) await turn()
+  expect(answers).toMatchObject([{ 2: 10_000, 3: { refused: ['ERR_LIMIT', expect.any(String) as string] } }])
+  expect(ran).toBe(0)
+  port1.postMessage({ ctxbridge: 'here', version: 1 })
+  while (answers.length < 10_001) await turn()
+  expect(ran).toBe(10_000)
+})
+
+test('a handle that is imported before anything was heard says what to do', async () => {
+  const { port1, port2 } = lateSides()
+  const handle = link(port1).export(withCancel(background()))
+  await arrived()
+  expect(String(cause(link(port2).import(handle)))).toContain('Call link() when this thread starts')
 })
 
 test('what was heard is not done twice, whoever says how often what', async () => {

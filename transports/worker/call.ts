@@ -18,6 +18,8 @@ export class Call {
   readonly outcome: Promise<unknown>
   /** Undefined where nobody watches over it. */
   readonly grace: Grace | undefined
+  /** Called when its caller waits no more, though it was not answered. */
+  givenUp: (() => void) | undefined
   readonly #ties: readonly Tie[]
   /** What the other side holds of its contexts as long as it is at it, also when nobody here waits any more. */
   readonly #grants: readonly Grant[]
@@ -49,6 +51,7 @@ export class Call {
       if (!this.#waits) return
       const stop = listen(tie.ctx, () => {
         this.#leave()
+        this.givenUp?.()
         this.#reject(tie.end())
       })
       if (this.#waits) this.#stops.push(stop)

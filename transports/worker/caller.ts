@@ -17,8 +17,11 @@ import { randomId } from './host.ts'
 /** Of this thread's calls. Where it begins is random: an answer may come to whoever was given the port after the call was made. */
 let ids = randomId()
 
+type Post = (message: PackedCall | PackedAsk, transfer: readonly Transferable[]) => boolean
+
 export class Caller {
-  readonly #post: (message: PackedCall | PackedAsk, transfer: readonly Transferable[]) => void
+  readonly #post: Post
+  readonly #giveUp: (id: CallId) => void
   readonly #pending = new Map<CallId, Call>()
   /** Whether anybody ever watched over a call: from then on it is asked of all when they begin. */
   #watches = false
@@ -28,9 +31,13 @@ export class Caller {
   #heldUp: (() => void)[] = []
   #lost: LinkLostError | undefined
 
-  /** @param post sends a call to the other side; throws where it cannot be cloned */
-  constructor(post: (message: PackedCall | PackedAsk, transfer: readonly Transferable[]) => void) {
+  /**
+   * @param post sends a call to the other side, and says whether it is kept until that is heard; throws where it cannot be cloned
+   * @param giveUp told of such a call when nobody waits for its answer any more
+   */
+  constructor(post: Post, giveUp: (id: CallId) => void) {
     this.#post = post
+    this.#giveUp = giveUp
   }
 
   /** How many calls the other side has not answered; those whose caller waits no more are counted. */
@@ -57,7 +64,7 @@ export class Caller {
     if (this.#lost !== undefined) throw this.#lost
     this.#pending.set(id, call)
     try {
-      this.#post(message, transfer)
+      if (this.#post(message, transfer)) call.givenUp = () => this.#giveUp(id)
     } catch (error) {
       // By then it may be over.
       if (!this.#pending.delete(id)) return

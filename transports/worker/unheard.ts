@@ -10,9 +10,12 @@ import type { WorkerEndpoint } from './endpoint.ts'
 import { isAttach, isMemory } from './messages.ts'
 import { type CallId, isCall } from './call-message.ts'
 
-/** How a message is posted again. An attach needs a new channel, and the memory of a link goes with it. A call with which something was transferred, or that cannot be copied, is gone. */
+/**
+ * How a message is posted again. An attach needs a new channel, and the memory of a link goes with it. A call with which something was transferred, or that cannot be copied, or for which nobody waits any more, is
+ * gone.
+ */
 export type Kept =
-  | { readonly how: 'copy'; readonly message: unknown }
+  | { readonly how: 'copy'; readonly message: unknown; readonly id: CallId | undefined }
   | { readonly how: 'attach' }
   | { readonly how: 'gone'; readonly id: CallId | undefined }
 
@@ -32,6 +35,12 @@ export class Unheard {
     this.#kept.push(kept)
   }
 
+  /** Nobody waits for the answer to that call any more. */
+  giveUp(id: CallId): void {
+    const at = this.#kept.findIndex((kept) => kept.how === 'copy' && kept.id === id)
+    if (at >= 0) this.#kept[at] = { how: 'gone', id }
+  }
+
   /** Those that are missing where that many were heard. */
   missing(heard: number): readonly Kept[] {
     return this.#kept.slice(0, Math.max(0, this.#kept.length - heard))
@@ -40,10 +49,11 @@ export class Unheard {
 
 function keep(message: unknown, transfer: readonly Transferable[]): Kept {
   if (isAttach(message) || isMemory(message)) return { how: 'attach' }
+  const id = isCall(message) ? message[2] : undefined
   try {
-    if (transfer.length === 0) return { how: 'copy', message: structuredClone(message) }
+    if (transfer.length === 0) return { how: 'copy', message: structuredClone(message), id }
   } catch {
     // To post it throws as well, or it is one of the few things that can be posted and not copied.
   }
-  return { how: 'gone', id: isCall(message) ? message[2] : undefined }
+  return { how: 'gone', id }
 }

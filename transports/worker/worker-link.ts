@@ -197,7 +197,10 @@ export class WorkerLink implements Link {
 
   get caller(): Caller {
     if (this.#caller !== undefined) return this.#caller
-    this.#caller = new Caller((message, transfer) => this.#post(message, transfer))
+    this.#caller = new Caller(
+      (message, transfer) => this.#post(message, transfer),
+      (id) => this.#unheard?.giveUp(id),
+    )
     if (this.lost !== undefined) this.#caller.lose(this.lost)
     return this.#caller
   }
@@ -242,7 +245,11 @@ export class WorkerLink implements Link {
     for (const keys of this.#keys.values()) base = baseOf(parsed, keys, this.#notReceived, base)
     const importer = this.#importerOf(parsed)
     if (this.lost !== undefined) return ended(base, new End('canceled', this.lost, hostClock.now()))
-    if (importer === undefined) return refused('it was made for another link, or for one that is closed')
+    if (importer === undefined) {
+      const early =
+        'nothing was heard from the other side yet. Call link() when this thread starts, and not when the first handle comes'
+      return refused(this.#isWhole ? 'it was made for another link, or for one that is closed' : early)
+    }
     if (parsed.end === undefined)
       return importer.import(parsed, base, parsed.why === undefined ? undefined : reviveCause(parsed.why), mayBeDropped)
     return importEnded(parsed.end, base)
@@ -341,7 +348,6 @@ export class WorkerLink implements Link {
 
   /** The other side begins to listen: whatever it posts is heard, but not all that was posted to it may have been. */
   #meet(): void {
-    this.#heard = 0
     this.#isWhole = true
     this.#asked = this.#unheard
     this.#endpoint.postMessage({ ctxbridge: 'sent', version: VERSION, count: this.#unheard?.count ?? 0 }, [] as never)
@@ -397,7 +403,7 @@ export class WorkerLink implements Link {
     if (isCall(data)) {
       const server = this.#ready
       if (server !== undefined) server.receive(data)
-      else if (this.#server !== undefined || this.#early.length < MAX_EARLY) this.#early.push(data)
+      else if ((this.#server !== undefined && this.#isWhole) || this.#early.length < MAX_EARLY) this.#early.push(data)
       else this.#post(unread(data, tooEarly()), [])
     } else if (isAnswer(data)) {
       this.#caller?.receive(data)
@@ -432,20 +438,24 @@ export class WorkerLink implements Link {
   #unreadable(error: unknown): void {
     // Of what the other side sent before it left nothing is answered.
     if (this.#left !== undefined) return
-    if (this.#importers.some((importer) => importer.memory(undefined))) {
+    const isMemory = this.#importers.some((importer) => importer.memory(undefined))
+    // Before the first attach it can only be that of one which nobody heard, and which comes again.
+    if (isMemory || (!this.#isWhole && this.#importers.length === 0)) {
       this.#heard++
       return
     }
     this.#close(new LinkLostError('A message of the other thread could not be read.', { cause: error }))
   }
 
-  #post(message: unknown, transfer: readonly Transferable[]): void {
-    if (this.#lost !== undefined) return
+  /** Returns whether it is kept until it is known that the other side listens. */
+  #post(message: unknown, transfer: readonly Transferable[]): boolean {
+    if (this.#lost !== undefined) return false
     if (this.#unheard === undefined) this.#endpoint.postMessage(message, transfer as never)
     else this.#unheard.post(this.#endpoint, message, transfer)
+    return this.#unheard !== undefined
   }
 
-  readonly #send = (message: Attach | Memory, transfer: readonly MessagePort[]): void => this.#post(message, transfer)
+  readonly #send = (message: Attach | Memory, transfer: readonly MessagePort[]): void => void this.#post(message, transfer)
 
   readonly #notReceived = (error: unknown, name: string): void => this.#warn(name, 'received', error)
 
