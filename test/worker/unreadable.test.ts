@@ -4,7 +4,7 @@ import * as Comlink from 'comlink'
 import { background, BridgeError, cause, type Context, withCancel } from 'ctxbridge'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, onTestFinished, test } from 'vitest'
-import { turn } from '../support/gc.ts'
+import { arrived, turn } from '../support/gc.ts'
 import { rejection } from './workers.ts'
 
 function channel(): MessageChannel {
@@ -97,6 +97,8 @@ test('a call of no form that can be read, or with more arguments than there can 
 test('an attach with more chunks than a table can have is none', async () => {
   const { port1, port2 } = channel()
   const its = link(port1)
+  port2.postMessage({ ctxbridge: 'here', version: 1 })
+  await arrived()
   const received = new Promise((resolve) => port1.once('message', resolve))
   const { port1: port } = new MessageChannel()
   port2.postMessage({ ctxbridge: 'attach', version: 1, table: 1, link: 1, chunks: long(100_000), port }, [port])

@@ -439,8 +439,8 @@ export class WorkerLink implements Link {
     // Of what the other side sent before it left nothing is answered.
     if (this.#left !== undefined) return
     const isMemory = this.#importers.some((importer) => importer.memory(undefined))
-    // Before the first attach it can only be that of one which nobody heard, and which comes again.
-    if (isMemory || (!this.#isWhole && this.#importers.length === 0)) {
+    // In a browser, before the first attach, it is that of one which nobody heard, and which comes again.
+    if (isMemory || (threads === undefined && !this.#isWhole && this.#importers.length === 0)) {
       this.#heard++
       return
     }
