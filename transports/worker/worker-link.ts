@@ -24,7 +24,7 @@ import { aroundOne, canTerminate, endpointOf, isWebWorker, type WorkerEndpoint }
 import { tableStats } from './export.ts'
 import { Exporter } from './exporter.ts'
 import { refusal } from './failure.ts'
-import { warn } from './host.ts'
+import { threads, warn } from './host.ts'
 import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent } from './handle.ts'
 import { baseOf, ended, importEnded, refused } from './import-ended.ts'
 import { giveBack, Importer } from './importer.ts'
