@@ -13,7 +13,7 @@ async function imported(a: Context, b: Context): Promise<readonly [Context, Cont
   const { port1, port2 } = new MessageChannel()
   const [here, there] = [link(port1), link(port2)]
   const handles = [here.export(a), here.export(b)]
-  await once(port2, 'message')
+  for (let kind; kind !== 'attach'; ) [{ ctxbridge: kind }] = (await once(port2, 'message')) as [{ ctxbridge: string }]
   for (const port of [port1, port2]) port.unref()
   return [there.import(handles[0]), there.import(handles[1])]
 }
