@@ -5,7 +5,7 @@ import { afterFunc, background, type Context, createRoot, withCancel, withTimeou
 import { run } from 'ctxbridge/piscina'
 import { link } from 'ctxbridge/worker'
 import { expect, onTestFinished, test } from 'vitest'
-import { collected } from '../support/gc.ts'
+import { arrived, collected } from '../support/gc.ts'
 
 const storage = new AsyncLocalStorage<string>()
 
@@ -58,7 +58,7 @@ test('an end in another thread is told on nobody’s behalf, whoever was the fir
   const [mine, its] = [link(port1), link(port2)]
   const parents = [withCancel(background()), withCancel(background())] as const
   const handles = parents.map((parent) => mine.export(parent))
-  await new Promise((resolve) => port2.once('message', resolve))
+  await arrived()
   const ann = storage.run('ann', () => observe(its.import(handles[0])))
   const bob = storage.run('bob', () => observe(its.import(handles[1])))
   parents[1].cancel()
@@ -73,7 +73,7 @@ test('also where another request has found it before it was its turn', async () 
   const [mine, its] = [link(port1, { sharedMemory: false }), link(port2)]
   const parent = withCancel(background())
   const handles = [mine.export(parent), mine.export(withCancel(background()))] as const
-  await new Promise((resolve) => port2.once('message', resolve))
+  await arrived()
   const ann = storage.run('ann', () => observe(its.import(handles[0])))
   parent.cancel()
   storage.run('bob', () => its.import(handles[1]))

@@ -21,6 +21,8 @@ export type Kept =
 
 export class Unheard {
   readonly #kept: Kept[] = []
+  /** Where the copies of calls are. */
+  readonly #calls = new Map<CallId, number>()
 
   /** How many messages were posted. */
   get count(): number {
@@ -32,13 +34,14 @@ export class Unheard {
     const kept = keep(message, transfer)
     // What was copied is not read again: a getter may give something else then.
     endpoint.postMessage(kept.how === 'copy' ? kept.message : message, transfer as never)
+    if (kept.how === 'copy' && kept.id !== undefined) this.#calls.set(kept.id, this.#kept.length)
     this.#kept.push(kept)
   }
 
   /** Nobody waits for the answer to that call any more. */
   giveUp(id: CallId): void {
-    const at = this.#kept.findIndex((kept) => kept.how === 'copy' && kept.id === id)
-    if (at >= 0) this.#kept[at] = { how: 'gone', id }
+    const at = this.#calls.get(id)
+    if (at !== undefined) this.#kept[at] = { how: 'gone', id }
   }
 
   /** Those that are missing where that many were heard. */
