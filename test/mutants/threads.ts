@@ -309,8 +309,8 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/unheard.ts',
-    original: 'message: structuredClone(message) }',
-    replacement: 'message }',
+    original: 'message: structuredClone(message), id }',
+    replacement: 'message, id }',
     breaks: 'what is posted again is what its arguments are by then',
     tests: lateStart,
   },
