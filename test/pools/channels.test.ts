@@ -33,9 +33,9 @@ function give(ctx: Context, options: RunOptions = {}): Given {
   const { promise, resolve } = deferred()
   let given: Given | undefined
   const pool = {
-    run(envelope: Envelope, { signal }: { readonly signal: NodeJS.EventEmitter }): Promise<unknown> {
+    run(envelope: Envelope, { signal }: { readonly signal?: NodeJS.EventEmitter }): Promise<unknown> {
       const channel = `ctxbridge.${envelope.handle.table}.${envelope.handle.link}`
-      const aborted = new Promise((abort) => signal.once('abort', () => abort('by force')))
+      const aborted = new Promise((abort) => signal?.once('abort', () => abort('by force')))
       given = { envelope, channel, aborted, result: promise, end: resolve }
       return promise
     },
