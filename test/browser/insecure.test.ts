@@ -2,23 +2,16 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { serve } from 'ctxbridge/websocket'
-import { build } from 'esbuild'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { WebSocketServer } from 'ws'
+import { bundled } from './bundled.ts'
 import { Chromium, hasChromium } from './chromium.ts'
 import { methods } from './insecure-methods.ts'
 
 let script = ''
 beforeAll(async () => {
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('insecure-page.ts', import.meta.url))],
-    bundle: true,
-    format: 'iife',
-    write: false,
-  })
-  script = outputFiles[0]?.text ?? ''
+  script = await bundled('insecure-page.ts')
 })
 
 /** A site with the page, and with a WebSocket. Returns its port. */

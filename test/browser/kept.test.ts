@@ -2,27 +2,19 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { cause, type Context } from 'ctxbridge'
 import { type LinkLease, serve } from 'ctxbridge/websocket'
-import { build } from 'esbuild'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { WebSocketServer } from 'ws'
 import { until } from '../websocket/support.ts'
+import { bundled } from './bundled.ts'
 import { Chromium, hasChromium, type Tab } from './chromium.ts'
 
 const timeout = 60_000
 
 let script = ''
 beforeAll(async () => {
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('kept-page.ts', import.meta.url))],
-    bundle: true,
-    format: 'iife',
-    target: 'es2022',
-    write: false,
-  })
-  script = outputFiles[0]?.text ?? ''
+  script = await bundled('kept-page.ts')
 })
 
 /** A tab whose worker has begun, by `way`, what the server holds; and the context of that over there. */

@@ -2,22 +2,15 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import { bundled } from './bundled.ts'
 import { Chromium, hasChromium, type Tab } from './chromium.ts'
 
 const timeout = 60_000
 
 let script = ''
 beforeAll(async () => {
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('origins-page.ts', import.meta.url))],
-    bundle: true,
-    format: 'iife',
-    write: false,
-  })
-  script = outputFiles[0]?.text ?? ''
+  script = await bundled('origins-page.ts')
 })
 
 /** An origin of its own, not isolated; `/around` is a page with a frame of the origin that is named behind it. Returns its port. */

@@ -5,6 +5,7 @@ import { install } from 'ctxbridge/comlink'
 import { type ContextHandle, expose, link, type Remote, wrap } from 'ctxbridge/worker'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { conformance } from '../conformance/suite.ts'
+import type { LateSharedApi } from '../fixtures/late-shared-worker.ts'
 import type { LateApi } from '../fixtures/late-worker.ts'
 import type { MovedClock } from '../fixtures/moved-clock-worker.ts'
 import type { SharedJobs } from '../fixtures/shared-worker.ts'
@@ -66,6 +67,13 @@ describe('a worker that serves late', () => {
     expect(await call).toBe(ctx.err())
     for (let seen; seen !== 'why'; ) seen = await remote.seen()
     expect(link(worker).stats()).toMatchObject({ exports: 0, calls: 0 })
+  })
+
+  test('is there, also where memory that it cannot be given comes before the attach that it belongs to is heard', async () => {
+    const { port } = new SharedWorker(new URL('../fixtures/late-shared-worker.ts', import.meta.url), { type: 'module' })
+    const remote = wrap<LateSharedApi>(port)
+    expect(await remote.double(21)).toBe(42)
+    remote[Symbol.dispose]()
   })
 
   test('is there again, though it was taken for one that could not be started', async () => {

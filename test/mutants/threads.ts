@@ -286,6 +286,27 @@ export const threads: readonly Mutant[] = [
     tests: specimens,
   },
   {
+    file: 'transports/worker/unheard.ts',
+    original: "endpoint.postMessage(kept.how === 'copy' ? kept.message : message",
+    replacement: 'endpoint.postMessage(message',
+    breaks: 'an argument is read once more, and may be another one then',
+    tests: lateStart,
+  },
+  {
+    file: 'transports/worker/unheard.ts',
+    original: "this.#kept[at] = { how: 'gone', id }",
+    replacement: 'void at',
+    breaks: 'calls that nobody waits for any more are kept',
+    tests: lateStart,
+  },
+  {
+    file: 'transports/worker/worker-link.ts',
+    original: '    this.#unheard = undefined\n    this.#exporter?.arrived()\n',
+    replacement: '    this.#unheard = undefined\n',
+    breaks: 'what is posted on a channel is kept for ever',
+    tests: lateStart,
+  },
+  {
     file: 'transports/worker/worker-link.ts',
     original: 'this.#unready === 0 && this.#isWhole ? this.#server',
     replacement: 'this.#unready === 0 ? this.#server',
@@ -302,8 +323,8 @@ export const threads: readonly Mutant[] = [
   {
     file: 'transports/worker/worker-link.ts',
     original:
-      "if (missing.some(({ how }) => how === 'attach')) this.#exporter?.announceAgain(this.#send)\n    else this.#exporter?.arrived()",
-    replacement: 'this.#exporter?.arrived()',
+      "    if (missing.some(({ how }) => how === 'attach'))\n      this.#exporter?.announceAgain((message, transfer) => this.#post(message, transfer))\n    else this.#exporter?.arrived()",
+    replacement: '    this.#exporter?.arrived()',
     breaks: 'who listens late never gets the attach',
     tests: lateStart,
   },
@@ -316,7 +337,7 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/exporter.ts',
-    original: 'for (const message of this.#replay ?? []) port.post(message)',
+    original: 'for (const message of replay) port.post(message)',
     replacement: 'void port',
     breaks: 'a long cause of an end that nobody heard of is lost',
     tests: lateStart,

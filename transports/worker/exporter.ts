@@ -56,8 +56,8 @@ const LOOKS = 32
 /** A handle that is being made. */
 type Writable = { -readonly [K in keyof ContextHandle]: ContextHandle[K] }
 
-/** Posts over the endpoint, with the port that goes with it. */
-type Send = (message: Attach | Memory, transfer: readonly MessagePort[]) => void
+/** Posts over the endpoint, with the port that goes with it. Returns whether it may be that nobody hears it. */
+type Send = (message: Attach | Memory, transfer: readonly MessagePort[]) => boolean
 
 /** What is said of a context that goes by itself. */
 export interface Alone {
@@ -121,7 +121,6 @@ export class Exporter implements Owner {
    */
   static over(send: Send, reportValue: ReportValue, lost: (hasDied: boolean) => void, shared: boolean): Exporter {
     const exporter = new Exporter(reportValue, lost, shared, false)
-    exporter.#replay = []
     // Node's threads all share memory.
     if (exporter.#table !== undefined && threads === undefined)
       exporter.#unconfirmed = new Unconfirmed((told) => exporter.#ends.add(told))
@@ -131,8 +130,10 @@ export class Exporter implements Owner {
 
   #announce(send: Send): void {
     const port = this.#other as MessagePort
-    if (this.#unconfirmed === undefined) return send(this.#attach(port), [port])
-    send({ ...this.#attach(port), chunks: [], follows: true }, [port])
+    const follows = this.#unconfirmed !== undefined
+    const attach = this.#attach(port)
+    this.#replay = send(follows ? { ...attach, chunks: [], follows } : attach, [port]) ? [] : undefined
+    if (!follows) return
     const memory = { ctxbridge: 'memory', version: VERSION, table: tableId, link: this.#link } as const
     try {
       send({ ...memory, chunks: this.#table?.chunks() ?? [] }, [])
@@ -152,11 +153,11 @@ export class Exporter implements Owner {
   announceAgain(send: Send): void {
     this.#port.close()
     const { port, other } = this.#channel()
+    const replay = this.#replay ?? []
     this.#port = port
     this.#other = other
     this.#announce(send)
-    for (const message of this.#replay ?? []) port.post(message)
-    this.#replay = undefined
+    for (const message of replay) port.post(message)
   }
 
   /**

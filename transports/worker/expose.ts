@@ -3,7 +3,8 @@
 import { checkMethods } from '../../lib/bridge/served.ts'
 import { endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
 import type { LinkOptions } from './link.ts'
-import { linkOf, serverOf } from './worker-link.ts'
+import { linkOf } from './links.ts'
+import { serverOf } from './worker-link.ts'
 
 /**
  * Serves the own methods of `api` to the other side of `endpoint`, in a worker the thread that made it. Contexts among the arguments of a

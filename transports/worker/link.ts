@@ -4,7 +4,7 @@ import type { CancelableContext, Context } from '../../lib/context.ts'
 import type { Key } from '../../lib/key.ts'
 import { endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
 import type { ContextHandle } from './handle.ts'
-import { linkOf } from './worker-link.ts'
+import { linkOf } from './links.ts'
 
 export interface LinkOptions {
   /** The portable keys whose values are taken over from contexts that come in. Values of other keys are dropped. */

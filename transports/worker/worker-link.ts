@@ -1,6 +1,5 @@
 /** Two threads that share contexts: everything that belongs to one endpoint, from its first use until it is closed or lost. */
 
-import { inCommon, version } from '../../lib/bridge/copies.ts'
 import { inspectAsText, show } from '../../lib/bridge/link-show.ts'
 import { disposable } from '../../lib/dispose.ts'
 import { hostClock } from '../../lib/clock.ts'
@@ -20,7 +19,7 @@ import {
   type PackedCall,
 } from './call-message.ts'
 import { Caller } from './caller.ts'
-import { aroundOne, canTerminate, endpointOf, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
+import { canTerminate, isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { tableStats } from './export.ts'
 import { Exporter } from './exporter.ts'
 import { refusal } from './failure.ts'
@@ -28,7 +27,7 @@ import { threads, warn } from './host.ts'
 import { type ContextHandle, isHandle, type ParsedHandle, parseHandle, parseSent } from './handle.ts'
 import { baseOf, ended, importEnded, refused } from './import-ended.ts'
 import { giveBack, Importer } from './importer.ts'
-import type { Link, LinkOptions, LinkStats } from './link.ts'
+import type { Link, LinkStats } from './link.ts'
 import {
   type Attach,
   detach,
@@ -40,31 +39,16 @@ import {
   isHere,
   isMemory,
   isSent,
-  type Memory,
   type Sent,
   VERSION,
 } from './messages.ts'
 import { Server, unread } from './server.ts'
-import { portableKeys, readOptions, switchOf } from './options.ts'
 import { keepSpecimens } from './specimens.ts'
 import { Unheard } from './unheard.ts'
 import { goneBefore, watchEndpoint } from './watch-endpoint.ts'
 
 /** How many calls may come before something is served. More are refused: it may never be. */
 const MAX_EARLY = 10_000
-
-/** One link, of the copy of the package that used its endpoint first. Other copies of its version use that one: their code is the same, but their classes and keys are not. */
-interface Linked {
-  readonly version: string
-  readonly link: WorkerLink
-}
-
-/** Of all copies of the package in this thread: a message is for one of them, and an end of one is an end of the other. */
-const linked = inCommon('links', () => new WeakMap<WorkerEndpoint, Linked>())
-/** Those whose link was disposed of here: the other side was told, and takes it for closed until it hears of another one. */
-const closedHere = inCommon('closed', () => new WeakSet<WorkerEndpoint>())
-/** Stands for this copy. */
-const copy = {}
 
 /** What serves, made by the copy of the package that serves: transfer handlers, and what is thrown, are its own. */
 type MakeServer = (api: object, ...rest: ServerRest) => Server
@@ -76,43 +60,6 @@ type ServerRest = [
 
 /** A server of this copy. */
 export const serverOf: MakeServer = (api, ...rest) => new Server(api, ...rest)
-
-/** The link over an endpoint, for the function named `caller`. */
-export function linkOf(endpoint: unknown, options: LinkOptions, caller: string): WorkerLink {
-  const target = endpointOf(endpoint, caller)
-  const { keys, sharedMemory } = linkOptions(options, caller)
-  const links = linked()
-  const known = links.get(target)
-  if (known !== undefined && known.version !== version) throw ofAnother(caller, known.version)
-  let found = known?.link
-  if (found === undefined) {
-    const forget = (): void => {
-      // Whoever disposes of it once more finds another one there, perhaps.
-      if (links.get(target)?.link !== found) return
-      links.delete(target)
-      closedHere().add(target)
-    }
-    try {
-      found = new WorkerLink(target, sharedMemory, forget)
-    } catch (cause) {
-      throw aroundOne(caller, cause)
-    }
-    links.set(target, { version, link: found })
-    if (closedHere().has(target)) found.announce()
-  }
-  found.register(keys, copy)
-  return found
-}
-
-function ofAnother(caller: string, theirs: string): TypeError {
-  const what = `${caller}() cannot use this endpoint: in this thread version ${theirs} of ctxbridge uses it already, and this one is ${version}`
-  return new TypeError(`${what}. Install one version of it, or give one of them a port of its own, of a MessageChannel.`)
-}
-
-function linkOptions(options: LinkOptions, caller: string): Required<LinkOptions> {
-  const { keys, sharedMemory } = readOptions(caller, options, ({ keys = [], sharedMemory = true }) => ({ keys, sharedMemory }))
-  return { keys: portableKeys(caller, keys), sharedMemory: switchOf(caller, sharedMemory) }
-}
 
 export class WorkerLink implements Link {
   declare readonly [Symbol.dispose]: () => void
@@ -175,9 +122,8 @@ export class WorkerLink implements Link {
   /** What exports over this link. With it the other side is told, and given the table. */
   get exporter(): Exporter {
     if (this.lost !== undefined) throw this.lost
-    if (this.#exporter !== undefined) return this.#exporter
-    this.#exporter = Exporter.over(
-      this.#send,
+    return (this.#exporter ??= Exporter.over(
+      (message, transfer) => this.#post(message, transfer),
       (error, name) => this.#warn(name, 'sent', error),
       (hasDied) => {
         this.#exporter?.close()
@@ -185,9 +131,7 @@ export class WorkerLink implements Link {
         if (hasDied) this.#ended()
       },
       this.#shared,
-    )
-    if (this.#unheard === undefined) this.#exporter.arrived()
-    return this.#exporter
+    ))
   }
 
   /** Tells the other side that this one is there, before anything is exported. */
@@ -370,7 +314,8 @@ export class WorkerLink implements Link {
   #repeat({ count }: Got): void {
     const missing = this.#asked?.missing(count) ?? []
     this.#asked = undefined
-    if (missing.some(({ how }) => how === 'attach')) this.#exporter?.announceAgain(this.#send)
+    if (missing.some(({ how }) => how === 'attach'))
+      this.#exporter?.announceAgain((message, transfer) => this.#post(message, transfer))
     else this.#exporter?.arrived()
     for (const kept of missing) {
       if (kept.how === 'copy') this.#post(kept.message, [])
@@ -454,8 +399,6 @@ export class WorkerLink implements Link {
     else this.#unheard.post(this.#endpoint, message, transfer)
     return this.#unheard !== undefined
   }
-
-  readonly #send = (message: Attach | Memory, transfer: readonly MessagePort[]): void => void this.#post(message, transfer)
 
   readonly #notReceived = (error: unknown, name: string): void => this.#warn(name, 'received', error)
 

@@ -15,7 +15,8 @@ import type { LinkOptions } from './link.ts'
 import { readOptions } from './options.ts'
 import { Tie, TiedObject } from './sent-signal.ts'
 import { isMethodName } from './server.ts'
-import { linkOf, type WorkerLink } from './worker-link.ts'
+import { linkOf } from './links.ts'
+import type { WorkerLink } from './worker-link.ts'
 
 /** The names that are never called: see `expose`. */
 type NoMethod = 'then' | 'toJSON' | `__${string}` | keyof typeof Object.prototype | 'constructor'
