@@ -4,7 +4,7 @@ import { type CancelableContext, type Context, deriveDeadline } from './context.
 import { type ContextError, type Kind, kindOf } from './errors.ts'
 import { nodeOf, scopeOf } from './foreign.ts'
 import { isKey, type Key } from './key.ts'
-import { Deadline } from './deadline.ts'
+import { Deadline, GuardedDeadline } from './deadline.ts'
 import { Hook } from './observers.ts'
 import { type Binding, ContextNode, nodeKey, orNone, type Scope } from './scope.ts'
 import { Source, sourced } from './source.ts'
@@ -136,7 +136,7 @@ export function withSource(parent: Context, source: Source, caller: string): Can
 export function withRemote(parent: Context, source: Source, at: number, why: unknown, guards = false): CancelableContext {
   const node = nodeOf(parent, 'withRemote')
   const { time, due } = node.scope
-  const own = at < (due?.at ?? Infinity) ? new Deadline(at, why, time, undefined, guards) : undefined
+  const own = at < (due?.at ?? Infinity) ? new (guards ? GuardedDeadline : Deadline)(at, why, time) : undefined
   return deriveSource(parent, node, source, own)
 }
 

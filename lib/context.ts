@@ -11,7 +11,7 @@ import { isContext, nodeOf, scopeOf } from './foreign.ts'
 import { showDuration } from './inspect.ts'
 import { isKey, type Key, named } from './key.ts'
 import { Follower, type Watch } from './observers.ts'
-import { Binding, boundsBelow, CancelScope, ContextNode, EndlessScope, orNone, Rule, type Scope } from './scope.ts'
+import { Binding, boundsBelow, CancelScope, ContextNode, EndlessScope, isAbove, orNone, Rule, type Scope } from './scope.ts'
 import { begin, keepTime, register, timeOf } from './tree.ts'
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -116,8 +116,10 @@ const byCancel = new ByCancel()
  * @throws TypeError when `parent` is no context
  */
 export function withCancel(parent: Context): CancelableContext {
-  const { scope, bindings } = nodeOf(parent, 'withCancel')
-  return begin(new CancelScope(parent, orNone(scope), bindings, boundsBelow(scope), byCancel))
+  const node = nodeOf(parent, 'withCancel')
+  const scope = node.scope
+  isAbove(scope)
+  return begin(new CancelScope(parent, orNone(scope), node.bindings, boundsBelow(scope), byCancel))
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -157,17 +159,16 @@ export function deriveDeadline(
   cause: unknown,
   date?: number,
 ): CancelableContext {
-  const { scope, bindings } = node
-  const { time, due, live } = boundsBelow(scope)
+  const bounds = boundsBelow(node.scope)
+  const { time, due } = bounds
   const same = due?.is(at, date) === true
   // The parent's is strictly before, or there is none to speak of: as withCancel (C26).
-  if (at === Infinity || (due !== undefined && due.at < at && !same)) {
-    return begin(new CancelScope(parent, orNone(scope), bindings, boundsBelow(scope), byCancel))
-  }
-  keepTime(scope)
+  if (at === Infinity || (due !== undefined && due.at < at && !same)) return withCancel(parent)
+  keepTime(node.scope)
   const own = same ? due : new Deadline(at, cause, time, date)
-  const bounds = same ? scope.bounds : new Bounds(time, own, live)
-  const child = begin(new CancelScope(parent, orNone(scope), bindings, bounds, byDeadline))
+  const child = begin(
+    new CancelScope(parent, orNone(node.scope), node.bindings, same ? bounds : new Bounds(time, own, bounds.live), byDeadline),
+  )
   if (own.at <= now && child.end === undefined) child.state = own.end()
   return child
 }
@@ -201,9 +202,13 @@ export function withDeadline(parent: Context, at: Date | number, cause?: unknown
   )
 }
 
-function noSpan(ms: unknown): Error {
-  const text = `withTimeout() needs a number of milliseconds, but got ${typeof ms === 'number' ? 'NaN' : named(ms)}.`
-  return typeof ms === 'number' ? new RangeError(text) : new TypeError(text)
+/** For all but a plain span below a parent without a deadline. */
+function withSomeTimeout(parent: Context, ms: number, cause: unknown): CancelableContext {
+  if (typeof ms !== 'number') throw new TypeError(`withTimeout() needs a number of milliseconds, but got ${named(ms)}.`)
+  if (Number.isNaN(ms)) throw new RangeError('withTimeout() needs a number of milliseconds, but got NaN.')
+  const node = nodeOf(parent, 'withTimeout')
+  const now = node.scope.time.clock.now()
+  return deriveDeadline(parent, node, now, ms > lastDate ? Infinity : now + ms, cause)
 }
 
 /**
@@ -215,9 +220,14 @@ function noSpan(ms: unknown): Error {
  */
 export function withTimeout(parent: Context, ms: number, cause?: unknown): CancelableContext {
   const node = nodeOf(parent, 'withTimeout')
-  if (typeof ms !== 'number' || Number.isNaN(ms)) throw noSpan(ms)
-  const now = node.scope.time.clock.now()
-  return deriveDeadline(parent, node, now, ms > lastDate ? Infinity : now + ms, cause)
+  const scope = node.scope
+  const above = scope.bounds
+  if (typeof ms !== 'number' || !(ms > 0 && ms <= lastDate) || above.due !== undefined || above.live === true)
+    return withSomeTimeout(parent, ms, cause)
+  keepTime(scope)
+  const time = above.time
+  const bounds = new Bounds(time, new Deadline(time.clock.now() + ms, cause, time), above.live)
+  return begin(new CancelScope(parent, orNone(scope), node.bindings, bounds, byDeadline))
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

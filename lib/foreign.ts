@@ -113,9 +113,17 @@ function nativeOf(ctx: Context): ContextNode | undefined {
 
 /** The node that a parent context stands for; small, since each new context asks. Anything with the members of a `Context` is a parent like any other (C63). */
 export function nodeOf(parent: Context, caller: string): ContextNode {
-  let options: ErrorOptions | undefined
   try {
     if (parent instanceof ContextNode) return parent
+  } catch {
+    // A proxy may throw when it is asked; then it is told what it threw, or works by its members.
+  }
+  return otherNode(parent, caller)
+}
+
+function otherNode(parent: Context, caller: string): ContextNode {
+  let options: ErrorOptions | undefined
+  try {
     if (looksLikeContext(parent)) return foreignNode(parent)
   } catch (cause) {
     options = { cause }

@@ -170,35 +170,17 @@ export abstract class Rule {
   keepTime(_scope: Scope): void {}
 }
 
-/** A context with an end of its own. */
+/** A context with an end of its own. Those that are made most have one constructor and no more, which is as much as a compiler puts into a loop. */
 export abstract class Scope extends ContextNode {
-  readonly parent: Context | undefined
   /** The scope that it hangs under; undefined under a root, which never ends. */
-  readonly up: Scope | undefined
-  readonly bindings: Binding | undefined
-  bounds: Bounds
-  readonly rule: Rule
+  abstract readonly up: Scope | undefined
+  abstract bounds: Bounds
+  abstract readonly rule: Rule
   /** Its end; before that, the epoch in which it was last known to be live. */
-  state: End | Epoch | undefined
-  watch: Watch | undefined
+  abstract state: End | Epoch | undefined
+  abstract watch: Watch | undefined
   /** What those below need: 0, there are none; 1, to hear of its end when they look; 2, to know when that was, to tell it from a deadline that passed. */
-  below: 0 | 1 | 2
-  /** Its `cancel`, bound; made on first use. */
-  protected bound: CancelFunc | undefined
-
-  constructor(parent: Context | undefined, up: Scope | undefined, bindings: Binding | undefined, bounds: Bounds, rule: Rule) {
-    super()
-    this.parent = parent
-    this.up = up
-    this.bindings = bindings
-    this.bounds = bounds
-    this.rule = rule
-    this.state = undefined
-    this.watch = undefined
-    this.below = 0
-    this.bound = undefined
-    if (up !== undefined) isAbove(up)
-  }
+  abstract below: 0 | 1 | 2
 
   get scope(): Scope {
     return this
@@ -265,8 +247,12 @@ export function isAbove(scope: Scope): void {
 
 /** What bounds those that are derived from a scope: its own bounds. Where those are of many scopes, which one it is that may end has to be said first. */
 export function boundsBelow(scope: Scope): Bounds {
-  const { time, due, live } = scope.bounds
-  return live === true ? (scope.bounds = new Bounds(time, due, scope)) : scope.bounds
+  const { bounds } = scope
+  return bounds.live === true ? ofOne(scope, bounds) : bounds
+}
+
+function ofOne(scope: Scope, { time, due }: Bounds): Bounds {
+  return (scope.bounds = new Bounds(time, due, scope))
 }
 
 /** What hangs under a scope that never ends hangs under nothing (C17). */
@@ -289,8 +275,25 @@ class Endless extends Rule {
 
 /** Never ends. `withoutCancel` makes one with values. */
 export class EndlessScope extends Scope {
+  readonly parent: Context | undefined
+  readonly up: undefined
+  readonly bindings: Binding | undefined
+  bounds: Bounds
+  readonly rule: Rule
+  state: End | Epoch | undefined
+  watch: Watch | undefined
+  below: 0 | 1 | 2
+
   constructor(label: string, bounds: Bounds, parent?: Context, bindings?: Binding) {
-    super(parent, undefined, bindings, bounds, new Endless(label))
+    super()
+    this.parent = parent
+    this.up = undefined
+    this.bindings = bindings
+    this.bounds = bounds
+    this.rule = new Endless(label)
+    this.state = undefined
+    this.watch = undefined
+    this.below = 0
   }
 
   override get endless(): boolean {
@@ -301,6 +304,30 @@ export class EndlessScope extends Scope {
 /** Ends by its own cancel, with its parent, or as its rule says: whichever comes first. */
 export class CancelScope extends Scope implements CancelableContext {
   declare readonly [Symbol.dispose]: () => void
+  readonly parent: Context | undefined
+  readonly up: Scope | undefined
+  readonly bindings: Binding | undefined
+  bounds: Bounds
+  readonly rule: Rule
+  state: End | Epoch | undefined
+  watch: Watch | undefined
+  below: 0 | 1 | 2
+  /** Its `cancel`, bound; made on first use. */
+  protected bound: CancelFunc | undefined
+
+  constructor(parent: Context | undefined, up: Scope | undefined, bindings: Binding | undefined, bounds: Bounds, rule: Rule) {
+    super()
+    this.parent = parent
+    this.up = up
+    this.bindings = bindings
+    this.bounds = bounds
+    this.rule = rule
+    this.state = undefined
+    this.watch = undefined
+    this.below = 0
+    this.bound = undefined
+  }
+
   /** Bound, so that it can be taken off; made on first use. */
   get cancel(): CancelFunc {
     return (this.bound ??= this.endBy.bind(this))

@@ -16,6 +16,7 @@ export function sourced(
   due: Deadline | undefined,
   source: Source,
 ): CancelScope {
+  if (up !== undefined) isAbove(up)
   return new CancelScope(
     parent,
     up,

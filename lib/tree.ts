@@ -42,8 +42,8 @@ function ring(due: Alarm<Scope>[]): void {
 
 /** The end of a scope, as of now; undefined while it is live. This is the path of a polling loop: small, so that compilers put it into the loop. */
 export function endOf(scope: Scope): End | undefined {
-  const { due, live } = scope.bounds
-  return scope.state === epoch && due === undefined && live === undefined ? undefined : ask(scope)
+  const bounds = scope.bounds
+  return scope.state === epoch && bounds.due === undefined && bounds.live === undefined ? undefined : ask(scope)
 }
 
 /** The longer way of `endOf`: for a scope that has ended or may have, or whose end is not told. */
@@ -85,7 +85,8 @@ export function takenEnd(scope: Scope): End | undefined {
 
 /** A scope that was just made takes over its parent's end, if that has ended already (C13). */
 export function begin<S extends Scope>(scope: S): S {
-  const end = scope.up === undefined ? undefined : endOf(scope.up)
+  const up = scope.up
+  const end = up === undefined ? undefined : endOf(up)
   if (end === undefined) scope.state = epoch
   else scope.state = end
   return scope
@@ -212,9 +213,10 @@ export function conclude(scope: Scope, kind: Kind, cause: unknown, error?: Conte
 
 /** As `conclude`, without a cause. Small for the sake of a context that nobody observes, and that nothing was derived from: most end so. */
 export function endPlainly(scope: Scope): void {
-  if (endOf(scope) !== undefined) return
-  if (scope.watch === undefined && scope.below === 0 && scope.live === undefined) scope.state = unread
-  else finish(scope, 'canceled', undefined)
+  const bounds = scope.bounds
+  const alone = scope.watch === undefined && scope.below === 0 && bounds.live === undefined
+  if (alone && scope.state === epoch && (bounds.due === undefined || !bounds.due.passed())) scope.state = unread
+  else conclude(scope, 'canceled', undefined)
 }
 
 /** As `conclude`, for many scopes of one clock, by one end: all are marked before any listener runs. */
