@@ -10,14 +10,12 @@ import { type CancelableContext, type Context, withCancel } from '../context.ts'
 import { merge } from '../merge.ts'
 import { BridgeError, CanceledError, type ContextError, withoutStack } from '../errors.ts'
 import { Source } from '../source.ts'
+import { Ahead } from './ahead.ts'
 import { type ExportFrame, maxUnder, type RetractFrame } from '../wire/frame.ts'
 import { errorOf, importContext, receiveContext } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
 import { type ParsedHandle, parseHandle } from './link-handle.ts'
 import { closeCode, type Fault } from './link-types.ts'
-
-/** How many handles may overtake one. */
-const mostAhead = 1_024
 
 /** A context of the peer's. */
 export class Imported {
@@ -39,7 +37,7 @@ export class Imported {
   users = 0
   /** All handles up to this one have come, and those in `#ahead`: user code may carry them over several ways, on which a later one overtakes. */
   grant = 0
-  #ahead: Set<number> | undefined
+  #ahead: Ahead | undefined
 
   constructor(id: number, gate: CancelableContext, awaited: boolean) {
     this.id = id
@@ -50,12 +48,10 @@ export class Imported {
 
   /** A handle has come. Those before it are still on their way, and must find the context: so they are not given back with it. */
   took(grant: number): void {
-    if (grant > this.grant) (this.#ahead ??= new Set()).add(grant)
-    if (this.#ahead === undefined) return
-    // One that so many have overtaken is taken for lost: it must not cost more and more.
-    if (this.#ahead.size > mostAhead) this.grant = Math.min(...this.#ahead) - 1
-    while (this.#ahead.delete(this.grant + 1)) this.grant++
-    if (this.#ahead.size === 0) this.#ahead = undefined
+    if (grant <= this.grant) return
+    this.#ahead ??= new Ahead()
+    this.grant = this.#ahead.receive(grant, this.grant)
+    if (this.#ahead.isEmpty) this.#ahead = undefined
   }
 }
 

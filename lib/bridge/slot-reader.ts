@@ -10,6 +10,7 @@
  * in DROPS after that, so that the owner looks.
  */
 
+import type { Ahead } from './ahead.ts'
 import { isSharedMemory } from './realm.ts'
 import {
   bellAt,
@@ -64,7 +65,7 @@ class Chunk implements ReadChunk {
   readonly returns: boolean
   /** By their index in the chunk. */
   readonly views: (SlotView | undefined)[] = []
-  readonly ahead: Map<SlotView, Set<number>> = new Map()
+  readonly ahead: Map<SlotView, Ahead> = new Map()
   size = 0
 
   constructor(number: number, buffer: SharedArrayBuffer, mem: SlotMem, returns: boolean) {

@@ -3,6 +3,7 @@
 import type { End } from '../end.ts'
 import type { Kind } from '../errors.ts'
 import { Source } from '../source.ts'
+import { Ahead } from './ahead.ts'
 import {
   CANCELED,
   CAUSED,
@@ -30,9 +31,6 @@ export interface SlotEnd {
 const canceled: SlotEnd = { kind: 'canceled', cause: undefined }
 const expired: SlotEnd = { kind: 'deadline', cause: undefined }
 
-// Once so many handles have overtaken one, that one is taken for lost: a handle that nobody imports must not cost more and more.
-const MAX_AHEAD = 1024
-
 /** The chunk that a slot lies in, as its importer has it. */
 export interface ReadChunk {
   readonly number: number
@@ -40,7 +38,7 @@ export interface ReadChunk {
   /** Whether grants are given back from here. */
   readonly returns: boolean
   /** Of those views that have some: grants that came ahead of others. */
-  readonly ahead: Map<SlotView, Set<number>>
+  readonly ahead: Map<SlotView, Ahead>
   /** Told of the last release. */
   forget(view: SlotView): void
 }
@@ -147,7 +145,7 @@ export class SlotView extends Source {
     if (view.#imports === 0 && (again || !SlotView.#hold(view))) return false
     if (again) return true
     if (grant === view.#received + 1 && ahead === undefined) view.#received = grant
-    else SlotView.#overtake(view, ahead ?? new Set(), grant)
+    else SlotView.#overtake(view, ahead ?? new Ahead(), grant)
     return true
   }
 
@@ -157,17 +155,15 @@ export class SlotView extends Source {
     return view.#chunk.mem.compareExchange(view.#at + RETURNED, returned, returned | IMPORTED) === returned
   }
 
-  static #aheadOf(view: SlotView): Set<number> | undefined {
+  static #aheadOf(view: SlotView): Ahead | undefined {
     const { ahead } = view.#chunk
     return ahead.size === 0 ? undefined : ahead.get(view)
   }
 
-  static #overtake(view: SlotView, ahead: Set<number>, grant: number): void {
-    if (ahead.size === MAX_AHEAD) view.#received = Math.min(...ahead) - 1
-    ahead.add(grant)
-    while (ahead.delete(view.#received + 1)) view.#received++
-    if (ahead.size > 0) view.#chunk.ahead.set(view, ahead)
-    else view.#chunk.ahead.delete(view)
+  static #overtake(view: SlotView, ahead: Ahead, grant: number): void {
+    view.#received = ahead.receive(grant, view.#received)
+    if (ahead.isEmpty) view.#chunk.ahead.delete(view)
+    else view.#chunk.ahead.set(view, ahead)
   }
 
   /** Whether handles of it are out that have not come. */

@@ -230,11 +230,25 @@ describe('deadlines', () => {
     }
   })
 
+  it('C30: a context that is disposed of, and that nobody had looked at, ended as its deadline or its parent had', () => {
+    for (const what of ['deadline', 'parent', 'neither'] as const) {
+      const { clock, root } = setting()
+      const parent = withCancel(root)
+      const ctx = withTimeout(parent, 10, 'why')
+      if (what === 'deadline') clock.block(10)
+      if (what === 'parent') parent.cancel('before')
+      ctx[Symbol.dispose]()
+      clock.block(10)
+      expect(cause(ctx)).toBe(what === 'deadline' ? 'why' : what === 'parent' ? 'before' : ctx.err())
+      expect(ctx.err()).toBeInstanceOf(what === 'deadline' ? DeadlineExceededError : CanceledError)
+    }
+  })
+
   it.each(between)(
     'C30: a deadline that has passed wins over a later cancel, though no timer has fired yet, through %s',
     (_name, hang) => {
       for (const observed of [false, true]) {
-        for (const what of ['own', 'parent', 'top'] as const) {
+        for (const what of ['own', 'disposed', 'parent', 'top'] as const) {
           const { clock, root } = setting()
           const top = withCancel(root)
           const parent = withTimeout(top, 10, 'why')
@@ -242,6 +256,7 @@ describe('deadlines', () => {
           if (observed) void ctx.signal
           clock.block(10)
           if (what === 'own') ctx.cancel('late')
+          else if (what === 'disposed') ctx[Symbol.dispose]()
           else (what === 'parent' ? parent : top).cancel('late')
           expect(ctx.err()).toBeInstanceOf(DeadlineExceededError)
           expect(cause(ctx)).toBe('why')

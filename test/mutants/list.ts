@@ -171,10 +171,31 @@ const tree: readonly Mutant[] = [
   },
   {
     file: 'lib/scope.ts',
-    original: '  return live === true ? (scope.bounds = new Bounds(time, due, scope)) : scope.bounds\n',
-    replacement: '  return scope.bounds\n',
+    original: '  return bounds.live === true ? ofOne(scope, bounds) : bounds\n',
+    replacement: '  return (bounds.live as unknown) === 0 ? ofOne(scope, bounds) : bounds\n',
     breaks: 'a look goes through all that lies between it and what may end without telling',
     tests: ['test/slots/bounds.test.ts'],
+  },
+  {
+    file: 'lib/tree.ts',
+    original: 'if (alone && scope.state === epoch && (bounds.due === undefined || !bounds.due.passed()))',
+    replacement: 'if (alone && scope.state === epoch)',
+    breaks: 'a cancel without a cause wins over a deadline that had passed',
+    tests: contract('deadlines'),
+  },
+  {
+    file: 'lib/tree.ts',
+    original: 'if (alone && scope.state === epoch && (',
+    replacement: 'if (alone && (',
+    breaks: 'a cancel without a cause wins over the end of a parent that nobody had looked at',
+    tests: contract('with-cancel', 'dispose'),
+  },
+  {
+    file: 'lib/context.ts',
+    original: '  isAbove(scope)\n',
+    replacement: '  void isAbove\n',
+    breaks: 'a child does not hear of the end of a parent that nobody observes',
+    tests: contract('with-cancel'),
   },
   {
     file: 'lib/source.ts',
@@ -477,9 +498,23 @@ const slots: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/slot-view.ts',
-    original: '    else SlotView.#overtake(view, ahead ?? new Set(), grant)\n',
+    original: '    else SlotView.#overtake(view, ahead ?? new Ahead(), grant)\n',
     replacement: '    else view.#received = grant\n',
     breaks: 'a handle that came counts for all before it',
+    tests: reader,
+  },
+  {
+    file: 'lib/bridge/ahead.ts',
+    original: 'if (joins && next?.first === number + 1) {',
+    replacement: 'if (joins && next?.first === number + 2) {',
+    breaks: 'what closes a gap does not make one range of two',
+    tests: ['test/slots/ahead.test.ts'],
+  },
+  {
+    file: 'lib/bridge/ahead.ts',
+    original: 'lowest.first > received + 1 && this.#ranges.length <= mostRanges',
+    replacement: 'lowest.first > received + 1',
+    breaks: 'handles that nobody imports cost more and more',
     tests: reader,
   },
   {

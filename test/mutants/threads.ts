@@ -329,6 +329,20 @@ export const threads: readonly Mutant[] = [
     tests: lateStart,
   },
   {
+    file: 'transports/worker/worker-link.ts',
+    original: 'this.#early.push(...later)',
+    replacement: 'this.#early.unshift(...later)',
+    breaks: 'calls that nobody heard begin behind later ones',
+    tests: lateStart,
+  },
+  {
+    file: 'transports/worker/exporter.ts',
+    original: ' && (this.#replay === undefined || this.#port.wasHeard)',
+    replacement: '',
+    breaks: 'who listens late is taken for dead where the channel that it missed was closed',
+    tests: lateStart,
+  },
+  {
     file: 'transports/worker/unheard.ts',
     original: 'message: structuredClone(message), id }',
     replacement: 'message, id }',

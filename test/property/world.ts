@@ -7,6 +7,7 @@ import { getEventListeners } from 'node:events'
 import {
   afterFunc,
   type CancelFunc,
+  type CancelableContext,
   CanceledError,
   cause,
   type Context,
@@ -353,8 +354,10 @@ export class World {
     const why = this.#value(name)
     const call: { apply: (() => void) | undefined } = { apply: () => this.#model.cancel(pair.model, why) }
     this.#called.push(call)
-    if (name === 'none') cancel()
-    else cancel(why)
+    if (name !== 'none') cancel(why)
+    // Of every two contexts one is disposed of, which is the same by another way.
+    else if (Symbol.dispose in pair.real && this.pairs.indexOf(pair) % 2 === 0) (pair.real as CancelableContext)[Symbol.dispose]()
+    else cancel()
     this.#called.pop()
     this.#sync()
     call.apply?.()

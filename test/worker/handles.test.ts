@@ -18,9 +18,9 @@ import {
 import { install } from 'ctxbridge/comlink'
 import { createFakeClock } from 'ctxbridge/testing'
 import { type ContextHandle, link } from 'ctxbridge/worker'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { tenant } from '../fixtures/worker-keys.ts'
-import { collected, turn } from '../support/gc.ts'
+import { arrived, collected, turn } from '../support/gc.ts'
 import { Independent } from '../support/foreign.ts'
 import { asker, type Asker, empty, flag, heard, reached, start, startJobs } from './workers.ts'
 
@@ -45,6 +45,23 @@ test('a handle travels in a message of the program, and its context ends with th
   expect(await told).toMatchObject([{ told: { err: 'AbortError', cause: 'by message' } }])
   expect(await ask({ do: 'stats' })).toMatchObject({ imports: 0 })
   expect(mine.stats()).toMatchObject(empty)
+})
+
+test.each([true, false])('a handle may be imported after any number of later ones; shared memory: %s', async (sharedMemory) => {
+  const { port1, port2 } = new MessageChannel()
+  onTestFinished(() => port1.close())
+  const [mine, theirs] = [link(port1, { sharedMemory }), link(port2, { sharedMemory })]
+  const ctx = withCancel(background())
+  const first = mine.export(ctx)
+  await arrived()
+  for (let i = 0; i < 3_000; i++) {
+    theirs.import(mine.export(ctx)).cancel()
+    if (i % 100 === 0) await turn()
+  }
+  const late = theirs.import(first)
+  expect([late.err(), ctx.err()]).toEqual([undefined, undefined])
+  ctx.cancel('still')
+  expect(await late.done).toMatchObject({ cause: 'still' })
 })
 
 test('a handle is plain data that survives JSON', async () => {

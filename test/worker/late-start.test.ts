@@ -10,6 +10,7 @@ const api = {
   add: (a: number, b: number): number => a + b,
   only: ({ n }: { readonly n: number }): number => n,
   sum: (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum + n, 0),
+  note: (what: string): unknown => saw.push(what),
   size: (_ctx: Context, buffer: ArrayBuffer): number => buffer.byteLength,
   async wait(ctx: Context): Promise<string> {
     await ctx.done
@@ -80,6 +81,40 @@ test('what is called later does not overtake: it waits for the attach that its c
   expect([await rejection(early), await rejection(late)]).toEqual([ctx.err(), ctx.err()])
   while (saw.length < 2) await turn()
   expect(saw).toEqual(['both', 'both'])
+})
+
+test('calls begin in the order in which they were made, whichever of them were heard when', async () => {
+  const { port2, remote } = lateSides()
+  const calls = [remote.note('missed'), remote.note('missed, too')]
+  await arrived()
+  calls.push(remote.note('on its way'))
+  // Begins to listen in one turn with the posting of that: so it is heard, and the first two are not.
+  expose(api, port2)
+  calls.push(remote.note('before either has answered'))
+  await Promise.all(calls)
+  await remote.note('after all')
+  expect(saw).toEqual(['missed', 'missed, too', 'on its way', 'before either has answered', 'after all'])
+})
+
+test('the end of a channel that nobody heard of may be closed', async () => {
+  const { port1, port2 } = new MessageChannel()
+  onTestFinished(() => port1.close())
+  const remote = wrap<typeof api>(port1)
+  let closed = 0
+  port2.on('message', ({ port }: { readonly port?: MessagePort }) => {
+    if (port === undefined) return
+    port.close()
+    closed++
+  })
+  const ctx = withCancel(background())
+  const early = remote.wait(ctx)
+  await arrived()
+  expect(closed).toBe(1)
+  expose(api, port2)
+  const late = remote.wait(ctx)
+  while (link(port2).stats().observers === 0) await turn()
+  ctx.cancel('late')
+  expect([await rejection(early), await rejection(late)]).toEqual([ctx.err(), ctx.err()])
 })
 
 test('arguments are those of the moment of the call', async () => {
@@ -217,8 +252,9 @@ test('what was heard is not done twice, whoever says how often what', async () =
   const remote = wrap<{ once(): number }>(port1)
   expect(await remote.once()).toBe(1)
   for (const count of [-1, 0.5, 'x', NaN, 1e9, 0, 1]) {
-    for (const kind of ['here', 'sent', 'got']) port2.postMessage({ ctxbridge: kind, version: 1, count })
-    for (const kind of ['here', 'sent', 'got']) port1.postMessage({ ctxbridge: kind, version: 1, count })
+    for (const ctxbridge of ['here', 'sent', 'got', 'again']) {
+      for (const port of [port1, port2]) port.postMessage({ ctxbridge, version: 1, count, messages: [[count], { ctxbridge }] })
+    }
   }
   await arrived()
   expect(await remote.once()).toBe(2)

@@ -96,7 +96,8 @@ export class Exporter implements Owner {
     this.#listener = {
       message: (message) => this.#receive(message),
       closed: (hasDied) => {
-        if (!this.#closed) lost(hasDied)
+        // The end of a channel that nobody heard of is closed when it is collected: another channel takes its place.
+        if (!this.#closed && (this.#replay === undefined || this.#port.wasHeard)) lost(hasDied)
       },
     }
     const { port, other } = this.#channel()

@@ -82,6 +82,13 @@ export interface Got {
   readonly count: number
 }
 
+/** The answer to that, behind a new attach where one was missing: those that were not, to be taken as if they had come before all that did. */
+export interface Again {
+  readonly ctxbridge: 'again'
+  readonly version: typeof VERSION
+  readonly messages: readonly unknown[]
+}
+
 /** Exporter to importer. A new chunk: chunk, buffer. */
 export const CHUNK = 0
 /** Exporter to importer. The whole of a cause that is too long for its slot, sent before the slot ends: slot, generation, cause. */
@@ -220,6 +227,10 @@ export function isSent(value: unknown): value is Sent {
 
 export function isGot(value: unknown): value is Got {
   return isBranded<Got>(value, 'got') && isCount(value.count)
+}
+
+export function isAgain(value: unknown): value is Again {
+  return isBranded<Again>(value, 'again') && Array.isArray(value.messages)
 }
 
 function isCount(value: unknown): value is number {

@@ -43,13 +43,19 @@ export class Port {
   #wonders = false
   #unwatch: (() => void) | undefined
   #ready: Promise<void> | undefined
+  /** Whether anything has come: then somebody has the other end. */
+  wasHeard = false
 
   /** Takes ownership of the port. It alone keeps no thread alive. */
   constructor(port: MessagePort | BroadcastChannel, { message, closed }: ChannelListener) {
     this.#port = port
     this.#closed = closed
     this.#stop = listenTo(port, {
-      message: threads === undefined ? (data) => this.#hear(data, message) : message,
+      message: (data) => {
+        this.wasHeard = true
+        if (threads === undefined) this.#hear(data, message)
+        else message(data)
+      },
       // Of an end that was closed a browser has told by `OVER`.
       closed: () => closed(threads === undefined),
       garbled: () => undefined,

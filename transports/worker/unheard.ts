@@ -3,7 +3,7 @@
  *
  * A port keeps what comes until somebody listens to it. A `Worker` of Node's drops it; so does a browser's worker, as soon as its script has run once; and where a program listens for messages of its own
  * first, it is the program that gets ours. So each side says HERE when it begins. Who hears that, says how many messages it has posted by then, and the other side how many of those it has heard: as messages keep
- * their order, the first ones are missing, and are posted again. Nobody waits for any of this: where nothing was missed, calls have begun long before.
+ * their order, the first ones are missing, and are posted again, to be taken before what was heard. Nobody waits for any of this: where nothing was missed, calls have begun long before.
  */
 
 import type { WorkerEndpoint } from './endpoint.ts'

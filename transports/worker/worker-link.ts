@@ -29,10 +29,12 @@ import { baseOf, ended, importEnded, refused } from './import-ended.ts'
 import { giveBack, Importer } from './importer.ts'
 import type { Link, LinkStats } from './link.ts'
 import {
+  type Again,
   type Attach,
   detach,
   type Got,
   here,
+  isAgain,
   isAttach,
   isDetach,
   isGot,
@@ -292,12 +294,11 @@ export class WorkerLink implements Link {
 
   /** The other side begins to listen: whatever it posts is heard, but not all that was posted to it may have been. */
   #meet(): void {
-    this.#isWhole = true
     this.#asked = this.#unheard
     this.#endpoint.postMessage({ ctxbridge: 'sent', version: VERSION, count: this.#unheard?.count ?? 0 }, [] as never)
     this.#unheard = undefined
     this.#join()
-    this.#serveEarly()
+    this.#hasAll()
   }
 
   /** The other side listened before this one did: nothing that was posted to it is missing. */
@@ -305,22 +306,35 @@ export class WorkerLink implements Link {
     this.#unheard = undefined
     this.#exporter?.arrived()
     if (count > 0) this.#endpoint.postMessage({ ctxbridge: 'got', version: VERSION, count: this.#heard }, [] as never)
-    if (count > this.#heard) return
+    if (count <= this.#heard) this.#hasAll()
+  }
+
+  /** Nothing is missing any more: what came may begin. */
+  #hasAll(): void {
     this.#isWhole = true
     this.#serveEarly()
   }
 
   /** Posts again what the other side has missed. */
   #repeat({ count }: Got): void {
-    const missing = this.#asked?.missing(count) ?? []
+    if (this.#asked === undefined) return
+    const missing = this.#asked.missing(count)
     this.#asked = undefined
     if (missing.some(({ how }) => how === 'attach'))
       this.#exporter?.announceAgain((message, transfer) => this.#post(message, transfer))
     else this.#exporter?.arrived()
-    for (const kept of missing) {
-      if (kept.how === 'copy') this.#post(kept.message, [])
-      else if (kept.how === 'gone' && kept.id !== undefined) this.#caller?.miss(kept.id, tooLate())
-    }
+    const messages = missing.flatMap((kept) => (kept.how === 'copy' ? [kept.message] : []))
+    this.#post({ ctxbridge: 'again', version: VERSION, messages } satisfies Again, [])
+    for (const kept of missing) if (kept.how === 'gone' && kept.id !== undefined) this.#caller?.miss(kept.id, tooLate())
+  }
+
+  /** What was missing is here. It comes before what was heard meanwhile. */
+  #hearAgain({ messages }: Again): void {
+    if (this.#isWhole) return
+    const later = this.#early.splice(0)
+    for (const message of messages) if (Array.isArray(message)) this.#receiveCall(message)
+    this.#early.push(...later)
+    this.#hasAll()
   }
 
   #receive(data: unknown): void {
@@ -332,6 +346,8 @@ export class WorkerLink implements Link {
       this.#compare(data)
     } else if (isGot(data)) {
       this.#repeat(data)
+    } else if (isAgain(data)) {
+      this.#hearAgain(data)
     } else if (isDetach(data)) {
       this.#leave(new LinkLostError('The other thread has closed the link.'))
     } else if (isMemory(data)) {
@@ -370,7 +386,6 @@ export class WorkerLink implements Link {
       if (hasDied && this.#importers.length === 0) this.#ended()
     })
     this.#importers = [...this.#importers, importer]
-    this.#isWhole = true
     if (importer.ready === undefined) return this.#serveEarly()
     this.#unready++
     void importer.ready.then(() => {
