@@ -149,8 +149,12 @@ describe('something around a port, as frameworks make,', () => {
     const events = ['message', 'messageerror', 'error', 'exit']
     const count = (): number[] => events.map((event) => worker.listenerCount(event))
     const before = count()
-    for (const f of [wrap, link, (value: Worker) => expose(api, value)])
-      expect(() => f(around(worker))).toThrow(/ itself, but got something around one, which throws\.$/)
+    const takes: readonly ((value: Worker) => unknown)[] = [
+      (value) => wrap(value),
+      (value) => link(value),
+      (value) => expose(api, value),
+    ]
+    for (const f of takes) expect(() => f(around(worker))).toThrow(/ itself, but got something around one, which throws\.$/)
     expect(count()).toEqual(before)
   })
 
