@@ -346,7 +346,8 @@ test('a context or a signal that a method returns is refused with a remedy, and 
     signalWithin: () => ({ signal: new AbortController().signal }),
   })
   const itself = /: a context, or an AbortSignal, is no result\..+ install\(Comlink\) .+\.$/
-  const inside = /: a context, or an AbortSignal, cannot be within a result\. Put in its place what link\(\)\.export\(ctx\) gives, .+\.$/
+  const inside =
+    /: a context, or an AbortSignal, cannot be within a result\. Put in its place what link\(\)\.export\(ctx\) gives, .+\.$/
   for (const [name, told] of Object.entries({ ctx: itself, signal: itself, within: inside, signalWithin: inside }))
     expect(await rejection(remote[name as 'ctx']())).toMatchObject({
       code: 'ERR_UNSENDABLE',

@@ -228,6 +228,22 @@ test.each<[string, (port: MessagePort, other: MessagePort) => MessagePort]>([
   }
 })
 
+test('a link that is the first to listen to a port refs that, also where it was unref-ed before', () => {
+  const { port1 } = new MessageChannel()
+  const isRefed = (): boolean => (port1 as unknown as { hasRef(): boolean }).hasRef()
+  port1.unref()
+  for (let round = 0; round < 2; round++) {
+    const mine = link(port1)
+    expect(isRefed()).toBe(true)
+    port1.unref()
+    wrap(port1)
+    expect(isRefed()).toBe(false)
+    mine[Symbol.dispose]()
+    expect(isRefed()).toBe(false)
+  }
+  port1.close()
+})
+
 describe('a process', { timeout: 30_000 }, () => {
   const head = `
     import { Worker } from 'node:worker_threads'

@@ -83,8 +83,14 @@ function isInstance(value: unknown, name: string): value is WorkerEndpoint {
   return typeof constructor === 'function' && (value instanceof constructor || isOfAnotherRealm(value, constructor))
 }
 
-/** Whether it is one that a frame of this page has made, say: of another class of the same name. A getter of the platform knows. */
+/** Whether it is one that a frame of this page has made, say: of another class of the same name. A getter of the platform's throws for all else. */
 function isOfAnotherRealm(value: unknown, { prototype }: { readonly prototype: unknown }): boolean {
-  const { get } = Object.getOwnPropertyDescriptor(prototype, 'onmessage') ?? {}
-  return get !== undefined && attempt(() => [get.call(value)]) !== undefined
+  const onmessage = Object.getOwnPropertyDescriptor(prototype, 'onmessage')
+  if (onmessage?.get === undefined) return false
+  try {
+    onmessage.get.call(value)
+    return true
+  } catch {
+    return false
+  }
 }
