@@ -1,6 +1,6 @@
 /** The conformance suite in Web Workers of a real browser. Whether its page is cross-origin isolated is up to who serves it. */
 import * as Comlink from 'comlink'
-import { background, type Context, type LinkLostError, withCancel, withTimeout } from 'ctxbridge'
+import { background, cause, type Context, type LinkLostError, withCancel, withTimeout } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
 import { type ContextHandle, expose, link, type Remote, wrap } from 'ctxbridge/worker'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -9,6 +9,7 @@ import type { LateSharedApi } from '../fixtures/late-shared-worker.ts'
 import type { LateApi } from '../fixtures/late-worker.ts'
 import type { MovedClock } from '../fixtures/moved-clock-worker.ts'
 import type { SharedJobs } from '../fixtures/shared-worker.ts'
+import type { Unmade } from '../fixtures/unmade-worker.ts'
 
 /** Put in by vitest.browser.config.ts. */
 declare const ISOLATED: boolean
@@ -148,6 +149,57 @@ function sharedWorker(): MessagePort {
   onTestFinished(() => port.close())
   return port
 }
+
+/** A port to one, which may be a service worker. */
+async function unmade(kind: 'shared worker' | 'service worker'): Promise<MessagePort> {
+  const url = new URL('../fixtures/unmade-worker.ts', import.meta.url)
+  if (kind === 'shared worker') return new SharedWorker(url, { type: 'module' }).port
+  const registration = await navigator.serviceWorker.register(url, { type: 'module' })
+  onTestFinished(async () => void (await registration.unregister()))
+  const { port1, port2 } = new MessageChannel()
+  const { installing, waiting, active } = registration
+  ;(installing ?? waiting ?? active)?.postMessage('a port', [port2])
+  return port1
+}
+
+test.each(['shared worker', 'service worker'] as const)('a %s is told what it cannot do', async (kind) => {
+  const remote = wrap<Unmade>(await unmade(kind))
+  // A shared worker is not isolated, whatever its page is.
+  const sleepless = isolated && kind === 'service worker' ? 'a worker thread that may block' : 'shared memory'
+  expect(await remote.sleepSync()).toMatch(new RegExp(`^TypeError: sleepSync\\(\\) needs ${sleepless}, .+\\.$`))
+  for (const error of await remote.withoutEndpoint())
+    expect(error).toMatch(/^TypeError: \w+\(\) needs a Worker or a MessagePort here: .+ shared worker or service worker has\.$/)
+  remote[Symbol.dispose]()
+})
+
+test('a port that a frame of the page has made is one like any other', async () => {
+  const frame = document.body.appendChild(document.createElement('iframe'))
+  onTestFinished(() => frame.remove())
+  const { MessageChannel: Channel, MessagePort: Port } = frame.contentWindow as Window & typeof globalThis
+  const { port1, port2 } = new Channel()
+  expect([port1 instanceof MessagePort, port1 instanceof Port]).toEqual([false, true])
+  const seen: unknown[] = []
+  expose(
+    {
+      async wait(ctx: Context): Promise<void> {
+        await ctx.done
+        seen.push(cause(ctx))
+      },
+      echo: (value: unknown): unknown => value,
+    },
+    port2,
+  )
+  const remote = wrap<{ wait(ctx: Context): Promise<void>; echo(value: unknown): unknown }>(port1)
+  const ctx = withCancel(background())
+  const call = remote.wait(ctx).catch((error: unknown) => error)
+  expect(await remote.echo({ list: [1, 'text'] })).toEqual({ list: [1, 'text'] })
+  ctx.cancel(new Error('of the page'))
+  expect(await call).toBe(ctx.err())
+  await nothingLeft(port1)
+  expect(seen).toMatchObject([{ message: 'of the page' }])
+  expect(() => wrap(port1, { grace: 1 })).toThrow(/only give a 'grace' to a Worker/)
+  port1.close()
+})
 
 /** What is given back comes by another port than an answer. */
 async function nothingLeft(port: MessagePort): Promise<void> {

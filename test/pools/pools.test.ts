@@ -437,7 +437,7 @@ test('what is no pool, or no job, is told', () => {
   expect(() => workerpool.run(threads, background(), 1, {} as never)).toThrow(/'method'/)
   for (const run of [piscina.run, tinypool.run, workerpool.run]) {
     const some = { run: () => Promise.reject(new Error('it was asked')), exec: () => Promise.reject(new Error('it was asked')) }
-    for (const options of [null, 1, 'name'])
+    for (const options of [null, 1, 'name', []])
       expect(() => run(some as never, background(), 1, options as never)).toThrow(
         /^run\(\) needs its options to be an object, but got .+\.$/,
       )

@@ -101,6 +101,33 @@ test('wrap() sends contexts and signals that are properties of an argument also 
   port1.close()
 })
 
+test('a context, or a signal, within a result is told with a remedy that helps, also where install() was called', async () => {
+  install(Comlink)
+  const { port1, port2 } = new MessageChannel()
+  const [ctx, cancel] = withCancel(background())
+  const { signal } = ctx
+  const api = {
+    within: () => [{ ctx }, { signal }, [ctx], [signal], new Map([[1, ctx]]), { deep: { ctx } }],
+    one: (n: number): unknown => api.within()[n],
+    handle: () => ({ ctx: link(port1).export(ctx) }),
+    itself: () => ctx,
+  }
+  expose(api, port1)
+  const remote = wrap<typeof api>(port2)
+  for (const n of api.within().keys())
+    await expect(remote.one(n)).rejects.toMatchObject({
+      code: 'ERR_UNSENDABLE',
+      message:
+        'The result cannot be sent to the other thread: a context, or an AbortSignal, cannot be within a result. Put in its place what link().export(ctx) gives, and import() that on the other side.',
+    })
+  const there = link(port2).import((await remote.handle()).ctx)
+  expect((await remote.itself()).err()).toBeUndefined()
+  cancel('by its owner')
+  await there.done
+  expect(cause(there)).toBe('by its owner')
+  port1.close()
+})
+
 test('a message that is posted later, as by an endpoint that waits for its worker, says how its context stands by then', async () => {
   install(Comlink)
   const handler = Comlink.transferHandlers.get('ctxbridge.context') as Comlink.TransferHandler<Context, object>

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import { background, type Context, LinkLostError, withCancel } from 'ctxbridge'
 import { link, wrap } from 'ctxbridge/worker'
 import { expect, test, vi } from 'vitest'
@@ -136,11 +137,15 @@ test('a method that has answered in time keeps its worker, though this thread wa
   expect(await jobs.warm()).toEqual({ threadId, served: 1 })
 })
 
-test('what a grace must be', () => {
+test('what a grace must be, which is told before anything listens, or is posted', () => {
   const worker = start()
+  const { port1, port2 } = new MessageChannel()
   for (const grace of [-1, Number.NaN, '1', null])
-    expect(() => wrap(worker, { grace: grace as number })).toThrow(/^wrap\(\) needs 'grace'/)
-  expect(() => wrap(new MessageChannel().port1 as never, { grace: 1 })).toThrow(/Worker/)
+    for (const endpoint of [worker, port1])
+      expect(() => wrap(endpoint, { grace: grace as number })).toThrow(/^wrap\(\) needs 'grace'/)
+  expect(() => wrap(port1, { grace: 1 })).toThrow(/Worker/)
+  expect([worker.listenerCount('message'), port1.listenerCount('message')]).toEqual([0, 0])
+  expect(receiveMessageOnPort(port2)).toBeUndefined()
   const never: (ctx: Context) => Promise<unknown> = wrap<Jobs>(worker, { grace: Infinity }).hang
   expect(never).toBeTypeOf('function')
 })

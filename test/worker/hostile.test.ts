@@ -1,4 +1,5 @@
 /** What throws when it is looked at: whoever gets it says so in a sentence of its own, and does not throw what was thrown. */
+import type { Worker } from 'node:worker_threads'
 import { background, createKey, withCancel } from 'ctxbridge'
 import * as comlink from 'ctxbridge/comlink'
 import * as port from 'ctxbridge/message-port'
@@ -8,6 +9,7 @@ import { expose, isLinkMessage, link, wrap } from 'ctxbridge/worker'
 import * as workerpool from 'ctxbridge/workerpool'
 import { describe, expect, test } from 'vitest'
 import { turn } from '../support/gc.ts'
+import { start } from './workers.ts'
 
 const boom = (): never => {
   throw new Error('boom')
@@ -98,7 +100,8 @@ describe('options', () => {
       const value = new Proxy({}, typeof trap === 'function' ? { get: trap, ownKeys: trap } : trap)
       expectSentence(what, () => f(value as never))
     }
-    for (const none of [null, 1, 'text']) expectSentence(String(none), () => f(none as never))
+    for (const none of [null, 1, 'text', []])
+      expect(() => f(none as never)).toThrow(/^\w+\(\) needs its options to be an object, but got .+\.$/)
   })
 
   test('that say whether memory is shared', () => {
@@ -132,6 +135,27 @@ describe('something around a port, as frameworks make,', () => {
     ]
     for (const f of takes) expectSentence(what, () => f(make(here())))
     for (const f of takes) expectSentence(`an object below one, ${what}`, () => f(Object.create(make(here())) as MessagePort))
+  })
+
+  test('and around all that a worker has is no endpoint, and listens to nothing', () => {
+    const around = <T extends object>(real: T): T =>
+      new Proxy(real, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name)
+          return typeof value === 'object' && value !== null ? around(value) : value
+        },
+      })
+    const worker = start()
+    const events = ['message', 'messageerror', 'error', 'exit']
+    const count = (): number[] => events.map((event) => worker.listenerCount(event))
+    const before = count()
+    const takes: readonly ((value: Worker) => unknown)[] = [
+      (value) => wrap(value),
+      (value) => link(value),
+      (value) => expose(api, value),
+    ]
+    for (const f of takes) expect(() => f(around(worker))).toThrow(/ itself, but got something around one, which throws\.$/)
+    expect(count()).toEqual(before)
   })
 
   test('connects to nobody', async () => {

@@ -228,6 +228,22 @@ test.each<[string, (port: MessagePort, other: MessagePort) => MessagePort]>([
   }
 })
 
+test('a link that is the first to listen to a port refs that, also where it was unref-ed before', () => {
+  const { port1 } = new MessageChannel()
+  const isRefed = (): boolean => (port1 as unknown as { hasRef(): boolean }).hasRef()
+  port1.unref()
+  for (let round = 0; round < 2; round++) {
+    const mine = link(port1)
+    expect(isRefed()).toBe(true)
+    port1.unref()
+    wrap(port1)
+    expect(isRefed()).toBe(false)
+    mine[Symbol.dispose]()
+    expect(isRefed()).toBe(false)
+  }
+  port1.close()
+})
+
 describe('a process', { timeout: 30_000 }, () => {
   const head = `
     import { Worker } from 'node:worker_threads'
@@ -322,6 +338,18 @@ describe('a process', { timeout: 30_000 }, () => {
     expect(stderr).toContain('nobody was waiting')
   })
 
+  test('fails for one that came before the link was disposed of, and the exit after it', async () => {
+    const { code, stdout, stderr, hung } = await run(`${head}
+      const call = jobs.hang(withCancel(background())).catch((error) => console.log(error.message, error.cause))
+      worker.emit('error', new Error('nobody was waiting'))
+      jobs[Symbol.dispose]()
+      await call
+      await worker.terminate()
+    `)
+    expect({ code, stdout, hung }).toEqual({ code: 1, stdout: 'The link was closed by this thread. undefined\n', hung: false })
+    expect(stderr).toContain('nobody was waiting')
+  })
+
   test('does not fail for one that rejected a call, or that has a listener', async () => {
     const { code, stdout, hung } = await run(`${head}
       jobs.hang(withCancel(background())).catch((error) => console.log(error.name, error.cause.message))
@@ -333,6 +361,14 @@ describe('a process', { timeout: 30_000 }, () => {
       await jobs.crashLater()
     `)
     expect(heard).toMatchObject({ code: 0, stdout: 'nobody was waiting\n', hung: false })
+    const disposed = await run(`${head}
+      worker.on('error', (error) => {
+        console.log(error.message)
+        jobs[Symbol.dispose]()
+      })
+      await jobs.crashLater()
+    `)
+    expect(disposed).toMatchObject({ code: 0, stdout: 'nobody was waiting\n', hung: false })
   })
 
   test('has no unhandled rejection from jobs that throw after their callers were told', async () => {

@@ -28,7 +28,8 @@ export function endpointOf(value: unknown, caller: string): WorkerEndpoint {
   if (value === undefined) {
     const parent = parentOf()
     if (parent !== undefined) return parent
-    throw new TypeError(`${caller}() needs a Worker or a MessagePort when it is called in the main thread, which has no parent.`)
+    const why = 'this thread has no way to one that made it, as no main thread, shared worker or service worker has'
+    throw new TypeError(`${caller}() needs a Worker or a MessagePort here: ${why}.`)
   }
   if (attempt(() => isEndpoint(value))) {
     try {
@@ -76,7 +77,20 @@ export function isWebWorker(value: unknown): boolean {
   return threads === undefined && isInstance(value, 'Worker')
 }
 
+/** Whether it is one of the web's, or something around one. Throws what a proxy throws. */
 function isInstance(value: unknown, name: string): value is WorkerEndpoint {
   const constructor = (globalThis as Record<string, unknown>)[name]
-  return typeof constructor === 'function' && value instanceof constructor
+  return typeof constructor === 'function' && (value instanceof constructor || isOfAnotherRealm(value, constructor))
+}
+
+/** Whether it is one that a frame of this page has made, say: of another class of the same name. A getter of the platform's throws for all else. */
+function isOfAnotherRealm(value: unknown, { prototype }: { readonly prototype: unknown }): boolean {
+  const onmessage = Object.getOwnPropertyDescriptor(prototype, 'onmessage')
+  if (onmessage?.get === undefined) return false
+  try {
+    onmessage.get.call(value)
+    return true
+  } catch {
+    return false
+  }
 }

@@ -17,7 +17,7 @@ export function attempt<Seen>(look: () => Seen): Seen | undefined {
  * @throws TypeError when they are no object, or one that throws
  */
 export function readOptions<O extends object, Read>(caller: string, options: O, read: (options: O) => Read): Read {
-  if (typeof options !== 'object' || options === null) {
+  if (typeof options !== 'object' || options === null || attempt(() => Array.isArray(options)) === true) {
     throw new TypeError(`${caller}() needs its options to be an object, but got ${named(options)}.`)
   }
   try {

@@ -21,7 +21,7 @@ import { VERSION } from './messages.ts'
 import { SentSignal } from './sent-signal.ts'
 import { failureToWire, messageOf, refusal, unreadable } from './failure.ts'
 import { isStream } from './stream.ts'
-import { holdsContext, isOrHasWithin } from './within.ts'
+import { hasWithin, holdsContext, isContextOrSignal, isListWithOne } from './within.ts'
 
 export class Server {
   readonly #api: object
@@ -101,11 +101,12 @@ export class Server {
       this.#fail(id, refusal('ERR_UNSENDABLE', `The result cannot be sent to the other thread: ${why}`))
     try {
       // Of a signal Node would make an empty object.
-      if (isOrHasWithin(result) && !isHandled(result)) return refuse(noContexts)
+      if (isContextOrSignal(result) && !isHandled(result)) return refuse(noContexts)
+      if (hasWithin(result) && !isHandled(result)) return refuse(noneWithin)
       const [message, transfer] = packResult(id, result)
       this.#post(message, transfer)
     } catch (error) {
-      refuse(isStream(result) ? noStreams : holdsContext([result]) ? noContexts : messageOf(error))
+      refuse(isStream(result) ? noStreams : holdsOne(result) ? noneWithin : messageOf(error))
     }
   }
 
@@ -149,6 +150,14 @@ const noStreams =
 
 const noContexts =
   'a context, or an AbortSignal, is no result. Return what link().export(ctx) gives, and import() that on the other side; or call install(Comlink) of ctxbridge/comlink on both sides.'
+
+const noneWithin =
+  'a context, or an AbortSignal, cannot be within a result. Put in its place what link().export(ctx) gives, and import() that on the other side.'
+
+/** Whether a context, or a signal, stands within a result that could not be sent. Never throws. */
+function holdsOne(result: unknown): boolean {
+  return !isContextOrSignal(result) && (hasWithin(result) || isListWithOne(result) || holdsContext([result]))
+}
 
 /** Whether a method of that name can be called at all, on whatever object. */
 export function isMethodName(name: string): boolean {

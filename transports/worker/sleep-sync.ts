@@ -16,16 +16,20 @@ const SLICE = 5
  * alone, as soon as can be seen: within 5 ms of the former, and not before the next turn of the latter.
  *
  * @throws the context's `err()` when it has ended, before or meanwhile
- * @throws TypeError in the main thread, which must not block (`await sleep(ctx, ms)` there); where memory cannot be shared, as nothing can block then;
+ * @throws TypeError in the main thread and in a service worker, which must not block (`await sleep(ctx, ms)` there); where memory cannot be shared, as nothing can block then;
  *   when `ctx` is no context, or `ms` is no number
  */
 export function sleepSync(ctx: Context, ms: number): void {
   if (!isContext(ctx)) throw new TypeError(`sleepSync() needs a context, but got ${named(ctx)}.`)
   if (typeof ms !== 'number' || Number.isNaN(ms))
     throw new TypeError(`sleepSync() needs a number of milliseconds, but got ${named(ms)}.`)
-  if (isMainThread) throw new TypeError('sleepSync() is for worker threads: in the main thread, await sleep(ctx, ms).')
-  if (typeof SharedArrayBuffer !== 'function') {
+  if (!isMainThread && typeof SharedArrayBuffer !== 'function') {
     throw new TypeError('sleepSync() needs shared memory, which there is none of here: await sleep(ctx, ms).')
+  }
+  if (isMainThread || !canBlock()) {
+    throw new TypeError(
+      'sleepSync() needs a worker thread that may block, as the main thread and a service worker may not: await sleep(ctx, ms).',
+    )
   }
   const until = performance.now() + ms
   const sources = sourcesOf(ctx)
@@ -40,6 +44,16 @@ export function sleepSync(ctx: Context, ms: number): void {
     const left = until - performance.now()
     if (!(left > 0)) return
     bell.wait(seen ?? 0, Math.min(left, ctx.remaining(), most))
+  }
+}
+
+/** Whether the engine lets this thread block: nothing tells but the attempt. */
+function canBlock(): boolean {
+  try {
+    nobody.wait(0, 0)
+    return true
+  } catch {
+    return false
   }
 }
 

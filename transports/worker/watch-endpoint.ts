@@ -67,8 +67,12 @@ function watchWorker(worker: NodeWorker, watcher: EndpointWatcher): () => void {
     const options = uncaught === undefined ? undefined : { cause: uncaught.error }
     watcher.lost(new LinkLostError(`The worker exited with code ${code}.`, options))
   }
-  worker.on('message', message).on('messageerror', garbled).on('error', error).on('exit', exit)
-  return () => void worker.off('message', message).off('messageerror', garbled).off('error', error).off('exit', exit)
+  worker.on('message', message).on('messageerror', garbled).on('error', error).once('exit', exit)
+  return () => {
+    worker.off('message', message).off('messageerror', garbled).off('error', error)
+    // What is uncaught by now may still have to be reported at the exit: the calls that end with this do not tell of it.
+    if (uncaught === undefined) worker.off('exit', exit)
+  }
 }
 
 /** A browser tells of a script that cannot be loaded, or fails at once, and of nothing after it: a worker survives its exceptions. */

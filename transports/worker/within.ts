@@ -13,7 +13,8 @@ export function isSignal(value: unknown): value is AbortSignal {
   }
 }
 
-function isOne(value: unknown): boolean {
+/** Never throws. */
+export function isContextOrSignal(value: unknown): boolean {
   return isSignal(value) || isContext(value)
 }
 
@@ -24,7 +25,7 @@ export const carried: () => WeakSet<object> = inCommon('carried', () => new Weak
 export function hasWithin(value: unknown): boolean {
   try {
     if (typeof value !== 'object' || value === null || carried().has(value)) return false
-    return isPlain(value) && Object.values(value).some(isOne)
+    return isPlain(value) && Object.values(value).some(isContextOrSignal)
   } catch {
     // What cannot be read cannot be cloned either, and that is told.
     return false
@@ -33,7 +34,7 @@ export function hasWithin(value: unknown): boolean {
 
 /** Whether it is one, or has one within. Never throws. */
 export function isOrHasWithin(value: unknown): boolean {
-  return isOne(value) || hasWithin(value)
+  return isContextOrSignal(value) || hasWithin(value)
 }
 
 /** So much of a list, a map, a set or an object is looked at: there may be millions. */
@@ -58,7 +59,7 @@ function* partsOf(value: unknown): Iterable<unknown> {
 export function isListWithOne(value: unknown): boolean {
   try {
     if (!Array.isArray(value) && !(value instanceof Map) && !(value instanceof Set)) return false
-    for (const part of partsOf(value)) if (isOne(part)) return true
+    for (const part of partsOf(value)) if (isContextOrSignal(part)) return true
   } catch {
     // What cannot be read cannot be cloned either, and that is told.
   }

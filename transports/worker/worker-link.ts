@@ -100,6 +100,9 @@ export class WorkerLink implements Link {
     this.#endpoint = endpoint
     this.#shared = shared
     this.#forget = forget
+    const gone = goneBefore(endpoint)
+    // Before anything listens: something around an endpoint may throw at it.
+    if (gone === undefined) endpoint.postMessage(here, [] as never)
     this.#stop = watchEndpoint(endpoint, {
       message: (data) => this.#receive(data),
       garbled: (error) => this.#unreadable(error),
@@ -107,9 +110,7 @@ export class WorkerLink implements Link {
       failed: (why) => this.#leave(this.#terminated ?? why),
       isAwaited: () => this.#caller?.isAwaited === true,
     })
-    const gone = goneBefore(endpoint)
-    if (gone === undefined) endpoint.postMessage(here, [] as never)
-    else this.#lose(gone)
+    if (gone !== undefined) this.#lose(gone)
   }
 
   register(keys: readonly Key<unknown>[], copy: object): void {

@@ -90,13 +90,14 @@ export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | Wrap
     keys,
     sharedMemory,
   }))
-  const link = linkOf(endpoint, options, 'wrap')
   const { grace } = options
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`wrap() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
   }
   if (grace !== Infinity && !canTerminate(endpoint))
     throw new TypeError("wrap() can only give a 'grace' to a Worker: nothing else can be terminated.")
+  // Not before all is checked: a link posts, and listens.
+  const link = linkOf(endpoint, options, 'wrap')
   // Now and not with the first context: so that the table is there before any handle, whichever way that takes.
   link.announce()
   const methods = new Map<string, (...args: unknown[]) => Promise<unknown>>()
