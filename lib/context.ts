@@ -219,6 +219,7 @@ function withSomeTimeout(parent: Context, ms: number, cause: unknown): Cancelabl
  * @throws RangeError when `ms` is NaN
  */
 export function withTimeout(parent: Context, ms: number, cause?: unknown): CancelableContext {
+  // Written out for what most timeouts are: a compiler puts no more than so much code into a loop, and this is just what it takes (docs/performance.md).
   const node = nodeOf(parent, 'withTimeout')
   const scope = node.scope
   const above = scope.bounds
