@@ -99,9 +99,15 @@ function attach(random: Random): unknown {
 /** What two sides say of who began to listen when. */
 function listening(random: Random): unknown {
   return {
-    ctxbridge: random.of(['here', 'sent', 'got']),
+    ctxbridge: random.of(['here', 'sent', 'got', 'again']),
     version: 1,
     count: random.of<unknown>([0, 1, 5, -1, 0.5, 2 ** 53, 'x']),
+    messages: random.of<unknown>([
+      undefined,
+      [],
+      [random.of([1, null, {}]), call(random)],
+      Array.from({ length: 50 }, () => call(random)),
+    ]),
   }
 }
 
