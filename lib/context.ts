@@ -12,7 +12,7 @@ import { showDuration } from './inspect.ts'
 import { isKey, type Key, named } from './key.ts'
 import { Follower, type Watch } from './observers.ts'
 import { Binding, boundsBelow, CancelScope, ContextNode, EndlessScope, isAbove, orNone, Rule, type Scope } from './scope.ts'
-import { begin, keepTime, register, timeOf } from './tree.ts'
+import { begin, beginAt, keepTime, register, timeOf } from './tree.ts'
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What users hold
@@ -166,9 +166,8 @@ export function deriveDeadline(
   if (at === Infinity || (due !== undefined && due.at < at && !same)) return withCancel(parent)
   keepTime(node.scope)
   const own = same ? due : new Deadline(at, cause, time, date)
-  const child = begin(
-    new CancelScope(parent, orNone(node.scope), node.bindings, same ? bounds : new Bounds(time, own, bounds.live), byDeadline),
-  )
+  const below = same ? bounds : new Bounds(time, own, bounds.live)
+  const child = beginAt(new CancelScope(parent, orNone(node.scope), node.bindings, below, byDeadline), now)
   if (own.at <= now && child.end === undefined) child.state = own.end()
   return child
 }

@@ -92,6 +92,13 @@ export function begin<S extends Scope>(scope: S): S {
   return scope
 }
 
+/** As `begin`, where the clock was just read. */
+export function beginAt<S extends Scope>(scope: S, now: number): S {
+  if (scope.up === undefined || !quiet(scope.up, now)) return begin(scope)
+  scope.state = epoch
+  return scope
+}
+
 /** Whether something above, which ends without telling us, may have ended. */
 function stirred(scope: Scope): boolean {
   for (let s = scope.live; s !== undefined; s = s.up?.live) if (s.rule.stirred()) return true

@@ -191,6 +191,13 @@ const tree: readonly Mutant[] = [
     tests: contract('with-cancel', 'dispose'),
   },
   {
+    file: 'lib/tree.ts',
+    original: 'if (scope.up === undefined || !quiet(scope.up, now)) return begin(scope)',
+    replacement: 'if (scope.up === undefined) return begin(scope)',
+    breaks: 'a context with a deadline lives though its parent had ended when it was made',
+    tests: contract('deadlines'),
+  },
+  {
     file: 'lib/context.ts',
     original: '  isAbove(scope)\n',
     replacement: '  void isAbove\n',
