@@ -10,7 +10,7 @@ type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ?
 const yes = <T extends true>(): T | undefined => undefined
 
 interface Piscina {
-  run(task: any, options?: { readonly name?: string }): Promise<any>
+  run(task: unknown, options?: { readonly name?: string }): Promise<unknown>
   readonly options: { readonly name: string }
 }
 
