@@ -1,7 +1,9 @@
 /** Contexts for the jobs of real pools. What holds, holds for each of them. */
+import type { EventEmitter } from 'node:events'
 import { createRequire } from 'node:module'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import type { ResourceLimits } from 'node:worker_threads'
 import { background, BridgeError, type Context, isCanceled, RemoteError, withCancel, withTimeout, withValue } from 'ctxbridge'
 import * as piscina from 'ctxbridge/piscina'
 import * as tinypool from 'ctxbridge/tinypool'
@@ -32,9 +34,9 @@ const patient = { grace: 3_600_000 }
 
 const file = (name: string): string => fileURLToPath(compiled(`test/fixtures/${name}.ts`))
 
-const pools: Record<string, (threads: number) => Pool> = {
-  piscina: (threads) => {
-    const pool = new Piscina({ filename: file('pool-jobs'), minThreads: threads, maxThreads: threads })
+const pools: Record<string, (threads: number, resourceLimits?: ResourceLimits) => Pool> = {
+  piscina: (threads, resourceLimits = {}) => {
+    const pool = new Piscina({ filename: file('pool-jobs'), minThreads: threads, maxThreads: threads, resourceLimits })
     return {
       run: (ctx, task, options) => piscina.run(pool, ctx, task, { name: 'run', ...options }),
       bare: (task) => pool.run(task, { name: 'run' } as never),
@@ -42,16 +44,17 @@ const pools: Record<string, (threads: number) => Pool> = {
       close: () => pool.close(),
     }
   },
-  tinypool: (threads) => {
-    const pool = new Tinypool({ filename: file('pool-jobs'), minThreads: threads, maxThreads: threads })
+  tinypool: (threads, resourceLimits = {}) => {
+    const pool = new Tinypool({ filename: file('pool-jobs'), minThreads: threads, maxThreads: threads, resourceLimits })
     return {
       run: (ctx, task, options) => tinypool.run(pool, ctx, task, { name: 'run', ...options }),
       bare: (task) => pool.run(task, { name: 'run' }),
       close: () => pool.destroy(),
     }
   },
-  workerpool: (threads) => {
-    const pool = makeWorkerpool(file('pool-workerpool'), { workerType: 'thread', minWorkers: threads, maxWorkers: threads })
+  workerpool: (threads, resourceLimits = {}) => {
+    const workers = { minWorkers: threads, maxWorkers: threads, workerThreadOpts: { resourceLimits } }
+    const pool = makeWorkerpool(file('pool-workerpool'), { workerType: 'thread', ...workers })
     return {
       run: (ctx, task, options) => workerpool.run(pool, ctx, task, { method: options?.name ?? 'run', ...options }),
       bare: (task) => pool.exec('run', [task]),
@@ -75,16 +78,19 @@ async function reached(at: Int32Array, value = 1): Promise<void> {
   while (Atomics.load(at, 0) < value) await turn()
 }
 
-/** From now on, to the end of the test: exceptions that nobody could catch. */
+/** From now on, to the end of the test: exceptions that nobody could catch, and rejections that nobody has. */
 function caughtUncaught(): () => unknown[] {
-  const others = process.listeners('uncaughtException')
   const caught: unknown[] = []
   const note = (error: unknown): void => void caught.push(error)
-  process.removeAllListeners('uncaughtException').on('uncaughtException', note)
-  onTestFinished(() => {
-    process.off('uncaughtException', note)
-    for (const other of others) process.on('uncaughtException', other)
-  })
+  const host: EventEmitter = process
+  for (const event of ['uncaughtException', 'unhandledRejection']) {
+    const others = host.listeners(event) as (typeof note)[]
+    host.removeAllListeners(event).on(event, note)
+    onTestFinished(() => {
+      host.off(event, note)
+      for (const other of others) host.on(event, other)
+    })
+  }
   return () => caught
 }
 
@@ -94,8 +100,8 @@ const slots = (): number => link(port1).stats().slots
 
 describe.each(Object.entries(pools))('a job of %s', (name, make) => {
   const open: Pool[] = []
-  const start = (threads = 1): Pool => {
-    const pool = make(threads)
+  const start = (threads = 1, resourceLimits?: ResourceLimits): Pool => {
+    const pool = make(threads, resourceLimits)
     open.push(pool)
     return pool
   }
@@ -109,7 +115,11 @@ describe.each(Object.entries(pools))('a job of %s', (name, make) => {
     const pool = start()
     const ctx = withTimeout(withValue(background(), tenant, 'acme'), 60_000)
     const seen = (await pool.run(ctx, { do: 'look' })) as { left: number }
-    expect(seen).toMatchObject({ err: undefined, tenant: 'acme' })
+    expect(seen).toMatchObject({
+      err: undefined,
+      tenant: 'acme',
+      shown: expect.stringMatching(/\.Import$/) as string,
+    })
     expect(seen.left).toBeLessThanOrEqual(60_000)
     expect(seen.left).toBeGreaterThan(1_000)
     expect(slots()).toBe(0)
@@ -196,7 +206,7 @@ describe.each(Object.entries(pools))('a job of %s', (name, make) => {
     expect(error).toBeInstanceOf(BridgeError)
     expect(error).toMatchObject({
       code: 'ERR_CONTEXT_IGNORED',
-      message: expect.stringContaining("'run'") as string,
+      message: "The job 'run' ignored its context for 20 ms after that had ended, so its pool was told to end it by force.",
       cause: ctx.err(),
     })
     expect(isCanceled(error)).toBe(true)
@@ -232,6 +242,15 @@ describe.each(Object.entries(pools))('a job of %s', (name, make) => {
     expect(await call).toBeInstanceOf(Error)
     expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
     expect(slots()).toBe(0)
+  })
+
+  test('whose worker runs out of memory fails, gives all back, and the pool goes on', async () => {
+    const pool = start(1, { maxOldGenerationSizeMb: 24 })
+    expect(await rejection(pool.run(withCancel(background()), { do: 'fill' }))).toMatchObject({
+      message: expect.stringContaining('out of memory') as string,
+    })
+    expect(slots()).toBe(0)
+    expect(await pool.run(background(), { do: 'look' })).toMatchObject({ err: undefined })
   })
 
   test('may have a grace that is longer than a timer of the host takes', async () => {
@@ -476,6 +495,74 @@ test.each<[name: string, Queueing, options?: { grace: number }]>([
     expect(slots()).toBe(0)
   },
 )
+
+test.each<[name: string, jobs: number, options: object]>([
+  ['whose queue has room', 4, { maxThreads: 1, maxQueue: 3 }],
+  ['that has no queue', 1, { maxThreads: 2, maxQueue: 0 }],
+])(
+  'a job that is cancelled while its worker starts leaves the queue, so that others find a place there: tinypool %s',
+  async (_name, jobs, options) => {
+    const { run, close } = queueing.tinypool({ minThreads: 0, ...options })
+    const [ctx, cancel] = withCancel(background())
+    const queued = Array.from({ length: jobs }, () => rejection(run(ctx, { do: 'look' })))
+    cancel()
+    // Where there is no queue tinypool may have refused it, which is not heard before.
+    if (jobs === 1) await Promise.resolve()
+    const more = Array.from({ length: jobs }, () => run(background(), { do: 'look' }))
+    for (const seen of await Promise.all(more)) expect(seen).toMatchObject({ err: undefined })
+    expect(await Promise.all(queued)).toEqual(queued.map(() => ctx.err()))
+    await close()
+    expect(slots()).toBe(0)
+  },
+)
+
+test('each job of a tinypool that isolates its workers has a worker of its own, whatever became of the one before, and nothing is left', async () => {
+  const { run, close } = queueing.tinypool({ minThreads: 1, maxThreads: 1, isolateWorkers: true })
+  const seen = new Set<unknown>()
+  const look = async (): Promise<void> => {
+    const { threadId } = (await run(background(), { do: 'look' })) as { readonly threadId: number }
+    expect(seen).not.toContain(threadId)
+    seen.add(threadId)
+  }
+  await look()
+  for (const how of ['spin', 'wait', 'ignore'] as const) {
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = rejection(run(ctx, { do: how, flag: at }, how === 'ignore' ? { grace: 1 } : patient))
+    await reached(at)
+    const [other, cancelOther] = withCancel(background())
+    const queued = rejection(run(other, { do: 'look' }))
+    cancelOther()
+    expect(await queued).toBe(other.err())
+    cancel()
+    expect(await call).toMatchObject(how === 'ignore' ? { code: 'ERR_CONTEXT_IGNORED' } : { name: 'AbortError' })
+    await look()
+  }
+  await close()
+  expect(slots()).toBe(0)
+})
+
+test.each<[name: string, make: (name: string) => { run(more?: object): Promise<unknown>; close(): Promise<void> }]>([
+  [
+    'piscina',
+    (name) => {
+      const pool = new Piscina({ filename: file('pool-jobs'), maxThreads: 1, name })
+      return { run: (more) => piscina.run(pool, background(), { give: 'a function' }, more), close: () => pool.close() }
+    },
+  ],
+  [
+    'tinypool',
+    (name) => {
+      const pool = new Tinypool({ filename: file('pool-jobs'), minThreads: 1, maxThreads: 1, name })
+      return { run: (more) => tinypool.run(pool, background(), { give: 'a function' }, more), close: () => pool.destroy() }
+    },
+  ],
+])('a job that is named by its pool is called by that name in errors, as far as it has no other: %s', async (_name, make) => {
+  const { run, close } = make('give')
+  expect(String(await rejection(run()))).toMatch(/: The result of the job 'give' cannot be sent to the other thread: /)
+  expect(String(await rejection(run({ name: 'bare' })))).toMatch(/^TypeError: run\(\) needs the worker's 'bare' to be a job\(\)/)
+  await close()
+})
 
 test('a job that tinypool has put aside, as its worker runs others, is left there when it is cancelled, and nothing is thrown', async () => {
   const { run, close } = queueing.tinypool({ minThreads: 1, maxThreads: 1, concurrentTasksPerWorker: 2 })

@@ -4,6 +4,7 @@ import * as Comlink from 'comlink'
 import * as core from 'ctxbridge'
 import * as comlink from 'ctxbridge/comlink'
 import * as port from 'ctxbridge/message-port'
+import * as piscina from 'ctxbridge/piscina'
 import * as worker from 'ctxbridge/worker'
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { CopiesApi, CopiesData } from '../fixtures/worker-copies.ts'
@@ -19,7 +20,7 @@ const newer = copyPackage({ version: '99.0.0' })
 const bundled = copyPackage({ comlink: true })
 afterAll(() => [copied, newer, bundled].forEach((copy) => copy.remove()))
 
-const mine: Modules = { core, worker, comlink, port, Comlink }
+const mine: Modules = { core, worker, comlink, port, piscina, Comlink }
 const theirs = await modulesOf(copied)
 
 /** Which of the two does what. */

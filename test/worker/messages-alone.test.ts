@@ -2,6 +2,8 @@ import { MessageChannel, MessagePort } from 'node:worker_threads'
 import { background, type Context, withCancel, withTimeout } from 'ctxbridge'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { afterEach, expect, test, vi } from 'vitest'
+import { run } from '../support/child-process.ts'
+import { compiled } from '../support/compiled.ts'
 import { arrived, turn } from '../support/gc.ts'
 
 afterEach(() => {
@@ -90,6 +92,35 @@ test('by messages alone, the first look after the deadline sees it, however ofte
   // The exporter has not had a turn.
   expect(imports.map((at) => at.err()?.name)).toEqual(imports.map(() => 'TimeoutError'))
   port1.close()
+})
+
+test('in a process that has no shared memory everything goes by messages alone, without being told to', async () => {
+  const { stdout, stderr } = await run(`
+    // Node makes its threads with shared memory all the same.
+    import { Worker } from 'node:worker_threads'
+    delete globalThis.SharedArrayBuffer
+    const { background, withCancel, withTimeout } = await import('ctxbridge')
+    const { link, wrap } = await import('ctxbridge/worker')
+    const worker = new Worker(new URL(${JSON.stringify(compiled('test/fixtures/worker-jobs.ts'))}), { execArgv: [] })
+    const jobs = wrap(worker)
+    const answered = async () => {
+      while (link(worker).stats().calls > 0) await new Promise(setImmediate)
+    }
+    const [ctx, cancel] = withCancel(background())
+    const held = jobs.hold(ctx, new Int32Array(1)).catch((error) => error)
+    await jobs.add(1, 1)
+    cancel('why')
+    console.log((await held) === ctx.err())
+    await answered()
+    console.log(JSON.stringify(await jobs.keptIsDone()))
+    await jobs.spin(withTimeout(background(), 50), new Int32Array(1)).catch((error) => console.log(error.name))
+    await answered()
+    const { slots, exports, calls } = link(worker).stats()
+    console.log(slots, exports, calls)
+    await worker.terminate()
+  `)
+  expect(stderr).toBe('')
+  expect(stdout.split('\n')).toEqual(['true', expect.stringContaining('why'), 'TimeoutError', '0 0 0', ''])
 })
 
 function block(ms: number): void {

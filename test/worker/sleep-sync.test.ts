@@ -40,6 +40,9 @@ describe('a worker that blocks in sleepSync', () => {
     expect(await call).toBe(who === 'this thread' ? ctx.err() : 'woken')
     await quiet(sleeper.worker)
     expect(await sleeper.jobs.last()).toMatchObject({ name: 'AbortError', cause: `said by ${who}`, turned: false })
+    // One of them does not ring where it waits.
+    expect(await sleeper.jobs.longestWait()).toBeGreaterThan(0)
+    expect(await sleeper.jobs.longestWait()).toBeLessThanOrEqual(5)
     expect(link(sleeper.worker).stats()).toMatchObject(empty)
   })
 

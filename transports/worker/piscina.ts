@@ -4,7 +4,7 @@ import type { Context } from '../../lib/context.ts'
 import { named } from '../../lib/key.ts'
 import { attempt, readOptions } from './options.ts'
 import { refuseSignal, runIn, type RunOptions } from './pool.ts'
-import { AbortEmitter, poolTask } from './pool-task.ts'
+import { AbortEmitter, jobName, type Naming, poolTask } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -16,7 +16,7 @@ export interface PiscinaRunOptions extends RunOptions {
 }
 
 /** As much of a pool as is used here. */
-export interface PiscinaPool {
+export interface PiscinaPool extends Naming {
   run(task: unknown, options?: never): PromiseLike<unknown>
 }
 
@@ -24,7 +24,7 @@ export interface PiscinaPool {
  * Runs a task in the pool under a context, and keeps the worker when it is cancelled.
  *
  * The promise has the job's result or error; or, once the context has ended, its `err()`: at once while the job waits in the queue, and then it never
- * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by piscina, which terminates its
+ * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by piscina, at the cost of its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause.
  *
  * A job that is cancelled in the queue leaves it; without a `grace` it stays there until its turn, which takes no time then. So end a pool by `close()`, and when all of its jobs are settled: `destroy()` makes
@@ -33,7 +33,7 @@ export interface PiscinaPool {
  * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`), and keeps it in a queue of its own, so that a `taskQueue` of the
  * program's is mostly not asked about it: with `grace: Infinity` it is.
  *
- * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned
+ * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned, or `ERR_PROTOCOL` when the worker has another version of this package
  * @throws TypeError when `pool` is no pool, `ctx` no context, `task` has one within, `grace` is no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
  */
 export function run<Result = unknown>(
@@ -47,7 +47,7 @@ export function run<Result = unknown>(
   refuseSignal(given)
   const { grace, transferList, ...others } = given
   const sent = poolTask('Piscina', task, transferList)
-  return runIn<Result>(ctx, sent.task, others.name ?? 'default', given, (envelope) => {
+  return runIn<Result>(ctx, sent.task, jobName(pool, others.name), given, (envelope) => {
     const signal = grace === Infinity ? undefined : new AbortEmitter()
     const more = {
       ...others,

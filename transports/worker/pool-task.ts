@@ -1,4 +1,7 @@
-/** Piscina and tinypool read some of a task by symbols. They are given an envelope in its place, which must say the same. */
+/**
+ * What piscina and tinypool have in common: they read some of a task by symbols, and are given an envelope in its place, which must say the same; which job it is, the task or the pool says; and a
+ * task is aborted by a signal.
+ */
 
 import { attempt } from './options.ts'
 
@@ -27,6 +30,17 @@ export function poolTask(pool: 'Piscina' | 'Tinypool', task: unknown, transferLi
       attempt(() => isObject(given) && queue in given && Object.defineProperty(envelope, queue, { value: given[queue] })) ||
       envelope,
   }
+}
+
+/** As a pool names a job that is not named with its task. */
+export interface Naming {
+  readonly options?: { readonly name?: unknown }
+}
+
+/** The name of the job that the pool calls, as errors give it: that of the task, or else of the pool. */
+export function jobName(pool: Naming, given: string | undefined): string {
+  const ofPool = attempt(() => pool.options?.name)
+  return given ?? (typeof ofPool === 'string' ? ofPool : 'default')
 }
 
 /** Whether it went through the pool's `move()`, which marks it by a symbol that it keeps for itself. */

@@ -16,7 +16,7 @@ import { type Key, named } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { afterGrace } from './after-grace.ts'
 import { Exporter } from './exporter.ts'
-import { failureFromWire, failureToWire, messageOf } from './failure.ts'
+import { failureFromWire, failureToWire, messageOf, refusal } from './failure.ts'
 import { isHandle, parseHandle } from './handle.ts'
 import { canShare, threads, warn } from './host.ts'
 import { baseOf, importEnded, refused } from './import-ended.ts'
@@ -48,7 +48,8 @@ interface Envelope {
 /** Takes the place of a result: pools lose an error's code and causes, each in its own way. */
 interface Failed {
   readonly ctxbridge: 'failed'
-  readonly version: typeof VERSION
+  /** That of the envelope, so that whoever sent it can read this. */
+  readonly version: number
   readonly failure?: unknown
   /** Why the job's result cannot be sent; then it has not failed itself. */
   readonly unsendable?: unknown
@@ -170,7 +171,7 @@ export function runIn<Result>(
       }
       if (grace === Infinity) return
       forget = afterGrace(grace, true, () => {
-        const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its worker was terminated.`
+        const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its pool was told to end it by force.`
         ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: scope.err() }))
         submitted.force()
       })
@@ -186,7 +187,7 @@ export function runIn<Result>(
     // What is no promise of the platform's may do anything when it is asked.
     Promise.resolve(submitted.result).then(
       (result) => {
-        const never = Atomics.load(state, 0) === waiting
+        const never = Atomics.load(state, 0) === waiting && !isFailed(result)
         const end = settled()
         if (never) reject(notAJob(name))
         else if (end !== undefined) reject(end)
@@ -216,6 +217,12 @@ export function contextWithin(): TypeError {
 function notAJob(name: string): TypeError {
   const what = `run() needs the worker's '${name}' to be a job(), but it is another function, which was called without its context`
   return new TypeError(`${what}: write it as job((ctx, task) => ...).`)
+}
+
+/** For who sent an envelope of another version: of that nothing else can be read. */
+function ofAnother(version: number): BridgeError {
+  const both = `the thread that called run() speaks version ${version} of the protocol of threads, the pool's worker ${VERSION}`
+  return refusal('ERR_PROTOCOL', `Both threads need the same version of ctxbridge: ${both}.`)
 }
 
 function unsendable(name: string, why: string): BridgeError {
@@ -294,8 +301,12 @@ export function job<Task, Result>(
     readOptions('job', options, ({ keys = [] }) => keys),
   )
   return async (envelope: unknown): Promise<Awaited<Result>> => {
-    if (!isEnvelope(envelope))
-      throw new TypeError('A job() needs its context: call it with run(pool, ctx, task), not by the pool itself.')
+    if (!isEnvelope(envelope)) {
+      const version = attempt(() => versionOf(envelope))
+      if (version === undefined || version === VERSION)
+        throw new TypeError('A job() needs its context: call it with run(pool, ctx, task), not by the pool itself.')
+      return { ctxbridge: 'failed', version, failure: failureToWire(ofAnother(version)) } satisfies Failed as never
+    }
     const ctx = importFrom(envelope, keys)
     try {
       if (Atomics.compareExchange(envelope.state, 0, waiting, begun) !== waiting) return undefined as never
@@ -317,6 +328,12 @@ export function job<Task, Result>(
 function isFailed(result: unknown): result is Failed {
   const failed = result as Partial<Failed> | null
   return typeof failed === 'object' && failed !== null && failed.ctxbridge === 'failed' && failed.version === VERSION
+}
+
+/** That of an envelope, of whichever version; undefined for what is none. */
+function versionOf(value: unknown): number | undefined {
+  const { ctxbridge, version } = value as { readonly ctxbridge?: unknown; readonly version?: unknown }
+  return ctxbridge === 'task' && typeof version === 'number' ? version : undefined
 }
 
 function isEnvelope(value: unknown): value is Envelope {
