@@ -218,11 +218,11 @@ function withSomeTimeout(parent: Context, ms: number, cause: unknown): Cancelabl
  * @throws RangeError when `ms` is NaN
  */
 export function withTimeout(parent: Context, ms: number, cause?: unknown): CancelableContext {
-  // Written out for what most timeouts are: a compiler puts no more than so much code into a loop, and this is just what it takes (docs/performance.md).
+  // Written out for what most timeouts are, longer than a millisecond and below a parent without a deadline: a compiler puts no more than so much code into a loop, and this is just what it takes (docs/performance.md).
   const node = nodeOf(parent, 'withTimeout')
   const scope = node.scope
   const above = scope.bounds
-  if (typeof ms !== 'number' || !(ms > 0 && ms <= lastDate) || above.due !== undefined || above.live === true)
+  if (typeof ms !== 'number' || !(ms > 1 && ms <= lastDate) || above.due !== undefined || above.live === true)
     return withSomeTimeout(parent, ms, cause)
   keepTime(scope)
   const time = above.time

@@ -330,7 +330,7 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/worker-link.ts',
-    original: 'this.#early.push(...later)',
+    original: 'for (const call of later) this.#receiveCall(call)',
     replacement: 'this.#early.unshift(...later)',
     breaks: 'calls that nobody heard begin behind later ones',
     tests: lateStart,

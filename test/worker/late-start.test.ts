@@ -10,7 +10,7 @@ const api = {
   add: (a: number, b: number): number => a + b,
   only: ({ n }: { readonly n: number }): number => n,
   sum: (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum + n, 0),
-  note: (what: string): unknown => saw.push(what),
+  note: (what: unknown): unknown => saw.push(what),
   size: (_ctx: Context, buffer: ArrayBuffer): number => buffer.byteLength,
   async wait(ctx: Context): Promise<string> {
     await ctx.done
@@ -94,6 +94,20 @@ test('calls begin in the order in which they were made, whichever of them were h
   await Promise.all(calls)
   await remote.note('after all')
   expect(saw).toEqual(['missed', 'missed, too', 'on its way', 'before either has answered', 'after all'])
+})
+
+test('no more than 10,000 calls wait for somebody to serve them, whether they were missed or heard: the newest are refused', async () => {
+  const { port2, remote } = lateSides()
+  const call = async (n: number): Promise<unknown> => remote.note(n).catch((error: { code: unknown }) => error.code)
+  const calls = Array.from({ length: 5_001 }, (_, n) => call(n))
+  await arrived()
+  const theirs = link(port2)
+  calls.push(...Array.from({ length: 5_001 }, (_, n) => call(5_001 + n)))
+  expect(await Promise.all(calls.slice(-2))).toEqual(['ERR_LIMIT', 'ERR_LIMIT'])
+  expose(api, port2)
+  await Promise.all(calls)
+  expect(theirs.stats()).toMatchObject({ calls: 0 })
+  expect(saw).toEqual(Array.from({ length: 10_000 }, (_, n) => n))
 })
 
 test('the end of a channel that nobody heard of may be closed', async () => {

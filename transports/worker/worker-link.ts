@@ -334,7 +334,8 @@ export class WorkerLink implements Link {
     if (this.#isWhole) return
     const later = this.#early.splice(0)
     for (const message of messages) if (Array.isArray(message)) this.#receiveCall(message)
-    this.#early.push(...later)
+    // Not whole yet: queued behind those, or refused.
+    for (const call of later) this.#receiveCall(call)
     this.#hasAll()
   }
 
