@@ -140,7 +140,7 @@ export const bars: readonly Bar[] = [
   },
   {
     id: 'cancel',
-    text: "make and end a context, against Go's WithCancel",
+    text: "make and end a context, by `finally`, which is what native `using` means, against Go's WithCancel",
     what: ['core/cancel', 'withCancel(p), disposed in finally'],
     against: [['core/cancel', "Go's WithCancel"]],
     bar: { times: 8 },

@@ -1,7 +1,7 @@
 /** What it costs to make a context and to end it, while nobody observes it. */
 import { type Context, withCancel, withTimeout, withValue } from 'ctxbridge'
 import type { Suite } from '../harness/model.ts'
-import { key, minute, never, parent, seenBy, seenBySignal } from './core-common.ts'
+import { key, minute, never, parent, reason, seenBy, seenBySignal } from './core-common.ts'
 import { cost, must } from './cost.ts'
 import { go } from './go.ts'
 
@@ -100,9 +100,27 @@ const cancel: Suite = {
       },
     }),
     cost({
+      name: 'new AbortController(), abort(reason)',
+      kind: 'platform',
+      note: 'no parent: nothing is linked; the reason is ready made',
+      prove: () => {
+        const controller = new AbortController()
+        return seenBySignal(controller, controller.signal)
+      },
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const controller = new AbortController()
+          if (!controller.signal.aborted) live++
+          controller.abort(reason)
+        }
+        return live
+      },
+    }),
+    cost({
       name: 'new AbortController(), abort()',
       kind: 'platform',
-      note: 'no parent: nothing is linked',
+      note: 'the same without a reason, as it is often written: an error with its stack is made each time',
       prove: () => {
         const controller = new AbortController()
         return seenBySignal(controller, controller.signal)
@@ -120,6 +138,7 @@ const cancel: Suite = {
     cost({
       name: 'AbortController under AbortSignal.any([p])',
       kind: 'platform',
+      note: 'given a reason that is ready made',
       prove: () => {
         const own = new AbortController()
         return seenBySignal(own, AbortSignal.any([never, own.signal]))
@@ -129,7 +148,7 @@ const cancel: Suite = {
         for (let i = 0; i < n; i++) {
           const own = new AbortController()
           if (!AbortSignal.any([never, own.signal]).aborted) live++
-          own.abort()
+          own.abort(reason)
         }
         return live
       },
@@ -202,8 +221,29 @@ const timeout: Suite = {
       },
     }),
     cost({
+      name: 'AbortController with setTimeout, cleared, abort(reason)',
+      kind: 'platform',
+      note: 'the reason is ready made',
+      prove: () => {
+        const controller = new AbortController()
+        return seenBySignal(controller, controller.signal)
+      },
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const controller = new AbortController()
+          const timer = setTimeout(() => controller.abort(reason), minute)
+          live++
+          clearTimeout(timer)
+          controller.abort(reason)
+        }
+        return live
+      },
+    }),
+    cost({
       name: 'AbortController with setTimeout, cleared',
       kind: 'platform',
+      note: 'the same without a reason, as it is often written: an error with its stack is made each time',
       prove: () => {
         const controller = new AbortController()
         return seenBySignal(controller, controller.signal)

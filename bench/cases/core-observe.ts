@@ -1,10 +1,9 @@
 /** What it costs to make a context that is observed, or hangs under more than one thing, and to end it. */
 import { afterFunc, cause, merge, withCancel, withSignal, withTimeout } from 'ctxbridge'
 import type { Suite } from '../harness/model.ts'
-import { minute, never, other, parent, seenBy, seenBySignal } from './core-common.ts'
+import { errorLikeOurs, minute, never, other, parent, reason, seenBy, seenBySignal } from './core-common.ts'
 import { cost, must } from './cost.ts'
 
-const reason = new Error('a reason')
 let heard = 0
 const listener = (): void => void heard++
 
@@ -40,7 +39,7 @@ const signal: Suite = {
     cost({
       name: 'AbortSignal.any([p, AbortSignal.timeout(ms)])',
       kind: 'platform',
-      note: 'it cannot be ended by itself: a batch shares one p, which is aborted at its end',
+      note: 'it cannot be ended by itself: a batch shares one p, which is aborted at its end, with a reason that is ready made',
       prove: () => {
         const own = new AbortController()
         return seenBySignal(own, AbortSignal.any([own.signal, AbortSignal.timeout(minute)]))
@@ -51,7 +50,7 @@ const signal: Suite = {
         for (let i = 0; i < n; i++) {
           AbortSignal.any([own.signal, AbortSignal.timeout(minute)]).addEventListener('abort', listener)
         }
-        own.abort()
+        own.abort(reason)
         must(heard === before + n, 'every listener ran')
         return heard
       },
@@ -78,7 +77,7 @@ const signal: Suite = {
     cost({
       name: 'AbortController with setTimeout, and p listened to',
       kind: 'platform',
-      note: 'by hand, as programs do it that have no library',
+      note: 'by hand, as programs do it that have no library; given an error without a stack each time, as ours makes one for its signal',
       prove: () => {
         const controller = new AbortController()
         return seenBySignal(controller, controller.signal)
@@ -87,11 +86,11 @@ const signal: Suite = {
         const before = heard
         for (let i = 0; i < n; i++) {
           const own = new AbortController()
-          const abort = (): void => own.abort()
+          const abort = (): void => own.abort(errorLikeOurs())
           const timer = setTimeout(abort, minute)
           never.addEventListener('abort', abort)
           own.signal.addEventListener('abort', listener)
-          own.abort()
+          own.abort(errorLikeOurs())
           clearTimeout(timer)
           never.removeEventListener('abort', abort)
         }

@@ -10,7 +10,7 @@ import { expose, link, wrap as wrapWorker } from 'ctxbridge/worker'
 import { installSignalHandler } from '../far/signal-handler.ts'
 import type { Served } from '../far/service-types.ts'
 import type { Contender, Kind, Started, Suite } from '../harness/model.ts'
-import { parent } from './core-common.ts'
+import { parent, reason } from './core-common.ts'
 import { cost, must } from './cost.ts'
 import { bareEcho, far as farProcess, urlOf } from './websocket-far.ts'
 import { far as farWorker } from './worker-far.ts'
@@ -244,7 +244,7 @@ const exported: Suite = {
     cost({
       name: 'transferableAbortSignal',
       kind: 'platform',
-      note: 'made and aborted; what it takes to be sent is not in it',
+      note: 'made and aborted, with a reason that is ready made; what it takes to be sent is not in it',
       prove() {
         const controller = new AbortController()
         must(transferableAbortSignal(controller.signal) instanceof AbortSignal, 'it is a signal')
@@ -255,7 +255,7 @@ const exported: Suite = {
         for (let i = 0; i < n; i++) {
           const controller = new AbortController()
           last = transferableAbortSignal(controller.signal)
-          controller.abort()
+          controller.abort(reason)
         }
         return last
       },

@@ -7,9 +7,12 @@ import type { Expiring, Jobs } from '../far/worker-jobs.ts'
 import { now } from '../harness/clock.ts'
 import type { Contender, Kind, Recorder, Suite } from '../harness/model.ts'
 import { turn } from '../harness/runner.ts'
+import { errorLikeOurs } from './core-common.ts'
 import { must } from './cost.ts'
 import { far as farProcess, urlOf } from './websocket-far.ts'
 import { far as farWorker } from './worker-far.ts'
+
+const likeOurs = 'given an error without a stack, as ours makes one for its signal'
 
 /** Samples that begin and end here. */
 function local(name: string, kind: Kind, one: () => number, note?: string): Contender {
@@ -45,29 +48,54 @@ const thread: Suite = {
       top.cancel()
       return at - before
     }),
-    local('AbortController, 3 of them linked by hand', 'platform', () => {
-      const top = new AbortController()
-      let last = top
-      for (let i = 0; i < 3; i++) {
-        const next = new AbortController()
-        last.signal.addEventListener('abort', () => next.abort(), { once: true })
-        last = next
-      }
-      let at = 0
-      last.signal.addEventListener('abort', () => (at = now()), { once: true })
-      const before = now()
-      top.abort()
-      return at - before
-    }),
-    local('AbortSignal.any, 3 levels', 'platform', () => {
-      const top = new AbortController()
-      const signal = AbortSignal.any([AbortSignal.any([AbortSignal.any([top.signal])])])
-      let at = 0
-      signal.addEventListener('abort', () => (at = now()), { once: true })
-      const before = now()
-      top.abort()
-      return at - before
-    }),
+    local(
+      'AbortController, 3 of them linked by hand',
+      'platform',
+      () => {
+        const top = new AbortController()
+        let last = top
+        for (let i = 0; i < 3; i++) {
+          const next = new AbortController()
+          const { signal } = last
+          signal.addEventListener('abort', () => next.abort(signal.reason), { once: true })
+          last = next
+        }
+        let at = 0
+        last.signal.addEventListener('abort', () => (at = now()), { once: true })
+        const before = now()
+        top.abort(errorLikeOurs())
+        return at - before
+      },
+      likeOurs,
+    ),
+    local(
+      'AbortSignal.any, 3 levels',
+      'platform',
+      () => {
+        const top = new AbortController()
+        const signal = AbortSignal.any([AbortSignal.any([AbortSignal.any([top.signal])])])
+        let at = 0
+        signal.addEventListener('abort', () => (at = now()), { once: true })
+        const before = now()
+        top.abort(errorLikeOurs())
+        return at - before
+      },
+      likeOurs,
+    ),
+    local(
+      'bare EventTarget, dispatchEvent',
+      'limit',
+      () => {
+        const target = new EventTarget()
+        let at = 0
+        target.addEventListener('abort', () => (at = now()), { once: true })
+        const event = new Event('abort')
+        const before = now()
+        target.dispatchEvent(event)
+        return at - before
+      },
+      'one level, and the event is ready made',
+    ),
   ],
 }
 

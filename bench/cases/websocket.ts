@@ -72,6 +72,9 @@ async function bareTcp(): Promise<Near> {
   }
 }
 
+/** Ready made. An empty text would not do: for that, too, fetch makes an error of its own. */
+const reason = new Error('a reason')
+
 async function fetchAbort(): Promise<Near> {
   const it = await far()
   return {
@@ -80,7 +83,7 @@ async function fetchAbort(): Promise<Near> {
       const controller = new AbortController()
       const response = fetch(`http://127.0.0.1:${it.ports.http}`, { signal: controller.signal }).catch(() => {})
       return () => {
-        controller.abort()
+        controller.abort(reason)
         return response
       }
     },

@@ -23,12 +23,15 @@ function pool({ nextJobs, turn }, name, note, start, samples = 3) {
   }
 }
 
+/** Ready made: without one the platform would make an error, with its stack, for each abort. */
+const reason = new Error('a reason')
+
 function signalled(run, close) {
   return {
     spin(flag) {
       const controller = new AbortController()
       const over = run({ flag }, controller.signal).catch(() => {})
-      return { cancel: () => controller.abort(), over }
+      return { cancel: () => controller.abort(reason), over }
     },
     nothing: () => run({}),
     close,

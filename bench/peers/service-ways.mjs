@@ -39,6 +39,9 @@ const grpc = {
   },
 }
 
+/** Ready made: without one the platform would make an error, with its stack, for each abort. */
+const reason = new Error('a reason')
+
 const connect = {
   name: 'connect, an AbortSignal',
   role: 'connect',
@@ -56,7 +59,7 @@ const connect = {
         const controller = new AbortController()
         const call = client.watch({}, { signal: controller.signal }).catch(() => {})
         return () => {
-          controller.abort()
+          controller.abort(reason)
           return call
         }
       },
