@@ -176,10 +176,12 @@ test('a curve has the medians of its points', async () => {
       about: '',
       unit: 'ns',
       axis: 'n',
+      expected: 'constant',
       lines: [
         {
           name: 'line',
           points: [1, 10, 100, 100_000],
+          expected: 'linear',
           measure(n) {
             asked.push(n)
             // The first of each warms up, but for the last point; one of the others is an outlier.
@@ -196,7 +198,7 @@ test('a curve has the medians of its points', async () => {
     [100, 500],
     [100_000, 500_000],
   ]) // prettier-ignore
-  expect(lines[0]?.growth).toBe('linear (n^1.00)')
+  expect(lines[0]).toMatchObject({ growth: 'linear (n^1.00)', expected: 'linear' })
   expect(asked).toHaveLength(23)
 })
 
