@@ -70,7 +70,13 @@ const result = (value: unknown): boolean =>
     curve: listOf(pair),
   })
 const described = { id: 'string', title: 'string', about: 'string', unit: 'string' } as const
-const line = (value: unknown): boolean => has(value, { name: 'string', growth: 'string', points: listOf(pair) })
+const line = (value: unknown): boolean =>
+  has(value, {
+    name: 'string',
+    growth: 'string',
+    points: listOf(pair),
+    expected: optional((one) => one === 'constant' || one === 'linear'),
+  })
 const machine = { cpu: 'string', cores: 'number', memory: 'number', system: 'string', pinned: 'string', load: pair } as const
 
 /** Whether something read from a file is a run, whole enough for all that is made of one. */

@@ -71,6 +71,7 @@ const exported: CurveSuite = {
     "Each context's share of four steps, each taken for all of them in one turn of the event loop: here export and end, in the worker import and release. The last point fills the table of a thread but for some eighty slots; what is exported beyond it goes by messages, and is not measured here.",
   unit: 'ns',
   axis: 'exports',
+  expected: 'constant',
   lines: foundTogether(
     { export: 'export', import: 'import', release: 'release', end: 'end' },
     [...powers(100_000), 262_000],

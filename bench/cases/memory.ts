@@ -118,6 +118,7 @@ const exported: CurveSuite = {
     'Bytes of the exporting thread for each: the context, its handle, and its share of the table of slots, which grows by chunks. In a fresh process for each point.',
   unit: 'bytes',
   axis: 'exports',
+  expected: 'constant',
   fresh: true,
   lines: [{ name: 'context, handle and slot', points: powers(100_000).slice(2), measure: (n) => bytesOf('exported', n) }],
 }

@@ -61,6 +61,7 @@ const calls: CurveSuite = {
     'Of n calls, each with a context of its own, all made in one turn of the event loop: the share of each in the time until all have resolved.',
   unit: 'ns',
   axis: 'calls at once',
+  expected: 'constant',
   lines: [
     {
       name: 'worker',
@@ -136,6 +137,7 @@ const links: CurveSuite = {
   about: 'A call and back, and a cancel to the handler, on one connection; the others are open and silent.',
   unit: 'ns',
   axis: 'connections',
+  expected: 'constant',
   lines: foundTogether(
     { call: 'a call and back', cancel: 'a cancel, until the handler sees it' },
     [1, 30, 300, 3_000],
@@ -203,6 +205,7 @@ const hops: CurveSuite = {
   about: 'From cancel() to the handler in the last process; each one before it passes its own context on. All share two cores.',
   unit: 'ns',
   axis: 'hops',
+  expected: 'linear',
   lines: [
     {
       name: 'ctxbridge/websocket',

@@ -53,6 +53,7 @@ const cancel: CurveSuite = {
   about: 'The cancel() of the top alone. Of unobserved contexts nothing is told until they look; observers are told one by one.',
   unit: 'ns',
   axis: 'contexts below',
+  expected: 'constant',
   lines: [
     {
       name: 'children, unobserved',
@@ -83,6 +84,7 @@ const cancel: CurveSuite = {
     {
       name: 'children, each with an afterFunc',
       points: powers(1_000_000),
+      expected: 'linear',
       async measure(n) {
         const [parent, children] = widths(n, true)
         const time = await once(
@@ -111,10 +113,12 @@ const look: CurveSuite = {
   about: 'err() of one context: right after an end elsewhere, when it must ask upwards, and again, when it knows.',
   unit: 'ns',
   axis: 'contexts',
+  expected: 'constant',
   lines: [
     {
       name: 'first look, depth',
       points: powers(1_000_000),
+      expected: 'linear',
       measure(n) {
         const [, last] = chain(n)
         const look = (ctx: Context) => () => {
@@ -153,6 +157,7 @@ const timers: CurveSuite = {
   about: 'withTimeout, an observer, and its end, beside n others that are armed. One timer of the host serves all.',
   unit: 'ns',
   axis: 'armed deadlines',
+  expected: 'constant',
   lines: [
     {
       name: 'made, observed and ended',
@@ -195,6 +200,7 @@ const observers: CurveSuite = {
   about: "One more afterFunc and its stop; and each one's share of the cancel() that starts them all.",
   unit: 'ns',
   axis: 'functions',
+  expected: 'constant',
   lines: foundTogether({ add: 'one more, and its stop', end: 'its share of the end' }, powers(1_000_000), async (n) => {
     const found = await observed(n)
     // They run before the next point is measured.

@@ -1,10 +1,12 @@
 /** Charts as inline SVG, on logarithmic axes; colours come from the page's style. */
 import { countText, horizontals, logAxis, pretty, round, svg, tickText, verticals, width } from './axis.ts'
-import type { CurveResult, Result, SuiteResult } from './model.ts'
+import type { CurveResult, Growth, Result, SuiteResult } from './model.ts'
 import { escape } from './text.ts'
 
 const left = 8
 const right = 8
+
+type Line = CurveResult['lines'][number]
 
 /** What a contender is drawn in: the colour of its kind, and a dash that tells it from others of that kind. */
 export function markOf(results: readonly Result[], result: Result): string {
@@ -87,7 +89,7 @@ export function cdfChart({ title, unit, results }: SuiteResult): string {
   ])
 }
 
-/** Cost against count, both logarithmic: constant is level, linear is as the dotted line. */
+/** Cost against count, both logarithmic; dotted is what is expected. */
 export function curveChart({ title, unit, axis: name, lines }: CurveResult): string {
   const [top, bottom, start] = [8, 214, 56]
   const all = lines.flatMap(({ points }) => points)
@@ -111,23 +113,35 @@ export function curveChart({ title, unit, axis: name, lines }: CurveResult): str
   return svg(bottom + 42, title, [
     ...verticals(x, top, bottom, countText),
     ...horizontals(y, start, width - right, (tick) => tickText(tick, unit)),
-    diagonal(all, x.at, y.at, top),
+    ...expectedOf(lines).map((growth) => dotted(growth, lines, x.at, y.at, top)),
     ...paths,
     caption,
   ])
 }
 
-/** What would grow linearly, from the least value at the least count. */
-function diagonal(
-  points: readonly (readonly [n: number, value: number])[],
+/** How a line is meant to grow: runs from before that was kept have linear ones. */
+function growthOf({ expected = 'linear' }: Line): Growth {
+  return expected
+}
+
+/** How the lines are meant to grow, each way once. */
+export function expectedOf(lines: readonly Line[]): Growth[] {
+  return [...new Set(lines.map(growthOf))]
+}
+
+/** What would grow as lines of that kind are meant to: level at their least value, or up from there at the least count. */
+function dotted(
+  growth: Growth,
+  lines: readonly Line[],
   x: (n: number) => number,
   y: (value: number) => number,
   top: number,
 ): string {
-  const [least, most] = [Math.min(...points.map(([n]) => n)), Math.max(...points.map(([n]) => n))]
-  const low = Math.min(...points.map(([, value]) => value))
-  const high = Math.max(...points.map(([, value]) => value))
-  const end = Math.min(most, (least * high) / low)
+  const points = lines.filter((line) => growthOf(line) === growth).flatMap(({ points }) => points)
+  const [ns, values] = [points.map(([n]) => n), points.map(([, value]) => value)]
+  const [least, most, low] = [Math.min(...ns), Math.max(...ns), Math.min(...values)]
+  const end = growth === 'constant' ? most : Math.min(most, (least * Math.max(...values)) / low)
   if (!(end > least)) return ''
-  return `<line class="linear" x1="${x(least)}" y1="${y(low)}" x2="${x(end)}" y2="${Math.max(top, y((low * end) / least))}"/>`
+  const last = growth === 'constant' ? y(low) : Math.max(top, y((low * end) / least))
+  return `<line class="expected" x1="${x(least)}" y1="${y(low)}" x2="${x(end)}" y2="${last}"/>`
 }

@@ -58,6 +58,9 @@ export interface Suite {
   contenders(): Promise<readonly Contender[]> | readonly Contender[]
 }
 
+/** How a cost is meant to grow: not at all, as the share of each of n is, or as n does. */
+export type Growth = 'constant' | 'linear'
+
 /** How a cost grows. Every point is a median. */
 export interface CurveSuite {
   readonly id: string
@@ -66,11 +69,14 @@ export interface CurveSuite {
   readonly unit: Unit
   /** What is counted along the axis. */
   readonly axis: string
+  /** Of each line that does not say otherwise. */
+  readonly expected: Growth
   /** Each value is taken in a process of its own: there is nothing that a first one could warm up. */
   readonly fresh?: true
   readonly lines: readonly {
     readonly name: string
     readonly points: readonly number[]
+    readonly expected?: Growth
     measure(n: number): Promise<number> | number
   }[]
   /** Ends what its points shared. */
@@ -135,6 +141,8 @@ export interface CurveResult {
     readonly name: string
     readonly points: readonly (readonly [n: number, value: number])[]
     readonly growth: string
+    /** Left out in runs from before 28 November 2026. */
+    readonly expected?: Growth
   }[]
 }
 

@@ -44,7 +44,7 @@ ol.bars .value small{display:inline;margin-left:.4rem}
 .gauge::after{content:"";position:absolute;left:50%;top:-4px;bottom:-4px;border-left:2px solid var(--text)}
 figure svg,.headline svg{display:block;width:100%;height:auto;font:12px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 svg text{fill:var(--dim);font-size:12px}svg .name{fill:var(--text)}.headline svg text{font-size:13px}.headline .title{fill:var(--text);font-weight:600}.headline .own{fill:var(--ours);stroke:none;font-weight:600}
-svg .grid{stroke:var(--grid)}svg .linear{stroke:var(--dim);stroke-dasharray:1 4;opacity:.8}
+svg .grid{stroke:var(--grid)}svg .expected{stroke:var(--dim);stroke-dasharray:1 4;opacity:.8}
 svg .ours{stroke:var(--ours);fill:var(--ours)}svg .limit{stroke:var(--limit);fill:var(--limit)}svg .platform{stroke:var(--platform);fill:var(--platform)}svg .peer{stroke:var(--peer);fill:var(--peer)}svg .go{stroke:var(--go);fill:var(--go)}
 svg .tail{stroke-width:2.5;opacity:.55}svg .tick{stroke-width:2;opacity:.7}svg .bar{stroke-dasharray:4 3}
 svg path{fill:none!important;stroke-width:2}svg circle{stroke:none}

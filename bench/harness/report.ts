@@ -1,6 +1,6 @@
 /** A run as one page: it loads nothing, runs no script, and can be read on a phone and in the dark. */
 import { pretty } from './axis.ts'
-import { cdfChart, curveChart, dotChart, limitOf, markOf } from './charts.ts'
+import { cdfChart, curveChart, dotChart, expectedOf, limitOf, markOf } from './charts.ts'
 import { commitText } from './commit.ts'
 import { headlineChart } from './headline.ts'
 import { type BarResult, type CurveResult, failuresOf, type Kind, type Result, type Run, type SuiteResult } from './model.ts'
@@ -151,11 +151,19 @@ function charts(result: SuiteResult): string {
   return `<div class="charts">${dots}<figure><figcaption>share of the samples that took no longer</figcaption>${cdf}<ul class="legend">${names.join('')}</ul></figure></div>`
 }
 
+/** What the dotted lines of a chart are. */
+function dottedText(lines: CurveResult['lines']): string {
+  const texts = { constant: 'what would be constant', linear: 'what would grow linearly' }
+  return expectedOf(lines)
+    .map((growth) => texts[growth])
+    .join(', and ')
+}
+
 function curve(result: CurveResult): string {
   const { id, title, about, lines } = result
   return `<section id="${escape(id)}"><h2>${escape(title)}<code>${escape(id)}</code></h2>
 <div class="charts"><figure>${curveChart(result)}</figure>
-<div><p>${escape(about)} Dotted: what would grow linearly.</p>
+<div><p>${escape(about)} Dotted: ${dottedText(lines)}. A knee is a step between neighbours, from 100 on, that is steeper than that by more than half a power.</p>
 <ul class="legend">${lines.map(({ name, growth }, i) => `<li class="line${i}"><i></i>${escape(name)}: <span${growth.includes('knee') ? ' class="knee"' : ''}>${escape(growth)}</span></li>`).join('')}</ul></div></div>
 </section>`
 }

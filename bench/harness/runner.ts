@@ -225,7 +225,7 @@ export async function measureCurve(
 }
 
 async function curveOf(
-  { id, title, about, unit, axis, lines, fresh }: CurveSuite,
+  { id, title, about, unit, axis, expected, lines, fresh }: CurveSuite,
   { random, rounds = 3, progress }: { random: () => number; rounds?: number | undefined; progress: Progress },
 ): Promise<CurveResult> {
   const times = Math.min(5, rounds)
@@ -255,7 +255,8 @@ async function curveOf(
     axis,
     lines: lines.map((line) => {
       const points = work.filter((point) => point.line === line).map(({ n, values }) => [n, median(values)] as const)
-      return { name: line.name, points, growth: growth(points) }
+      const wanted = line.expected ?? expected
+      return { name: line.name, points, growth: growth(points, wanted), expected: wanted }
     }),
   }
 }

@@ -1,6 +1,6 @@
 /** What a person sees while it runs, and after. */
 import { commitText } from './commit.ts'
-import type { Comparison, Line, Verdict } from './compare.ts'
+import { type Comparison, type Line, margin, type Verdict } from './compare.ts'
 import type { BarResult, ClockResult, Commit, CurveResult, Machine, Result, SuiteResult } from './model.ts'
 import { figures, show, table, wrapped } from './text.ts'
 
@@ -128,7 +128,12 @@ export function failureText(failures: readonly string[]): string {
   return ['\nFAILED', ...failures.map((failure) => `  ${failure}`)].join('\n')
 }
 
-export function comparisonText(lines: readonly Line[], machine: number | undefined, earlier?: Commit): string {
+export function comparisonText(
+  lines: readonly Line[],
+  machine: number | undefined,
+  earlier?: Commit,
+  width = columnsOfTerminal(),
+): string {
   if (lines.length === 0) return '\nThe earlier run has measured nothing of this.'
   const cells = (one: Comparison | undefined): string[] =>
     one === undefined ? ['', '', ''] : [`${figures(one.ratio)}x`, `p=${one.p < 0.001 ? '<0.001' : one.p.toFixed(3)}`, one.verdict]
@@ -137,11 +142,17 @@ export function comparisonText(lines: readonly Line[], machine: number | undefin
   const count = (verdict: Verdict): number => held.filter((one) => one.verdict === verdict).length
   const notes = [
     held.length > 0 &&
-      `In limits, a round of ours divided by that of the limit of its suite, ${count('faster')} of ${held.length} are faster and ${count('slower')} slower: that is the library.`,
+      `In limits, a round of ours divided by that of the limit of its suite, ${count('faster')} of ${held.length} are faster and ${count('slower')} slower: a machine that is slower as a whole has no part in that.`,
     machine !== undefined &&
-      `What neither library has a part in (limits, platform) took ${figures(machine)}x as long as before: that is the machine.`,
+      `What neither library has a part in (limits, platform) took ${figures(machine)}x as long as before, in the median.`,
+    `Faster or slower is what differs by more than ${percent(margin.ns)}, or ${percent(margin.bytes)} of bytes: two processes of the same code, each compiled and laid out in memory by itself, were seen to differ by up to 21 %, in all of their rounds. p is how likely chance alone puts the rounds so far apart in any of these ${lines.length + held.length} comparisons.`,
   ].filter((note) => note !== false)
   const head = ['', 'as it is', '', '', ...(held.length > 0 ? ['in limits', '', ''] : [])]
   const of = earlier === undefined ? '' : `, of commit ${commitText(earlier)}`
-  return [`\nAgainst the earlier run${of}: new / old, of medians\n${table([head, ...rows])}`, ...notes].join('\n  ')
+  const title = wrapped(`Against the earlier run${of}: new / old, of medians`, width)
+  return [`\n${title}\n${table([head, ...rows])}`, ...notes.map((note) => wrapped(`  ${note}`, width))].join('\n')
+}
+
+function percent(factor: number): string {
+  return `${Math.round((factor - 1) * 100)} %`
 }

@@ -22,6 +22,18 @@ test('a suite is measured in a process of its own, which says how far it is, and
   expect(said).toContain('true withValue(p, key, value)')
 })
 
+test('of a curve so many values are taken of each point as there are to be rounds', async () => {
+  const said: string[] = []
+  const curve: Part = { ...part, id: 'scale/exports-memory' }
+  const { outcome } = await measuredAlone(compiled('bench/part.ts'), curve, (_, what) => said.push(what))
+  const points =
+    'curve' in outcome
+      ? outcome.curve.lines.flatMap((line) => line.points.map(([n]) => `${line.name}, ${n.toLocaleString('en')}`))
+      : []
+  expect(points.length).toBeGreaterThan(2)
+  expect(said.toSorted()).toEqual(points.toSorted())
+}, 60_000)
+
 test('where that process says nothing for too long, it is ended, and it is said what was the last that it did', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'ctxbridge-bench-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))

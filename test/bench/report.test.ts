@@ -92,3 +92,25 @@ test('it can be made of nothing', () => {
   expect(page).toContain('There is no Go on this machine.')
   expect(page).not.toMatch(/NaN|Infinity|undefined/)
 })
+
+test('the dotted line of a curve is what is expected of it, and each kind is drawn once', () => {
+  const chart = (...expected: ('constant' | 'linear' | undefined)[]): readonly [lines: string[], page: string] => {
+    const [line] = curveOf('wide', [
+      [1, 5],
+      [100, 500],
+    ]).lines
+    if (line === undefined) throw new Error('No line.')
+    const lines = expected.map((one) => ({ ...line, ...(one !== undefined && { expected: one }) }))
+    const page = reportOf({ ...run, curves: [{ ...curveOf('wide', []), lines }] })
+    return [page.match(/<line class="expected"[^>]*>/g) ?? [], page]
+  }
+  const [[level = ''], page] = chart('constant', 'constant')
+  expect(/y1="([\d.]+)"/.exec(level)?.[1]).toBe(/y2="([\d.]+)"/.exec(level)?.[1])
+  expect(page).toContain('Dotted: what would be constant.')
+  const [[up = ''], of] = chart(undefined)
+  expect(/y1="([\d.]+)"/.exec(up)?.[1]).not.toBe(/y2="([\d.]+)"/.exec(up)?.[1])
+  expect(of).toContain('Dotted: what would grow linearly.')
+  const [both, ofBoth] = chart('constant', 'linear', 'linear')
+  expect(both).toHaveLength(2)
+  expect(ofBoth).toContain('Dotted: what would be constant, and what would grow linearly.')
+})

@@ -1,5 +1,5 @@
 /** How contenders take turns, and what becomes of those that fail. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { compareClocks, now } from '../../bench/harness/clock.ts'
 import { Cannot, type Contender, type Started, type Suite } from '../../bench/harness/model.ts'
 import { randomFrom } from '../../bench/harness/random.ts'
@@ -100,6 +100,35 @@ test('where nobody asks for a number of rounds, events have 8 and means 6, and w
   expect(await roundsOf({}, 2)).toEqual([2, 6])
 })
 
+test('of the time of each, the share is told that the collector took', async () => {
+  let kept: object[] = []
+  const littering = contender('littering', {
+    round(record) {
+      // What is alive is what a young collection copies.
+      kept = Array.from({ length: 200_000 }, (_, i) => ({ i, kept }))
+      record(kept.length)
+    },
+  })
+  const { results } = await measure({ ...suiteOf(littering), rounds: 3, warmUp: 1 }, { random, progress })
+  expect(results[0]?.gc).toBeGreaterThan(0.01)
+  expect(results[0]?.gc).toBeLessThanOrEqual(1)
+})
+
+test('before each turn that is kept the young part of the heap is collected', async () => {
+  const collected = vi.fn((_: object) => void log.push('gc'))
+  // It can be set, but not redefined, as stubGlobal() would.
+  const { gc } = globalThis
+  globalThis.gc = collected as never
+  try {
+    await measure({ ...suiteOf(contender('a', { turns: 2 })), rounds: 3, warmUp: 2 }, { random, progress })
+  } finally {
+    globalThis.gc = gc
+  }
+  // The first round and three that count, of two turns each; one only warms up.
+  expect(log.join(' ')).toBe('gc a gc a a a gc a gc a gc a gc a gc a gc a a closed')
+  for (const [options] of collected.mock.calls) expect(options).toEqual({ type: 'minor' })
+})
+
 test('what a contender remarks of what it found joins its note', async () => {
   let early = 0
   const remarking = contender('remarking', { remark: () => (early > 0 ? `early ${early} times` : undefined) })
@@ -176,10 +205,12 @@ test('a curve has the medians of its points', async () => {
       about: '',
       unit: 'ns',
       axis: 'n',
+      expected: 'constant',
       lines: [
         {
           name: 'line',
           points: [1, 10, 100, 100_000],
+          expected: 'linear',
           measure(n) {
             asked.push(n)
             // The first of each warms up, but for the last point; one of the others is an outlier.
@@ -196,7 +227,7 @@ test('a curve has the medians of its points', async () => {
     [100, 500],
     [100_000, 500_000],
   ]) // prettier-ignore
-  expect(lines[0]?.growth).toBe('linear (n^1.00)')
+  expect(lines[0]).toMatchObject({ growth: 'linear (n^1.00)', expected: 'linear' })
   expect(asked).toHaveLength(23)
 })
 

@@ -81,30 +81,46 @@ test('growth is told from the slope on logarithmic axes', () => {
   expect(exponent(points(() => 7))).toBeCloseTo(0)
   expect(exponent(points((n) => 3 * n))).toBeCloseTo(1)
   expect(exponent(points((n) => n * n))).toBeCloseTo(2)
-  expect(growth(points(() => 7))).toBe('constant (n^0.00)')
-  expect(growth(points((n) => 50 + 3 * n))).toMatch(/^linear/)
-  expect(growth(points((n) => Math.sqrt(n)))).toMatch(/^less than linear/)
-  expect(growth(points((n) => n ** 1.4))).toMatch(/^more than linear/)
-  expect(growth([[1, 5]])).toBe('one point')
+  expect(
+    growth(
+      points(() => 7),
+      'linear',
+    ),
+  ).toBe('constant (n^0.00)')
+  expect(
+    growth(
+      points((n) => 50 + 3 * n),
+      'linear',
+    ),
+  ).toMatch(/^linear/)
+  expect(
+    growth(
+      points((n) => Math.sqrt(n)),
+      'linear',
+    ),
+  ).toMatch(/^less than linear/)
+  expect(
+    growth(
+      points((n) => n ** 1.4),
+      'linear',
+    ),
+  ).toMatch(/^more than linear/)
+  expect(growth([[1, 5]], 'linear')).toBe('one point')
 })
 
-test('a knee is found where a step is much steeper than linear', () => {
-  expect(
-    growth([
-      [1, 10],
-      [10, 10],
-      [100, 10],
-      [1_000, 10],
-      [10_000, 2_000],
-    ]),
-  ).toContain('a knee above 1,000') // prettier-ignore
-  expect(
-    growth([
-      [100, 1],
-      [1_000, 10],
-      [10_000, 100],
-    ]),
-  ).not.toContain('knee') // prettier-ignore
+test('a knee is found where a step is steeper than expected by more than half a power', () => {
+  /** As meant until 1,000, and then a step of that power. */
+  const bent = (expected: 'constant' | 'linear', power: number): string => {
+    const at = (n: number): number => (expected === 'linear' ? 10 * n : 10)
+    return growth([...[1, 10, 100, 1_000].map((n) => [n, at(n)] as const), [10_000, at(1_000) * 10 ** power]], expected)
+  }
+  expect(bent('linear', 1.4)).not.toContain('knee')
+  expect(bent('linear', 1.6)).toContain('a knee above 1,000')
+  expect(bent('constant', 0.4)).not.toContain('knee')
+  expect(bent('constant', 0.6)).toContain('a knee above 1,000')
+  // Each one's share is constant, and then linear: that is quadratic in all.
+  expect(bent('constant', 1)).toContain('a knee above 1,000')
+  expect(bent('linear', 1)).not.toContain('knee')
 })
 
 test('an order is random, whole, and the same for the same seed', () => {

@@ -30,6 +30,26 @@ test('into a file or a pipe all is written, on lines as long as they are', () =>
   expect(curveText(curve, Number.POSITIVE_INFINITY)).toMatch(/contexts +1 +10 +100 +1,000 +10,000$/m)
 })
 
+test('each column shows what its head says', () => {
+  const result = {
+    ...resultOf('x', [1, 1, 2, 3, 3]),
+    p50: 2,
+    p90: 11,
+    p99: 22,
+    p999: 33,
+    max: 44,
+    first: 55,
+    gc: 0.125,
+    count: 1_234,
+  }
+  const [head, row] = suiteText(suiteOf('a', [result]), Number.POSITIVE_INFINITY)
+    .split('\n')
+    .slice(3)
+  expect(head?.trim().split(/ {2,}/)).toEqual(['p50', 'p90', 'p99', 'p99.9', 'max', 'first', 'spread', 'samples', 'gc'])
+  const cells = ['* x', '2.00 ns', '11.0 ns', '22.0 ns', '33.0 ns', '44.0 ns', '55.0 ns', '±50%', '1,234', '12.5%']
+  expect(row?.trim().split(/ {2,}/)).toEqual(cells)
+})
+
 test('a narrow terminal has the medians, and what else there is room for; no line is longer than it', () => {
   for (const width of [60, 80, 100]) {
     for (const text of [suiteText(suite, width), curveText(curve, width), barText(bars, width)])
