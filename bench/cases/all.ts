@@ -12,6 +12,7 @@ import { linkCurves } from './scale-links.ts'
 import { treeCurves } from './scale.ts'
 import { threadSuites } from './thread.ts'
 import { websocketCallSuites } from './websocket-calls.ts'
+import { ofOneClock } from '../harness/clock.ts'
 import { processClock } from './websocket-far.ts'
 import { websocketSuites } from './websocket.ts'
 import { workerCallSuites } from './worker-calls.ts'
@@ -61,5 +62,5 @@ export function allCurves(): readonly CurveSuite[] {
 
 /** How far the clocks of the two sides of each boundary are apart. */
 export async function clocks(): Promise<ClockResult[]> {
-  return [await workerClock(), await processClock()]
+  return [ofOneClock(await workerClock()), ofOneClock(await processClock())]
 }

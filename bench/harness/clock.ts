@@ -16,12 +16,15 @@ export function now(): number {
  *
  * @param ask resolves with a reading of the far clock
  * @param near our clock, in ns; that of a page is not `now`
+ * @param tick in which steps the coarser of the two counts, in ns
+ * @throws Error where no offset explains all readings: one of the clocks jumped, or runs faster
  */
 export async function compareClocks(
   between: string,
   ask: () => Promise<number> | number,
   samples = 300,
   near: () => number = now,
+  tick = 0,
 ): Promise<ClockResult> {
   let [low, high] = [-Infinity, Infinity]
   for (let i = 0; i < samples; i++) {
@@ -31,5 +34,17 @@ export async function compareClocks(
     low = Math.max(low, far - after)
     high = Math.min(high, far - before)
   }
+  if (low > high + tick)
+    throw new Error(`The clocks of ${between} do not keep step: no offset explains all of ${samples} readings.`)
   return { between, offset: (low + high) / 2, error: Math.abs(high - low) / 2, samples }
+}
+
+/** Two readers of one clock, that of the machine: their offset is zero within its error. @throws Error where it is not */
+export function ofOneClock(result: ClockResult): ClockResult {
+  const { between, offset, error } = result
+  if (Math.abs(offset) > error)
+    throw new Error(
+      `The clocks of ${between} are ${Math.round(offset)} ns apart, give or take ${Math.round(error)} ns, where both read that of the machine.`,
+    )
+  return result
 }

@@ -1,6 +1,6 @@
 /** How contenders take turns, and what becomes of those that fail. */
 import { expect, test, vi } from 'vitest'
-import { compareClocks, now } from '../../bench/harness/clock.ts'
+import { compareClocks, ofOneClock, now } from '../../bench/harness/clock.ts'
 import { Cannot, type Contender, type Started, type Suite } from '../../bench/harness/model.ts'
 import { randomFrom } from '../../bench/harness/random.ts'
 import { Reports } from '../../bench/harness/reports.ts'
@@ -229,6 +229,16 @@ test('a curve has the medians of its points', async () => {
   ]) // prettier-ignore
   expect(lines[0]).toMatchObject({ growth: 'linear (n^1.00)', expected: 'linear' })
   expect(asked).toHaveLength(23)
+})
+
+test('clocks that do not keep step, and readers of one clock that differ, are refused', async () => {
+  let pace = 0
+  const jumps = (): number => now() + (pace++ < 50 ? 0 : 1_000_000)
+  await expect(compareClocks('two clocks', jumps, 100)).rejects.toThrow('The clocks of two clocks do not keep step')
+  const apart = await compareClocks('two readers', () => now() + 1_000_000, 100)
+  expect(() => ofOneClock(apart)).toThrow('The clocks of two readers are')
+  const same = await compareClocks('two readers', now, 100)
+  expect(ofOneClock(same)).toBe(same)
 })
 
 test('a clock that is ahead is found out, within the error that is stated', async () => {
