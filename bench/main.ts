@@ -6,22 +6,12 @@ import { judge } from './bars.ts'
 import { allCurves, allSuites } from './cases/all.ts'
 import { projectFile } from './cases/paths.ts'
 import { measuredAlone, type Outcome } from './harness/alone.ts'
-import { commitOf, commitText } from './harness/commit.ts'
+import { commitOf } from './harness/commit.ts'
 import { compareRuns, machineRatio } from './harness/compare.ts'
-import { load, machine } from './harness/machine.ts'
+import { load, machine, peerVersions } from './harness/machine.ts'
 import { type ClockResult, type CurveResult, failuresOf, type Run, type SuiteResult } from './harness/model.ts'
 import { reportOf } from './harness/report.ts'
-import {
-  barText,
-  clockText,
-  comparisonText,
-  curveText,
-  failureText,
-  machineText,
-  print,
-  progress,
-  suiteText,
-} from './harness/terminal.ts'
+import { barText, comparisonText, curveText, failureText, print, progress, runText, suiteText } from './harness/terminal.ts'
 import { type Options, pageOf, parseOptions, usage, UsageError } from './options.ts'
 import { installPeers, peerSuites } from './peers.ts'
 import { mustBeWritable, readRun } from './run-file.ts'
@@ -32,11 +22,11 @@ async function main(options: Options): Promise<void> {
   if (options.json !== undefined) mustBeWritable(options.json, '--json')
   const page = pageOf(options)
   if (page !== undefined && !options.list) mustBeWritable(page, '--report')
-  const wanted = ({ id }: { readonly id: string }): boolean => options.only?.test(id) ?? true
+  const wanted = ({ id }: { readonly id: string }): boolean => options.only?.pattern.test(id) ?? true
   const suites = allSuites(options.peers ? peerSuites() : []).filter(wanted)
   const curves = allCurves().filter(wanted)
   if (suites.length + curves.length === 0) {
-    throw new UsageError(`Nothing that can be measured matches ${String(options.only)}. See --list.`)
+    throw new UsageError(`Nothing that can be measured matches '${options.only?.text ?? ''}'. See --list.`)
   }
   if (options.list) {
     for (const { id, title } of [...suites, ...curves]) print(`${id.padEnd(24)} ${title}`)
@@ -109,8 +99,9 @@ async function main(options: Options): Promise<void> {
     format: 1,
     ...(commit !== undefined && { commit }),
     started: started.toISOString(),
+    ...(options.rounds !== undefined && { rounds: options.rounds }),
     seconds: Math.round((Date.now() - started.getTime()) / 1_000),
-    machine: machine(before, pinned ?? 'no'),
+    machine: machine(before, pinned ?? 'no', options.peers ? peerVersions() : {}),
     clocks: compared,
     suites: measured,
     curves: drawn,
@@ -123,8 +114,7 @@ async function main(options: Options): Promise<void> {
     ...write(page, '--report', () => reportOf(run)),
   ]
   if (run.bars.length > 0) print(barText(run.bars))
-  const measuredAt = commit === undefined ? '' : `commit ${commitText(commit)}\n`
-  print(`\n${measuredAt}${machineText(run.machine)}\n${clockText(run.clocks)}\n${run.seconds} s`)
+  print(runText(run))
   print(page === undefined ? 'as a page, with charts: --report FILE' : `as a page, with charts: ${relative('', page)}`)
   if (earlier !== undefined) print(comparisonText(compareRuns(earlier, run), machineRatio(earlier, run), earlier.commit))
   const failures = [...failuresOf(run), ...unwritten]

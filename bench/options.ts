@@ -5,7 +5,8 @@ import { parseArgs } from 'node:util'
 import { projectFile } from './cases/paths.ts'
 
 export interface Options {
-  readonly only?: RegExp
+  /** The pattern, and its text as it was typed. */
+  readonly only?: { readonly text: string; readonly pattern: RegExp }
   readonly json?: string
   readonly compare?: string
   readonly report?: string
@@ -42,7 +43,7 @@ export function pageOf({ report, only }: Pick<Options, 'report' | 'only'>): stri
 /** @throws UsageError */
 export function parseOptions(args: readonly string[]): Options {
   const { values } = parse(args)
-  const only = values.only === undefined ? undefined : pattern(values.only)
+  const only = values.only === undefined ? undefined : { text: values.only, pattern: pattern(values.only) }
   const rounds = values.rounds === undefined ? undefined : whole(values.rounds)
   for (const option of ['json', 'compare', 'report'] as const) {
     if (values[option] === '') throw new UsageError(`--${option} needs the name of a file.`)

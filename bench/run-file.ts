@@ -86,6 +86,7 @@ export function isRun(value: unknown): value is Run {
     commit: optional((one) => has(one, { id: 'string', clean: isBoolean })),
     started: 'string',
     seconds: 'number',
+    rounds: optional(number),
     machine: (one) => has(one, { ...machine, versions: (versions) => has(versions, {}) }),
     clocks: listOf((one) => has(one, { between: 'string', offset: 'number', error: 'number' })),
     suites: listOf((one) =>

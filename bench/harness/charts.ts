@@ -20,12 +20,20 @@ export function limitOf(results: readonly Result[]): number | undefined {
   return limits.length === 0 ? undefined : Math.min(...limits)
 }
 
-/** Medians as dots, the fastest limit as a line through all. Of events the tail to p99 as well; of means the middle half of the rounds. */
+/** How far the tails of a chart reach: to p99 where all have enough samples for it. */
+export function tailOf(results: readonly Pick<Result, 'p99'>[]): 'p99' | 'p90' {
+  return results.every(({ p99 }) => p99 !== undefined) ? 'p99' : 'p90'
+}
+
+/** Medians as dots, the fastest limit as a line through all. Of events the tail as well; of means the middle half of the rounds. */
 export function dotChart({ title, unit, sample, results }: SuiteResult): string {
   if (results.length === 0) return ''
   const row = 36
   const bottom = results.length * row + 2
-  const ends = results.map((result) => (sample === 'event' ? ([result.p50, result.p99 ?? result.p90] as const) : middle(result)))
+  const tail = tailOf(results)
+  const ends = results.map((result) =>
+    sample === 'event' ? ([result.p50, result[tail] ?? result.p90] as const) : middle(result),
+  )
   const axis = logAxis([...ends.flat(), ...results.map(({ p50 }) => p50)], left + 4, width - right - 4)
   const limit = limitOf(results)
   const rows = results.map((result, i) => {

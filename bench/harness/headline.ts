@@ -3,6 +3,7 @@
  * follows the reader's choice of light or dark, and the first thing on the page of a run.
  */
 import { anchorOf, logAxis, pretty, tickText } from './axis.ts'
+import { tailOf } from './charts.ts'
 import type { Kind, Run, SuiteResult } from './model.ts'
 import { escape } from './text.ts'
 
@@ -64,7 +65,7 @@ interface Shown {
   readonly label: string
   readonly kind: Kind
   readonly p50?: number
-  readonly p99?: number
+  readonly tail?: number
 }
 
 /** Where things are. On a phone a name stands above its line, as the values do. */
@@ -77,31 +78,44 @@ interface Layout {
   readonly namesAbove: boolean
   /** Where the two columns of values end. */
   readonly p50: number
-  readonly p99: number
+  readonly tail: number
 }
 
-const wide: Layout = { width: 840, start: 210, end: 660, rowHeight: 24, namesAbove: false, p50: 736, p99: 832 }
-const narrow: Layout = { width: 400, start: 6, end: 392, rowHeight: 38, namesAbove: true, p50: 316, p99: 392 }
+const wide: Layout = { width: 840, start: 210, end: 660, rowHeight: 24, namesAbove: false, p50: 736, tail: 832 }
+const narrow: Layout = { width: 400, start: 6, end: 392, rowHeight: 38, namesAbove: true, p50: 316, tail: 392 }
 
-function shown({ rows }: Panel, { results, absent }: SuiteResult): Shown[] {
+function shown({ rows }: Panel, { results, absent }: SuiteResult, tail: Tail): Shown[] {
   return rows.flatMap(({ name, label }): Shown[] => {
     const result = results.find((one) => one.name === name)
-    if (result !== undefined) return [{ label, kind: result.kind, p50: result.p50, p99: result.p99 ?? result.p90 }]
+    if (result !== undefined) return [{ label, kind: result.kind, p50: result.p50, tail: result[tail] ?? result.p90 }]
     const missing = absent.find((one) => one.name === name)
     // One that failed here says nothing of what it can do; one that cannot, does.
     return missing === undefined || missing.failed ? [] : [{ label, kind: missing.kind }]
   })
 }
 
+type Tail = 'p90' | 'p99'
+
+/** Which percentile it shows beside the median: one of which all that it shows have samples enough. */
+export function headlineTail({ suites }: Run): Tail {
+  const all = panels.flatMap(({ suite, rows }) =>
+    suites
+      .filter(({ id }) => id === suite)
+      .flatMap(({ results }) => results.filter(({ name }) => rows.some((row) => row.name === name))),
+  )
+  return tailOf(all)
+}
+
 /** The parts of the picture and its height; undefined where the run has none of the three ways. */
 function draw(run: Run, layout: Layout): { readonly parts: readonly string[]; readonly height: number } | undefined {
+  const percentile = headlineTail(run)
   const found = panels.flatMap((panel) => {
     const suite = run.suites.find(({ id }) => id === panel.suite)
-    const rows = suite === undefined ? [] : shown(panel, suite)
+    const rows = suite === undefined ? [] : shown(panel, suite, percentile)
     return rows.some(({ kind, p50 }) => kind === 'ours' && p50 !== undefined) ? [{ title: panel.title, rows }] : []
   })
   if (found.length === 0) return undefined
-  const values = found.flatMap(({ rows }) => rows.flatMap(({ p50 = 0, p99 = 0 }) => [p50, p99])).filter((value) => value > 0)
+  const values = found.flatMap(({ rows }) => rows.flatMap(({ p50 = 0, tail = 0 }) => [p50, tail])).filter((value) => value > 0)
   const { start, end, rowHeight, namesAbove } = layout
   const axis = logAxis(values, start, end)
   const parts: string[] = []
@@ -111,25 +125,25 @@ function draw(run: Run, layout: Layout): { readonly parts: readonly string[]; re
     y += 20
     parts.push(`<text class="title" x="0" y="${y}">${escape(title)}</text>`)
     y += 8
-    for (const { label, kind, p50, p99 } of rows) {
+    for (const { label, kind, p50, tail } of rows) {
       const own = kind === 'ours' ? ' own' : ''
       const middle = namesAbove ? y + 26 : y + rowHeight / 2
       const base = namesAbove ? y + 15 : middle + 4
       parts.push(
         `<text class="label${own}" ${namesAbove ? 'x="0"' : `x="${start - 14}" text-anchor="end"`} y="${base}">${escape(label)}</text>`,
       )
-      if (p50 === undefined || p99 === undefined) {
+      if (p50 === undefined || tail === undefined) {
         const never = namesAbove ? 'never: it would have to yield' : 'never: the loop would have to yield'
         parts.push(
-          `<text class="label" ${namesAbove ? `x="${layout.p99}" text-anchor="end"` : `x="${start}"`} y="${base}">${never}</text>`,
+          `<text class="label" ${namesAbove ? `x="${layout.tail}" text-anchor="end"` : `x="${start}"`} y="${base}">${never}</text>`,
         )
       } else {
         parts.push(
-          `<line class="tail ${kind}" x1="${axis.at(p50)}" x2="${axis.at(p99)}" y1="${middle}" y2="${middle}"/>`,
-          `<line class="tick ${kind}" x1="${axis.at(p99)}" x2="${axis.at(p99)}" y1="${middle - 5}" y2="${middle + 5}"/>`,
+          `<line class="tail ${kind}" x1="${axis.at(p50)}" x2="${axis.at(tail)}" y1="${middle}" y2="${middle}"/>`,
+          `<line class="tick ${kind}" x1="${axis.at(tail)}" x2="${axis.at(tail)}" y1="${middle - 5}" y2="${middle + 5}"/>`,
           `<circle class="${kind}" cx="${axis.at(p50)}" cy="${middle}" r="${kind === 'ours' ? 6 : 5}"/>`,
           `<text class="label${own}" x="${layout.p50}" y="${base}" text-anchor="end">${pretty(p50, 'ns')}</text>`,
-          `<text class="label" x="${layout.p99}" y="${base}" text-anchor="end">${pretty(p99, 'ns')}</text>`,
+          `<text class="label" x="${layout.tail}" y="${base}" text-anchor="end">${pretty(tail, 'ns')}</text>`,
         )
       }
       y += rowHeight
@@ -141,12 +155,13 @@ function draw(run: Run, layout: Layout): { readonly parts: readonly string[]; re
     const text = tickText(tick, 'ns')
     return `<line class="grid" x1="${x}" x2="${x}" y1="${top}" y2="${y}"/><text class="label" x="${x}" y="${y + 16}" text-anchor="${anchorOf(x, text, layout.width)}">${text}</text>`
   })
-  const heads = `<text class="label" x="${layout.p50}" y="14" text-anchor="end">p50</text><text class="label" x="${layout.p99}" y="14" text-anchor="end">p99</text>`
+  const heads = `<text class="label" x="${layout.p50}" y="14" text-anchor="end">p50</text><text class="label" x="${layout.tail}" y="14" text-anchor="end">${percentile}</text>`
   return { parts: [...grid, heads, ...parts], height: y + 24 }
 }
 
-const description =
-  'How long a cancel takes to arrive: median and 99th percentile, of ctxbridge, of the physical limit, and of others'
+function description(run: Run): string {
+  return `How long a cancel takes to arrive: median and ${headlineTail(run).slice(1)}th percentile, of ctxbridge, of the physical limit, and of others`
+}
 
 /** For a page, which has the colours, and shows one of the two. */
 export function headlineChart(run: Run): string {
@@ -158,7 +173,7 @@ export function headlineChart(run: Run): string {
   ).flatMap(([name, layout]) => {
     const drawn = draw(run, layout)
     if (drawn === undefined) return []
-    return `<svg class="${name}" viewBox="0 0 ${layout.width} ${drawn.height}" role="img" aria-label="${description}">${drawn.parts.join('')}</svg>`
+    return `<svg class="${name}" viewBox="0 0 ${layout.width} ${drawn.height}" role="img" aria-label="${description(run)}">${drawn.parts.join('')}</svg>`
   })
   return charts.join('')
 }
@@ -176,5 +191,5 @@ const style = `text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu 
 export function headlineSvg(run: Run): string {
   const drawn = draw(run, wide)
   if (drawn === undefined) throw new TypeError('A headline needs results of worker/busy, worker/idle or websocket/cancel.')
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${wide.width} ${drawn.height}" width="${wide.width}" role="img" aria-label="${description}"><style>${style}</style>${drawn.parts.join('')}</svg>\n`
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${wide.width} ${drawn.height}" width="${wide.width}" role="img" aria-label="${description(run)}"><style>${style}</style>${drawn.parts.join('')}</svg>\n`
 }

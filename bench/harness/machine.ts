@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { cpus, loadavg, platform, release, totalmem } from 'node:os'
+import { projectFile } from '../cases/paths.ts'
 import type { Machine } from './model.ts'
 
 const require = createRequire(import.meta.url)
@@ -43,13 +44,22 @@ export function load(): number {
   return Math.round((loadavg()[0] ?? 0) * 100) / 100
 }
 
-export function machine(before: number, pinned: string): Machine {
+/** Of the other libraries that take part, as they are installed. */
+export function peerVersions(): Record<string, string> {
+  const read = (path: string): { version?: string; dependencies?: object } =>
+    JSON.parse(readFileSync(new URL(path, projectFile('bench/peers/')), 'utf8')) as object
+  const names = Object.keys(read('package.json').dependencies ?? {})
+  return Object.fromEntries(names.map((name) => [name, read(`node_modules/${name}/package.json`).version ?? 'unknown']))
+}
+
+export function machine(before: number, pinned: string, peers: Readonly<Record<string, string>> = {}): Machine {
   const versions: Record<string, string> = { node: process.versions.node, v8: process.versions.v8 }
   const packages = ['ctxbridge', 'comlink', 'ws', 'msgpackr']
   for (const name of packages) {
     const version = versionOf(name)
     if (version !== undefined) versions[name] = version
   }
+  for (const [name, version] of Object.entries(peers)) versions[name] ??= version
   const go = goVersion()
   if (go !== undefined) versions['go'] = go
   const all = cpus()

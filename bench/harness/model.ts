@@ -191,6 +191,8 @@ export interface Run {
   readonly commit?: Commit
   readonly started: string
   readonly seconds: number
+  /** How many were asked for of each suite; left out where each has its own number. */
+  readonly rounds?: number
   readonly machine: Machine
   readonly clocks: readonly ClockResult[]
   readonly suites: readonly SuiteResult[]

@@ -53,6 +53,7 @@ svg .line0{stroke:var(--ours);fill:var(--ours)}svg .line1{stroke:var(--platform)
 .line0 i{color:var(--ours)}.line1 i{color:var(--platform)}.line2 i{color:var(--go)}.line3 i{color:var(--peer)}
 .knee,.failed{color:var(--bad)}
 .headline{margin:1.4rem 0;padding:1rem;border:1px solid var(--line);border-radius:8px}.headline svg.narrow{display:none}
-@media (max-width:52rem){.charts{grid-template-columns:1fr}.rare{display:none}ol.bars li{grid-template-columns:4.6rem 1fr;gap:.3rem .8rem}ol.bars li .what{grid-column:2}ol.bars li .gauge{grid-column:1/-1;grid-row:3}ol.bars li .value{grid-column:1/-1;grid-row:2;text-align:left}h2 code{display:none}.headline{padding:.5rem}.headline svg.wide{display:none}.headline svg.narrow{display:block}th,td{padding:.35rem .4rem}}
+@media (max-width:52rem){.charts{grid-template-columns:1fr}.rare{display:none}ol.bars li{grid-template-columns:4.6rem 1fr;gap:.3rem .8rem}ol.bars li .what{grid-column:2}ol.bars li .gauge{grid-column:1/-1;grid-row:3}ol.bars li .value{grid-column:1/-1;grid-row:2;text-align:left}h2 code{display:none}.headline{padding:.5rem}.headline svg.wide{display:none}.headline svg.narrow{display:block}th,td{padding:.35rem .3rem}}
+@media (max-width:30rem){table{font-size:.8rem}th:first-child{min-width:6.5rem;overflow-wrap:anywhere}th,td{padding:.35rem .2rem}.absent td{min-width:0;overflow-wrap:anywhere}td{white-space:normal}}
 @media print{nav,h2{position:static}}
 `

@@ -1,11 +1,11 @@
 /** A run as one page: it loads nothing, runs no script, and can be read on a phone and in the dark. */
 import { pretty } from './axis.ts'
-import { cdfChart, curveChart, dotChart, expectedOf, limitOf, markOf } from './charts.ts'
+import { cdfChart, curveChart, dotChart, expectedOf, limitOf, markOf, tailOf } from './charts.ts'
 import { commitText } from './commit.ts'
-import { headlineChart } from './headline.ts'
+import { headlineChart, headlineTail } from './headline.ts'
 import { type BarResult, type CurveResult, failuresOf, type Kind, type Result, type Run, type SuiteResult } from './model.ts'
 import { style } from './report-style.ts'
-import { escape, figures } from './text.ts'
+import { escape, figures, spread } from './text.ts'
 
 const kinds: Record<Kind, string> = {
   ours: 'ctxbridge',
@@ -48,17 +48,18 @@ export function reportOf(run: Run): string {
 <header>
 <h1>ctxbridge, measured</h1>
 <p>How long a cancel takes to arrive, and what a context costs; beside what a path could do at best, and what else there is. All of it from one run, in which all took turns.</p>
-${headline === '' ? '' : `<div class="headline">${headline}<p><small>From cancel() until the other side has seen it, in the rounds of one run: the dot is the median, the line ends at the 99th percentile. A logarithmic axis.</small></p></div>`}
+${headline === '' ? '' : `<div class="headline">${headline}<p><small>From cancel() until the other side has seen it, in the rounds of one run: the dot is the median, the line ends at the ${headlineTail(run).slice(1)}th percentile. A logarithmic axis.</small></p></div>`}
 <dl>
 <dt>When</dt><dd>${escape(run.started.slice(0, 16).replace('T', ' '))} UTC, ${run.seconds} s</dd>
 ${commit === undefined ? '' : `<dt>Commit</dt><dd>${escape(commitText(commit))}</dd>\n`}<dt>Where</dt><dd>${escape(machine.cpu)}, ${machine.cores} cores, ${escape(machine.system)}</dd>
-<dt>With</dt><dd>${escape(versions.join(', '))}</dd>
+${run.rounds === undefined ? '' : `<dt>Rounds</dt><dd>${run.rounds} of each suite, as was asked for, instead of its own number</dd>\n`}<dt>With</dt><dd>${escape(versions.join(', '))}</dd>
 <dt>Pinned</dt><dd>${escape(machine.pinned)}</dd>
 <dt>Load</dt><dd>${machine.load[0]} before, ${machine.load[1]} after${machine.load[0] > 0.5 ? ': something else ran, so trust ratios more than single numbers' : ''}</dd>
 ${run.clocks.map(({ between, offset, error }) => `<dt>Clock</dt><dd>${escape(between)}: ${signed(offset)}, give or take ${pretty(error, 'ns')}</dd>`).join('\n')}
 </dl>
 ${failures.length === 0 ? '' : `<p class="failed">This run is not whole. ${failures.map((one) => escape(one)).join('<br>')}</p>`}
 <ul class="legend">${(Object.keys(kinds) as Kind[]).map((kind) => `<li class="${kind}"><i></i>${kinds[kind]}</li>`).join('')}</ul>
+<p><small>p50 is the median, and half of the samples took no longer; p90, p99 and p99.9 likewise. first: the median of the very first round, in which the code was new. spread: half the distance between the quarters of the rounds' medians, as a share of the middle one. gc: the share of the time that the garbage collector took.</small></p>
 </header>
 <main>
 ${run.bars.length === 0 ? '' : `<section id="bars"><h2>Bars: ${met} of ${run.bars.length} met</h2>\n${bars(run.bars)}</section>`}
@@ -118,6 +119,7 @@ function suite(result: SuiteResult): string {
         ] as const)
       : []),
     ['max', (r) => pretty(r.max, unit), true],
+    ['spread', (r) => spread(r.rounds), true],
     ['samples', (r) => r.count.toLocaleString('en'), true],
     ['gc', (r) => `${(r.gc * 100).toFixed(1)} %`, true],
   ]
@@ -141,7 +143,7 @@ function charts(result: SuiteResult): string {
   const { sample, results } = result
   if (results.length === 0) return ''
   const line = limitOf(results) === undefined ? '' : '; dashed: the fastest limit (1x)'
-  const dots = `<figure><figcaption>${sample === 'event' ? 'median, and the way to p99' : 'median, and the middle half of the rounds'}${line}</figcaption>${dotChart(result)}</figure>`
+  const dots = `<figure><figcaption>${sample === 'event' ? `median, and the way to ${tailOf(results)}` : 'median, and the middle half of the rounds'}${line}</figcaption>${dotChart(result)}</figure>`
   const cdf = sample === 'event' ? cdfChart(result) : ''
   if (cdf === '') return `<div class="charts">${dots}</div>`
   const names = results.map(

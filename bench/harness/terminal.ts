@@ -1,8 +1,8 @@
 /** What a person sees while it runs, and after. */
 import { commitText } from './commit.ts'
 import { type Comparison, type Line, margin, type Verdict } from './compare.ts'
-import type { BarResult, ClockResult, Commit, CurveResult, Machine, Result, SuiteResult } from './model.ts'
-import { figures, show, table, wrapped } from './text.ts'
+import type { BarResult, ClockResult, Commit, CurveResult, Machine, Result, Run, SuiteResult } from './model.ts'
+import { figures, show, spread, table, wrapped } from './text.ts'
 
 const shown = process.stderr.isTTY && process.env['TERM'] !== 'dumb'
 let last = 0
@@ -20,7 +20,7 @@ export function print(text: string): void {
   process.stdout.write(`${text}\n`)
 }
 
-export function machineText({ cpu, cores, memory, system, versions, pinned, load }: Machine): string {
+function machineText({ cpu, cores, memory, system, versions, pinned, load }: Machine): string {
   const list = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
   return [
     `${cpu}, ${cores} cores, ${Math.round(memory / 2 ** 30)} GiB, ${system}`,
@@ -30,13 +30,29 @@ export function machineText({ cpu, cores, memory, system, versions, pinned, load
   ].join('\n')
 }
 
-export function clockText(clocks: readonly ClockResult[]): string {
+function clockText(clocks: readonly ClockResult[]): string {
   return clocks
     .map(({ between, offset, error }) => {
       const sign = offset < 0 ? '-' : ''
       return `clock, ${between}: they differ by ${sign}${show(Math.abs(offset), 'ns')}, give or take ${show(error, 'ns')}`
     })
     .join('\n')
+}
+
+/** Where and how it was measured. */
+export function runText(
+  run: Pick<Run, 'commit' | 'machine' | 'clocks' | 'rounds' | 'seconds'>,
+  width = columnsOfTerminal(),
+): string {
+  const { commit, machine, clocks, rounds, seconds } = run
+  const lines = [
+    ...(commit === undefined ? [] : [`commit ${commitText(commit)}`]),
+    machineText(machine),
+    clockText(clocks),
+    ...(rounds === undefined ? [] : [`rounds: ${rounds}, as --rounds asked`]),
+    `${seconds} s`,
+  ]
+  return wrapped(`\n${lines.join('\n')}`, width)
 }
 
 /** How many columns there are: of a terminal its own, and of a file or a pipe as many as it takes. */
@@ -71,7 +87,7 @@ export function suiteText({ id, title, about, unit, sample, results, absent }: S
   const notes = results.flatMap(({ name, note }) => (note === undefined ? [] : [`  ${name}: ${note}`]))
   const missing = absent.map(({ name, kind, cannot }) => `  ${mark[kind]} ${name}: not measured. ${cannot}`)
   const tables = [[], ...rare.map((_, i) => rare.slice(0, i + 1))].map(without)
-  return [`\n${title}  [${id}]`, about, fitting(tables, width), ...missing, ...notes]
+  return [`\n${title}  [${id}]`, about, ...(results.length === 0 ? [] : [fitting(tables, width)]), ...missing, ...notes]
     .map((text) => wrapped(text, width))
     .join('\n')
 }
@@ -86,13 +102,6 @@ function widthOf(text: string): number {
 }
 
 const mark = { ours: '*', limit: '|', platform: '.', peer: '.', go: '.' } as const
-
-/** How far the middle half of the rounds' medians lies apart, as a share of the middle one. */
-function spread(rounds: readonly number[]): string {
-  const sorted = [...rounds].sort((a, b) => a - b)
-  const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))] ?? Number.NaN
-  return sorted.length < 2 ? '-' : `±${(((at(0.75) - at(0.25)) / 2 / at(0.5)) * 100).toFixed(0)}%`
-}
 
 export function curveText({ id, title, about, axis, unit, lines }: CurveResult, width = columnsOfTerminal()): string {
   const ns = [...new Set(lines.flatMap(({ points }) => points.map(([n]) => n)))].sort((a, b) => a - b)

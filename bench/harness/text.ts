@@ -62,6 +62,13 @@ export function wrapped(text: string, width: number, indent?: string): string {
     .join('\n')
 }
 
+/** How far the middle half of the rounds' medians lies apart, as a share of the middle one. */
+export function spread(rounds: readonly number[]): string {
+  const sorted = [...rounds].sort((a, b) => a - b)
+  const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))] ?? Number.NaN
+  return sorted.length < 2 ? '-' : `±${(((at(0.75) - at(0.25)) / 2 / at(0.5)) * 100).toFixed(0)}%`
+}
+
 /** Text for HTML, also within attributes. */
 export function escape(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)

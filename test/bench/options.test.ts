@@ -33,7 +33,7 @@ function benchWith(env: Readonly<Record<string, string>>, ...args: string[]): En
 test('options are read', () => {
   expect(parseOptions([])).toEqual({ peers: false, pin: true, list: false, help: false })
   expect(parseOptions(['--only', '^core/', '--json', 'a.json', '--rounds', '3', '--no-pin', '--peers'])).toEqual({
-    only: /^core\//,
+    only: { text: '^core/', pattern: /^core\// },
     json: 'a.json',
     rounds: 3,
     peers: true,
@@ -76,7 +76,9 @@ test('an unknown option ends it with code 2, a sentence and the usage', () => {
 })
 
 test('a pattern that matches nothing, and a file that is no run, likewise', () => {
-  expect(bench('--only', 'no such suite')).toMatchObject({ status: 2 })
+  const none = bench('--only', '/no such suite/')
+  expect(none.status).toBe(2)
+  expect(none.stderr).toContain("Nothing that can be measured matches '/no such suite/'. See --list.")
   const file = join(folder, 'other.json')
   writeFileSync(file, '{"format":2}')
   const { status, stderr } = bench('--compare', file)

@@ -115,7 +115,7 @@ test('of the time of each, the share is told that the collector took', async () 
 })
 
 test('before each turn that is kept the young part of the heap is collected', async () => {
-  const collected = vi.fn((_: object) => void log.push('gc'))
+  const collected = vi.fn<(how: object) => void>(() => void log.push('gc'))
   // It can be set, but not redefined, as stubGlobal() would.
   const { gc } = globalThis
   globalThis.gc = collected as never
