@@ -48,6 +48,7 @@ test.for([
   [/the same for tinypool \| ([\d.]+) times sooner/, () => bar('pool-tinypool')],
   [/a call to a worker \| with a context: ([\d.]+) times as long \| as one of Comlink without/, () => bar('worker-call')],
   [/to make and end a context \| ([\d.]+) ns/, () => p50('core/cancel', 'withCancel(p), disposed in finally')],
+  [/with `finally`; ([\d.]+) ns with `using`/, () => p50('core/cancel', 'using ctx = withCancel(p), compiled for Node 20')],
   [/\| Go: ([\d.]+) ns/, () => p50('core/cancel', "Go's WithCancel")],
   [/a loop in a worker sees a cancel \| after ([\d.]+) us/, () => p50('worker/busy', 'ctx.err()') / 1_000],
   [
@@ -108,4 +109,64 @@ test('docs/performance.md lists each bar with what was asked for and measured, t
     const [found, wanted] = quoted(performance, pattern, value)
     expect(found, String(pattern)).toBe(wanted)
   }
+})
+
+const signal = 'withTimeout(p, ms).signal'
+const platformSignal = 'AbortSignal.any([p, AbortSignal.timeout(ms)])'
+const idleLimit = (): number =>
+  Math.min(
+    ...(run.suites.find(({ id }) => id === 'worker/idle')?.results ?? [])
+      .filter(
+        ({ kind, name: of }) => kind === 'limit' && of.startsWith('bare') && !of.includes(' to an ') && !of.includes('same job'),
+      )
+      .map((one) => one.p50),
+  )
+
+test.for([
+  [/sees our cancel after ([\d.]+) times what a bare Atomics flag takes/, () => bar('worker-busy')],
+  [
+    /the flag itself takes ([\d.]+) times what it takes alone/,
+    () => p50('worker/busy', 'bare Atomics flag, in the same job') / p50('worker/busy', 'bare Atomics flag'),
+  ],
+  [
+    /listener is at ([\d.]+) times the best bare primitive \(missed\)/,
+    () => p50('worker/idle', "ctx.signal, 'abort' listener") / idleLimit(),
+  ],
+  [
+    /that aborts a signal of the platform's is at ([\d.]+) times/,
+    () => p50('worker/idle', "bare Atomics.waitAsync, to an 'abort' listener") / idleLimit(),
+  ],
+  [
+    /cancels a context of the worker's own at ([\d.]+) times/,
+    () => p50('worker/idle', "the same, to an 'abort' listener of a context there") / idleLimit(),
+  ],
+  [/the next job is done ([\d.]+) times sooner/, () => bar('pool-piscina')],
+  [/own abort, and ([\d.]+) times sooner by `ctxbridge\/tinypool`/, () => bar('pool-tinypool')],
+  [/A call to a worker with a context is at ([\d.]+) times Comlink's/, () => bar('worker-call')],
+  [
+    /is ([\d.]+) times as fast as `AbortSignal\.any` in the committed run/,
+    () => p50('core/signal', platformSignal) / p50('core/signal', signal),
+  ],
+  [
+    /made and aborted, is at ([\d.]+) times there/,
+    () => p50('core/signal', platformSignal) / p50('core/signal', 'bare AbortController with a listener, aborted'),
+  ],
+  [/To make and end a context is ([\d.]+) times as fast as Go's/, () => bar('cancel')],
+  [/A look-up is ([\d.]+) times as fast as Go's/, () => bar('lookup')],
+  [/It takes ([\d.]+) ns, where ours takes 1/, () => p50('core/cancel', "an object in and out of its parent's list")],
+  [
+    /two readings of the clock: ([\d.]+) times\. Ours/,
+    () => p50('core/timeout', "Go's WithTimeout") / p50('core/timeout', 'two readings of the clock'),
+  ],
+  [/for Node 20 takes ([\d.]+) ns, of which/, () => p50('core/cancel', 'using ctx = withCancel(p), compiled for Node 20')],
+  [/`const \[ctx, cancel\]`, with ([\d.]+) ns/, () => p50('core/cancel', 'const [ctx, cancel] = withCancel(p)')],
+  [/With a look at each of them it is ([\d.]+) us/, () => p50('core/children', 'cancel(), then err() of each child') / 1_000],
+  [/is at an observer in another process after ([\d.]+) times/, () => bar('websocket-cancel')],
+  [/It is at ([\d.]+) times the fastest of all other libraries/, () => bar('websocket-others')],
+  [/under one parent end ([\d.]+) times faster/, () => bar('websocket-parent')],
+  [/unrelated calls end ([\d.]+) times faster/, () => bar('websocket-unrelated')],
+  [/An open call takes ([\d.]+) bytes on both sides/, () => bar('websocket-memory')],
+] as const)('docs/performance.md quotes %s', ([pattern, value]) => {
+  const [found, wanted] = quoted(performance.replace(/\s+/g, ' '), pattern, value())
+  expect(found).toBe(wanted)
 })
