@@ -104,6 +104,20 @@ test.for([
   },
 )
 
+test('on the narrowest of phones no table is wider than its page', async () => {
+  const file = join(folder, 'phone.html')
+  writeFileSync(file, reportOf(run))
+  const page = await browser.newPage({ viewport: { width: 360, height: 800 } })
+  await page.goto(pathToFileURL(file).href)
+  const wide = await page.evaluate(() =>
+    [...document.querySelectorAll('.scroll')].flatMap((one) =>
+      one.scrollWidth > one.clientWidth ? [`${one.parentElement?.id}: ${one.scrollWidth} of ${one.clientWidth}`] : [],
+    ),
+  )
+  await page.close()
+  expect(wide).toEqual([])
+})
+
 test('the picture of the README holds all of its text', async () => {
   expect(await look(headlineSvg(run), '.svg', 900, 'light')).toMatchObject({ outside: [], overlaps: [], errors: [] })
 })

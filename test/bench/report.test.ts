@@ -1,6 +1,7 @@
 /** The page of results: whole, by itself, and harmless whatever stands in a name. */
 import { expect, test } from 'vitest'
 import type { Run } from '../../bench/harness/model.ts'
+import { headlineSvg } from '../../bench/harness/headline.ts'
 import { reportOf } from '../../bench/harness/report.ts'
 import { curveOf, resultOf, runOf, suiteOf } from './runs.ts'
 
@@ -113,4 +114,23 @@ test('the dotted line of a curve is what is expected of it, and each kind is dra
   const [both, ofBoth] = chart('constant', 'linear', 'linear')
   expect(both).toHaveLength(2)
   expect(ofBoth).toContain('Dotted: what would be constant, and what would grow linearly.')
+})
+
+test('captions name the percentile that is drawn: p99 where all have samples enough for it, and else p90', () => {
+  const [few, many] = [resultOf('ctx.err()', [2_000]), { ...resultOf('bare Atomics flag', [1_000], 'limit'), p99: 3_000 }]
+  const pageOf = (...results: (typeof few)[]): string => reportOf(runOf([suiteOf('worker/busy', results)]))
+  const all = pageOf({ ...few, p99: 9_000 }, many)
+  for (const text of ['the way to p99', 'at the 99th percentile', '>p99</text>']) expect(all).toContain(text)
+  const some = pageOf(few, many)
+  for (const text of ['the way to p90', 'at the 90th percentile', '>p90</text>', 'median and 90th percentile'])
+    expect(some).toContain(text)
+  expect(some).not.toMatch(/the way to p99|99th/)
+  // The cumulative chart of a page has a line at p99 as well: the picture has none.
+  expect(headlineSvg(runOf([suiteOf('worker/busy', [few, many])]))).not.toContain('p99')
+})
+
+test('the page says how many rounds were asked for, and what its columns are', () => {
+  expect(reportOf({ ...run, rounds: 3 })).toContain('<dt>Rounds</dt><dd>3 of each suite')
+  expect(reportOf(run)).not.toContain('<dt>Rounds')
+  for (const text of ['spread: half the distance', '>spread</th>']) expect(reportOf(run)).toContain(text)
 })

@@ -1,8 +1,8 @@
 /** What a run says on a terminal of any width. */
 import { expect, test } from 'vitest'
-import { barText, curveText, suiteText } from '../../bench/harness/terminal.ts'
+import { barText, curveText, runText, suiteText } from '../../bench/harness/terminal.ts'
 import { wrapped } from '../../bench/harness/text.ts'
-import { curveOf, resultOf, suiteOf } from './runs.ts'
+import { curveOf, resultOf, runOf, suiteOf } from './runs.ts'
 
 const suite = suiteOf(
   'worker/idle',
@@ -68,4 +68,23 @@ test('lines break between words, and go on as far in as they began', () => {
   expect(wrapped('one two', 7)).toBe('one two')
   expect(wrapped('a-word-that-is-long b', 5)).toBe('a-word-that-is-long\nb')
   expect(wrapped('met  one two', 8, '     ')).toBe('met one\n     two')
+})
+
+test('where and how it was measured is wrapped as well, and says how many rounds were asked for', () => {
+  const machine = {
+    ...runOf([]).machine,
+    cpu: 'A machine of many words '.repeat(8).trim(),
+    versions: { node: '20.19.0', v8: '11.3', ws: '8' },
+  }
+  const run = { ...runOf([]), machine, rounds: 3, commit: { id: '0123456789abcdef', clean: false } }
+  const text = runText(run, 40)
+  expect(widest(text)).toBeLessThanOrEqual(40)
+  for (const part of ['commit 0123456789ab', 'A machine of many words', 'node 20.19.0', 'rounds: 3', '12 s'])
+    expect(text).toContain(part)
+  expect(runText(runOf([]), 40)).not.toContain('rounds')
+})
+
+test('a suite of which nothing could be measured has no head of a table', () => {
+  const text = suiteText(suiteOf('a', [], [{ name: 'x', kind: 'peer', cannot: 'It is not there.' }]), Number.POSITIVE_INFINITY)
+  expect(text.split('\n').slice(3)).toEqual(['  . x: not measured. It is not there.'])
 })

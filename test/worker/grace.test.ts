@@ -143,7 +143,8 @@ test('what a grace must be, which is told before anything listens, or is posted'
   for (const grace of [-1, Number.NaN, '1', null])
     for (const endpoint of [worker, port1])
       expect(() => wrap(endpoint, { grace: grace as number })).toThrow(/^wrap\(\) needs 'grace'/)
-  expect(() => wrap(port1, { grace: 1 })).toThrow(/Worker/)
+  expect(() => wrap(port1, { grace: 1 })).toThrow(/^wrap\(\) can only give a 'grace' to a Worker/)
+  expect(() => wrap('x' as never, { grace: 1 })).toThrow(/^wrap\(\) needs a Worker or a MessagePort/)
   expect([worker.listenerCount('message'), port1.listenerCount('message')]).toEqual([0, 0])
   expect(receiveMessageOnPort(port2)).toBeUndefined()
   const never: (ctx: Context) => Promise<unknown> = wrap<Jobs>(worker, { grace: Infinity }).hang

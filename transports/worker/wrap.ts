@@ -6,7 +6,7 @@ import { named } from '../../lib/key.ts'
 import { type Members, packCall, SentContext } from './call-message.ts'
 import { Call, lossOf } from './call.ts'
 import { isHandled } from './comlink.ts'
-import { canTerminate, endpointAndOptions, type WorkerEndpoint } from './endpoint.ts'
+import { canTerminate, endpointAndOptions, endpointOf, type WorkerEndpoint } from './endpoint.ts'
 import { messageOf, unsendable } from './failure.ts'
 import type { Grant } from './export.ts'
 import { Grace } from './grace.ts'
@@ -94,7 +94,7 @@ export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | Wrap
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`wrap() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
   }
-  if (grace !== Infinity && !canTerminate(endpoint))
+  if (grace !== Infinity && !canTerminate(endpointOf(endpoint, 'wrap')))
     throw new TypeError("wrap() can only give a 'grace' to a Worker: nothing else can be terminated.")
   // Not before all is checked: a link posts, and listens.
   const link = linkOf(endpoint, options, 'wrap')
