@@ -41,6 +41,7 @@ type Maker = (tools: typeof kit) => Promise<readonly Contender[]> | readonly Con
 export const parts: readonly (readonly [suite: string, file: string, name: string])[] = [
   ['worker/busy', 'worker.mjs', 'busy'],
   ['worker/idle', 'worker.mjs', 'idle'],
+  ['worker/blocked', 'worker.mjs', 'blocked'],
   ['core/cancel', 'worker.mjs', 'create'],
   ['pool/next', 'pools.mjs', 'next'],
   ['websocket/cancel', 'service.mjs', 'cancel'],

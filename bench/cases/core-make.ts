@@ -1,5 +1,5 @@
 /** What it costs to make a context and to end it, while nobody observes it. */
-import { type Context, withCancel, withTimeout, withValue } from 'ctxbridge'
+import { background, type Context, withCancel, withTimeout, withValue } from 'ctxbridge'
 import type { Suite } from '../harness/model.ts'
 import { key, minute, never, parent, reason, seenBy, seenBySignal } from './core-common.ts'
 import { cost, must } from './cost.ts'
@@ -281,6 +281,60 @@ const timeout: Suite = {
     go("Go's WithTimeout", 'timeout'),
   ],
 }
+
+const timeoutSignal: Suite = {
+  id: 'core/timeout-signal',
+  title: 'Make: a signal with a timeout',
+  about:
+    'A signal that aborts in a minute, with no parent and no listener. What `AbortSignal.timeout` leaves behind weighs on the collector: so it has a suite of its own, beside what is to be used instead.',
+  unit: 'ns',
+  sample: 'mean',
+  contenders: () => [
+    cost({
+      name: 'withTimeout(background(), ms).signal, ended',
+      kind: 'ours',
+      note: 'as the other cannot be: nothing is left',
+      prove: () => {
+        const ctx = withTimeout(background(), minute)
+        const { signal } = ctx
+        must(!signal.aborted, 'the signal was live')
+        ctx.cancel()
+        must(signal.aborted, 'the signal aborted')
+        return 'aborted when it was ended'
+      },
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          const ctx = withTimeout(background(), minute)
+          try {
+            if (!ctx.signal.aborted) live++
+          } finally {
+            ctx[Symbol.dispose]()
+          }
+        }
+        return live
+      },
+    }),
+    cost({
+      name: 'AbortSignal.timeout(ms)',
+      kind: 'platform',
+      note: 'made only: nobody can end it, and its timer stays until the collector has found the signal',
+      prove: () => {
+        const signal = AbortSignal.timeout(minute)
+        must(signal instanceof AbortSignal && !signal.aborted, 'the signal was live')
+        return 'the signal was live; deadline/late shows that it aborts'
+      },
+      loop(n) {
+        let live = 0
+        for (let i = 0; i < n; i++) {
+          if (!AbortSignal.timeout(minute).aborted) live++
+        }
+        return live
+      },
+    }),
+  ],
+}
+
 const value: Suite = {
   id: 'core/value',
   title: 'Make: value',
@@ -304,4 +358,4 @@ const value: Suite = {
     go("Go's WithValue", 'value'),
   ],
 }
-export const coreMakeSuites: readonly Suite[] = [cancel, timeout, value]
+export const coreMakeSuites: readonly Suite[] = [cancel, timeout, timeoutSignal, value]

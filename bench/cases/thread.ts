@@ -3,7 +3,7 @@ import { afterFunc, background, withCancel, withTimeout } from 'ctxbridge'
 import { connect, wrap } from 'ctxbridge/websocket'
 import { type ContextHandle, link, wrap as wrapWorker } from 'ctxbridge/worker'
 import type { Served } from '../far/service-types.ts'
-import type { Expiring, Jobs } from '../far/worker-jobs.ts'
+import type { Awaiting, Expiring, Jobs } from '../far/worker-jobs.ts'
 import { now } from '../harness/clock.ts'
 import type { Contender, Kind, Recorder, Suite } from '../harness/model.ts'
 import { turn } from '../harness/runner.ts'
@@ -205,6 +205,22 @@ function lateWorker(name: string, how: Expiring): Contender {
   })
 }
 
+function bareWorker(name: string, how: Awaiting, note: string): Contender {
+  const start = async (): Promise<Clockwork> => {
+    const it = farWorker('ctxbridge')
+    const jobs = wrapWorker<Jobs>(it.worker)
+    await jobs.nothing(background())
+    return {
+      async all(due) {
+        const [from, seen] = await jobs.await(background(), due, how)
+        return due.map((due, i) => ({ due, from, at: seen[i] as number }))
+      },
+      close: () => it.close(),
+    }
+  }
+  return { ...late(name, 'limit', start), note }
+}
+
 function lateProcess(name: string): Contender {
   return late(name, 'ours', async () => {
     const it = await farProcess()
@@ -254,9 +270,11 @@ const deadline: Suite = {
     lateWorker("'abort' listener in an idle worker", 'signal'),
     lateWorker('sleepSync in a blocked worker', 'sleepSync'),
     lateProcess('afterFunc in another process, over a WebSocket'),
+    bareWorker('a busy worker that reads the clock', 'loop', 'over and over, and does nothing else'),
+    bareWorker('bare Atomics.wait with a timeout', 'wait', 'in a blocked worker; again where it woke up early'),
     late(
       'bare setTimeout',
-      'limit',
+      'platform',
       () => here((ms) => new Promise((resolve) => setTimeout(() => resolve(now()), Math.ceil(ms)))),
       true,
     ),

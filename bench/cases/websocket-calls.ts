@@ -1,9 +1,10 @@
 /** What calls to another process cost: one at a time, and ten thousand ended at once. */
+import type { Socket } from 'node:net'
 import { background, type CancelableContext, withCancel } from 'ctxbridge'
 import { connect, wrap } from 'ctxbridge/websocket'
 import type { Served } from '../far/service-types.ts'
 import { now } from '../harness/clock.ts'
-import type { Contender, Started, Suite } from '../harness/model.ts'
+import type { Contender, Kind, Started, Suite } from '../harness/model.ts'
 import { listed } from '../harness/text.ts'
 import { must } from './cost.ts'
 import { untilCompiled } from './latency.ts'
@@ -69,24 +70,26 @@ const manyCalls = 10_000
 const sizes = [125, 1_000, 1_500, 2_000, manyCalls]
 
 /** So many calls are opened, then ended at once. A sample is the time until the far side has seen the last of them. */
-function storm(name: string, kind: 'ours' | 'limit', note: string, act: 'parent' | 'each' | 'frames'): Contender {
+function storm(name: string, kind: Kind, note: string, act: 'parent' | 'each' | 'frames' | 'corked'): Contender {
+  const frames = act === 'frames' || act === 'corked'
   return {
     name,
     kind,
     note,
     async start() {
       const it = await far()
-      const frame = Buffer.alloc(act === 'frames' ? await cancelSize(it) : 0, 1)
+      const frame = Buffer.alloc(frames ? await cancelSize(it) : 0, 1)
       const connection = await connect(urlOf(it.ports.link), { limits: { maxCalls: 2 * manyCalls } })
       const remote = wrap<Served>(connection)
       const socket = await bareSocket(it.ports.ws)
+      const { _socket: wire } = socket as unknown as { readonly _socket: Socket }
       const strike = async (many = manyCalls): Promise<number> => {
         const family = withCancel(background())
         const contexts: CancelableContext[] = []
         const calls: Promise<unknown>[] = []
         // A call that has nothing to do with those, on the same connection: it must live through it.
         const other = remote.hold(background())
-        if (act !== 'frames') {
+        if (!frames) {
           for (let i = 0; i < many; i++) {
             const ctx = act === 'parent' ? family : withCancel(background())
             contexts.push(ctx)
@@ -102,7 +105,11 @@ function storm(name: string, kind: 'ours' | 'limit', note: string, act: 'parent'
         const before = now()
         if (act === 'parent') family.cancel()
         else if (act === 'each') for (const ctx of contexts) ctx.cancel()
-        else for (let i = 0; i < many; i++) socket.send(frame)
+        else {
+          if (act === 'corked') wire.cork()
+          for (let i = 0; i < many; i++) socket.send(frame)
+          if (act === 'corked') wire.uncork()
+        }
         const { at } = await it.reports.seen()
         await Promise.all(calls)
         await remote.go(background())
@@ -141,7 +148,18 @@ const storms: Suite = {
   contenders: () => [
     storm('all under one parent', 'ours', 'one cancel', 'parent'),
     storm('all unrelated', 'ours', 'a cancel for each, in one turn of the event loop', 'each'),
-    storm('as many bare ws frames', 'limit', 'nothing is ended: only received and counted', 'frames'),
+    storm(
+      'as many bare ws frames',
+      'peer',
+      'as one sends them, one by one; nothing is ended: only received and counted',
+      'frames',
+    ),
+    storm(
+      'as many bare ws frames, in one write',
+      'limit',
+      'the socket below is corked meanwhile, which ws has no method for; nothing is ended: only received and counted',
+      'corked',
+    ),
   ],
 }
 

@@ -92,8 +92,20 @@ const storeAndNotify = ({ worker, words }: Far): Act => {
   }
 }
 
-/** A message that a loop must stop for to see. */
-const message = 'It tells by a message, which a loop that does not yield never receives.'
+/** Who must yield to see it. */
+const [whileBusy, whileBlocked] = [
+  'It tells by a message, which a loop that does not yield never receives.',
+  'It tells by a message, which a blocked thread does not receive.',
+]
+
+/** All that tell by messages, ours among them. */
+function unable(cannot: string): Contender[] {
+  return [
+    { name: 'ctxbridge, by messages alone', kind: 'ours', cannot },
+    { name: 'transferableAbortSignal', kind: 'platform', cannot },
+    { name: 'Comlink, handler by hand', kind: 'peer', cannot },
+  ]
+}
 
 const busy: Suite = {
   id: 'worker/busy',
@@ -114,8 +126,7 @@ const busy: Suite = {
       note: 'polled in a call to the worker like those of the lines above, and not after a bare message: nothing of the cancel is ours, but what ran before it is',
       start: inJob('flag', raise),
     }),
-    { name: 'transferableAbortSignal', kind: 'platform', cannot: message },
-    { name: 'Comlink, handler by hand', kind: 'peer', cannot: message },
+    ...unable(whileBusy),
   ],
 }
 
@@ -229,11 +240,7 @@ const blocked: Suite = {
   contenders: () => [
     ours('sleepSync', 'sleepSync(ctx, ms)'),
     latency({ name: 'bare Atomics.wait', kind: 'limit', start: bare('atomics-wait', storeAndNotify) }),
-    {
-      name: 'transferableAbortSignal',
-      kind: 'platform',
-      cannot: 'It tells by a message, which a blocked thread does not receive.',
-    },
+    ...unable(whileBlocked),
   ],
 }
 export const workerSuites: readonly Suite[] = [busy, idle, blocked]

@@ -36,6 +36,9 @@ export type How = 'err' | 'aborted' | 'signal' | 'afterFunc' | 'done' | 'sleepSy
 /** How a job waits for the deadlines of many, of which each is due after the one before it. */
 export type Expiring = 'err' | 'signal' | 'sleepSync'
 
+/** How a thread waits for an instant with nothing of ours: it reads the clock over and over, or blocks with a timeout. */
+export type Awaiting = 'loop' | 'wait'
+
 /** A message to those that are not ours. */
 export interface Order {
   readonly port?: MessagePort
@@ -55,6 +58,8 @@ export interface Jobs {
     handles: readonly ContextHandle[],
     how: Expiring,
   ): Promise<readonly [from: number, seen: readonly number[]]>
+  /** The same with nothing of ours: it waits for each of these instants of the machine's clock, in ns, until it reads one that is not before it. */
+  await(ctx: Context, due: readonly number[], how: Awaiting): readonly [from: number, seen: readonly number[]]
 }
 
 /** As served by Comlink without us. */

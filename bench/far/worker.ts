@@ -9,7 +9,19 @@ import { pinFar } from '../harness/pin.ts'
 import type { Report } from '../harness/reports.ts'
 import { used } from './heap.ts'
 import { installSignalHandler } from './signal-handler.ts'
-import { clockSamples, type ComlinkJobs, type Expiring, type FarData, type How, type Jobs, type Order } from './worker-jobs.ts'
+import {
+  type Awaiting,
+  clockSamples,
+  type ComlinkJobs,
+  type Expiring,
+  type FarData,
+  type How,
+  type Jobs,
+  type Order,
+} from './worker-jobs.ts'
+
+/** A word that nobody ever writes. */
+const waitWord = 8
 
 pinFar()
 const { role, report, wake, words } = workerData as FarData
@@ -140,6 +152,19 @@ async function expire(_ctx: Context, handles: readonly ContextHandle[], how: Exp
   return [from, seen]
 }
 
+function awaited(_ctx: Context, due: readonly number[], how: Awaiting): [number, readonly number[]] {
+  const from = now()
+  const seen = due.map((at) => {
+    let time = now()
+    while (time < at) {
+      if (how === 'wait') Atomics.wait(words, waitWord, 0, (at - time) / 1e6)
+      time = now()
+    }
+    return time
+  })
+  return [from, seen]
+}
+
 function onOrder(handle: (order: Order) => void): void {
   parentPort?.on('message', handle)
 }
@@ -149,7 +174,7 @@ const reason = new Error('a reason')
 const seen = (): void => tell({ ready: false, at: now() })
 
 if (role === 'ctxbridge') {
-  const jobs: Jobs = { watch: watched, nothing: () => 1, take, keep, expire }
+  const jobs: Jobs = { watch: watched, nothing: () => 1, take, keep, expire, await: awaited }
   expose(jobs)
 } else if (role === 'comlink') {
   installSignalHandler()

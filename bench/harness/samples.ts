@@ -42,9 +42,14 @@ export class Samples {
   #max = 0
   readonly rounds: number[] = []
 
-  /** Values below a thousandth count as a thousandth. */
+  /**
+   * Values below a thousandth count as a thousandth.
+   *
+   * @throws RangeError where it is below zero: nothing is seen before it happens, so one of the clocks is wrong
+   */
   record(value: number): void {
-    if (!Number.isFinite(value)) throw new RangeError(`A sample must be a finite number, but this one is ${value}.`)
+    if (!(Number.isFinite(value) && value >= 0))
+      throw new RangeError(`A sample must be a finite number, and not below zero, but this one is ${value}.`)
     this.#histogram.record(Math.max(1, Math.round(value * scale)))
     this.#round.push(value)
     if (value > this.#max) this.#max = value

@@ -81,6 +81,22 @@ const pools = ['piscina', 'tinypool', 'workerpool', 'poolifier'].map((name) => (
 
 export const busy = (kit) => [
   jsonrpc(kit, 'jsonrpc-shared', 'vscode-jsonrpc, shared memory', 'a flag that can be polled, a buffer for each request'),
+  {
+    name: 'vscode-jsonrpc, messages',
+    kind: 'peer',
+    cannot: 'It tells by a message, which a loop that does not yield never receives.',
+  },
+  ...pools,
+]
+
+/** While it blocks, a thread can only be woken through what it waits on: theirs is a flag that must be polled, or a message. */
+export const blocked = () => [
+  {
+    name: 'vscode-jsonrpc, shared memory',
+    kind: 'peer',
+    cannot: 'Its flag is stored and nobody is notified: who blocks does not look at it.',
+  },
+  { name: 'vscode-jsonrpc, messages', kind: 'peer', cannot: 'It tells by a message, which a blocked thread does not receive.' },
   ...pools,
 ]
 

@@ -1,7 +1,7 @@
 /** What a latency is counted from, and what a proof believes. */
 import { expect, test } from 'vitest'
 import { cost } from '../../bench/cases/cost.ts'
-import { latency } from '../../bench/cases/latency.ts'
+import { latency, pause } from '../../bench/cases/latency.ts'
 import { late } from '../../bench/cases/thread.ts'
 import { scheduled } from '../../bench/cases/websocket.ts'
 import { now } from '../../bench/harness/clock.ts'
@@ -43,6 +43,50 @@ test('a latency counts from the act, and not from the pause before it, to the re
   expect(values).toEqual([5 * ms, 5 * ms])
   const sooner = await started((cause) => ({ name: 'AbortError', cause, at: 1 }))
   await expect(sooner?.prove()).rejects.toThrow('before it happened')
+})
+
+test('between ready and act some random time passes, 60 to 260 us, so that no period of either side is met in step; in a warm-up none', async () => {
+  const step = 1_000
+  let time = 0
+  const clock = (): number => (time += step)
+  const pauses = Array.from({ length: 500 }, () => {
+    const before = time
+    pause(clock)
+    // Two readings of the clock are its own: the first, and the one that ends it.
+    return (time - before) / 1_000 - 2
+  })
+  expect(Math.min(...pauses)).toBeGreaterThanOrEqual(58)
+  expect(Math.max(...pauses)).toBeLessThanOrEqual(260)
+  // As many in each quarter, but for chance.
+  for (let from = 60; from < 260; from += 50) {
+    expect(pauses.filter((one) => one >= from && one < from + 50).length).toBeGreaterThan(60)
+  }
+
+  let readyAt = 0
+  const waited: number[] = []
+  const reports = new Reports()
+  const its = await latency({
+    name: 'x',
+    kind: 'ours',
+    samples: 20,
+    clock,
+    start: () => ({
+      reports,
+      arm() {
+        reports.add({ ready: true })
+        readyAt = time
+        return () => {
+          waited.push((time - readyAt) / 1_000)
+          reports.add({ ready: false, at: time })
+        }
+      },
+    }),
+  }).start?.()
+  await its?.round(() => {})
+  expect(waited).toHaveLength(4)
+  expect(waited.every((us) => us >= 60 && us <= 263)).toBe(true)
+  await its?.round(() => {}, true)
+  expect(waited.slice(4)).toEqual([1, 1, 1, 1])
 })
 
 test('a proof takes no other error and no other cause', async () => {

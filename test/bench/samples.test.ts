@@ -60,6 +60,14 @@ test('what is no number is refused', () => {
   expect(() => new Samples().record(Number.POSITIVE_INFINITY)).toThrow('finite')
 })
 
+test('what would have been seen before it happened is refused, and not counted as little', () => {
+  const samples = new Samples()
+  expect(() => samples.record(-1)).toThrow('not below zero, but this one is -1')
+  expect(samples.count).toBe(0)
+  samples.record(0)
+  expect(samples.count).toBe(1)
+})
+
 test('a cumulative curve never falls, ends with the greatest, and claims no tail that was not seen', () => {
   const values = fc.array(fc.double({ min: 0.01, max: 1e9, noNaN: true }), { minLength: 1, maxLength: 300 })
   fc.assert(
