@@ -9,7 +9,8 @@ import type { End } from './end.ts'
 import type { ContextError } from './errors.ts'
 import { isContext, nodeOf, scopeOf } from './foreign.ts'
 import { showDuration } from './inspect.ts'
-import { isKey, type Key, named } from './key.ts'
+import { named, readOptions } from './given.ts'
+import { isKey, type Key } from './key.ts'
 import { Follower, type Watch } from './observers.ts'
 import { Binding, boundsBelow, CancelScope, ContextNode, EndlessScope, isAbove, orNone, Rule, type Scope } from './scope.ts'
 import { begin, beginAt, keepTime, register, timeOf } from './tree.ts'
@@ -89,10 +90,10 @@ export function todo(): Context {
  * @throws TypeError when `clock` lacks a method of {@link Clock}
  */
 export function createRoot(options: { readonly clock?: Clock; readonly name?: string } = {}): Context {
-  if (typeof options !== 'object' || options === null)
-    throw new TypeError(`createRoot() needs its options to be an object, but got ${named(options)}.`)
-  const { clock = hostClock, name = 'context.Root' } = options
-  if (!isClock(clock)) throw new TypeError('createRoot() needs a clock with the methods now, wall, setTimer and clearTimer.')
+  const [clock, name, usable] = readOptions('createRoot', options, ({ clock = hostClock, name = 'context.Root' }) => {
+    return [clock, name, isClock(clock)]
+  })
+  if (!usable) throw new TypeError('createRoot() needs a clock with the methods now, wall, setTimer and clearTimer.')
   if (typeof name !== 'string') throw new TypeError(`createRoot() needs a name that is a string, but got ${named(name)}.`)
   return new EndlessScope(name, new Bounds(timeOf(clock)))
 }

@@ -5,7 +5,7 @@
 import { hostClock } from './clock.ts'
 import type { Context } from './context.ts'
 import { type ContextError, kindOf } from './errors.ts'
-import { named } from './key.ts'
+import { named } from './given.ts'
 import { Deadline } from './deadline.ts'
 import { End } from './end.ts'
 import { SignalledSource } from './listening.ts'

@@ -2,7 +2,7 @@
 import { dispose } from './dispose.ts'
 import { type Context, withCancel } from './context.ts'
 import { scopeOf } from './foreign.ts'
-import { named } from './key.ts'
+import { named, readOptions } from './given.ts'
 
 export interface GroupOptions {
   /** How many tasks run at once; the others wait for their turn. Default: no limit. */
@@ -31,9 +31,7 @@ export interface Group<T> extends Disposable {
  */
 export function group<T = unknown>(parent: Context, options: GroupOptions = {}): Group<T> {
   scopeOf(parent, 'group')
-  if (typeof options !== 'object' || options === null)
-    throw new TypeError(`group() needs its options to be an object, but got ${named(options)}.`)
-  const { limit = Infinity } = options
+  const limit = readOptions('group', options, ({ limit = Infinity }) => limit)
   if (limit !== Infinity && (!Number.isSafeInteger(limit) || limit < 1)) {
     throw new RangeError(`group() needs a limit that is a whole number of at least 1, but got ${named(limit)}.`)
   }

@@ -1,4 +1,5 @@
 /** Keys of context values. A key is an object, so two libraries can never collide, and it carries the type of its value. */
+import { named, readOptions } from './given.ts'
 
 /** No symbol: so that the types of two copies of this package fit, too. */
 const brand = '~ctxbridge.key'
@@ -45,11 +46,10 @@ export function createKey<T>(name: string, options: KeyOptions<T> = {}): Key<T> 
   if (typeof name !== 'string' || name === '') {
     throw new TypeError(`createKey() needs a name that is a string and not empty, but got ${named(name)}.`)
   }
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`createKey() needs its options to be an object, but got ${named(options)}.`)
-  }
-  const { portable, show = false } = options
-  if (portable !== undefined && (typeof portable?.encode !== 'function' || typeof portable.decode !== 'function')) {
+  const [portable, show, usable] = readOptions('createKey', options, ({ portable, show = false }) => {
+    return [portable, show, typeof portable?.encode === 'function' && typeof portable.decode === 'function']
+  })
+  if (portable !== undefined && !usable) {
     throw new TypeError(`createKey() needs 'portable' to have the methods encode and decode.`)
   }
   if (typeof show !== 'boolean') throw new TypeError(`createKey() needs 'show' to be true or false, but got ${named(show)}.`)
@@ -67,19 +67,4 @@ export function createKey<T>(name: string, options: KeyOptions<T> = {}): Key<T> 
 /** Whether `value` is a key, of this copy of the package or of another. */
 export function isKey(value: unknown): value is Key<unknown> {
   return typeof value === 'object' && value !== null && (value as { [brand]?: unknown })[brand] === true
-}
-
-/** How an error message names what it was given instead. Never throws. */
-export function named(value: unknown): string {
-  if (value === null) return 'null'
-  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
-  try {
-    if (typeof value === 'function') return value.name === '' ? 'a function' : `the function ${value.name}`
-    if (typeof value !== 'object') return String(value)
-    if (Array.isArray(value)) return 'an array'
-    const name = (Object.getPrototypeOf(value) as object | null)?.constructor?.name
-    return name && name !== 'Object' ? `an object of class ${name}` : 'an object'
-  } catch {
-    return 'what throws when it is read'
-  }
 }

@@ -3,7 +3,7 @@ import { withSource } from './boundary.ts'
 import type { CancelableContext, Context } from './context.ts'
 import { End } from './end.ts'
 import { kindOf } from './errors.ts'
-import { named } from './key.ts'
+import { named } from './given.ts'
 import { SignalledSource } from './listening.ts'
 
 /** Asks the signal while nobody observes, and listens to it while somebody does. */

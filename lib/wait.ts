@@ -3,7 +3,7 @@ import { listen } from './boundary.ts'
 import type { Context } from './context.ts'
 import { scopeOf } from './foreign.ts'
 import { after } from './clock.ts'
-import { named } from './key.ts'
+import { named } from './given.ts'
 
 /**
  * Resolves after `ms` milliseconds by the context's clock, never sooner; rejects with `err()` when the context ends before, and leaves no timer.

@@ -113,15 +113,17 @@ test.for<[string, string]>([
 })
 
 test('lib is allowed its own files', () => {
-  expect(checkLib(source('lib/wire/frame.ts', "import { named } from '../key.ts'", "export * from './cause.ts'"))).toEqual([])
+  expect(checkLib(source('lib/wire/frame.ts', "import { named } from '../given.ts'", "export * from './cause.ts'"))).toEqual([])
 })
 
-test('a leaf is not allowed anything but the helper that names values', () => {
+test('a leaf is not allowed anything but what checks and names what users give', () => {
   expect(checkLeaf(source('lib/clock.ts', "import { background } from './context.ts'"))).toHaveLength(1)
   expect(checkLeaf(source('lib/clock.ts', "import { CanceledError } from './errors.ts'"))).toHaveLength(1)
   expect(checkLeaf(source('lib/errors.ts', "import { createKey } from './key.ts'"))).toHaveLength(1)
   expect(checkLeaf(source('lib/errors.ts', "import * as key from './key.ts'"))).toHaveLength(1)
-  expect(checkLeaf(source('lib/errors.ts', "import { named } from './key.ts'"))).toEqual([])
+  expect(checkLeaf(source('lib/errors.ts', "import { named } from './given.ts'"))).toEqual([])
+  expect(checkLeaf(source('lib/given.ts', "import { createKey } from './key.ts'"))).toHaveLength(1)
+  expect(checkLeaf(source('lib/given.ts', "import * as given from './given.ts'"))).toHaveLength(1)
   expect(checkLeaf(source('lib/group.ts', "import { background } from './context.ts'"))).toEqual([])
 })
 

@@ -4,7 +4,7 @@ import { isMainThread } from 'node:worker_threads'
 import { listen } from '../lib/boundary.ts'
 import { type CancelableContext, type Context, withCancel } from '../lib/context.ts'
 import { scopeOf } from '../lib/foreign.ts'
-import { named } from '../lib/key.ts'
+import { named } from '../lib/given.ts'
 
 /** The cause of a context that a signal ended. */
 export class SignalError extends Error {

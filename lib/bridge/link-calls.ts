@@ -3,7 +3,7 @@
 import type { Context } from '../context.ts'
 import { BridgeError, type ContextError, type Kind, type LinkLostError } from '../errors.ts'
 import { scopeOf } from '../foreign.ts'
-import { named } from '../key.ts'
+import { named } from '../given.ts'
 import type { End } from '../end.ts'
 import { Listener } from '../observers.ts'
 import type { Scope } from '../scope.ts'

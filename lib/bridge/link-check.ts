@@ -1,5 +1,6 @@
 /** Options, as users may get them wrong. */
-import { isKey, named } from '../key.ts'
+import { named } from '../given.ts'
+import { isKey } from '../key.ts'
 import { isText } from '../wire/text.ts'
 import type { LinkSettings } from './link-host.ts'
 import { type LinkLease, linkLease } from './link-liveness.ts'

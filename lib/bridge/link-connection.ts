@@ -2,7 +2,7 @@
 import { disposable, dispose } from '../dispose.ts'
 import type { CancelableContext, Context } from '../context.ts'
 import type { LinkLostError } from '../errors.ts'
-import { named } from '../key.ts'
+import { named } from '../given.ts'
 import { checkObject } from './link-check.ts'
 import type { Link, LinkHandle, LinkStats } from './link.ts'
 import { inspectAsText, show } from './link-show.ts'

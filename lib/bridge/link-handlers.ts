@@ -3,7 +3,7 @@
 import { endPlainly, endWith } from '../boundary.ts'
 import type { CancelableContext } from '../context.ts'
 import { BridgeError, type ContextError } from '../errors.ts'
-import { named } from '../key.ts'
+import { named } from '../given.ts'
 import { race } from '../wait.ts'
 import type { CallFrame, CreditFrame } from '../wire/frame.ts'
 import { checkSendable, countElements } from '../wire/sendable.ts'

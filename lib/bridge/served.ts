@@ -1,5 +1,5 @@
 /** What may be served, by whichever boundary. */
-import { named } from '../key.ts'
+import { named } from '../given.ts'
 
 /** @throws TypeError when there is no method that could be called */
 export function checkMethods(caller: string, methods: object): void {

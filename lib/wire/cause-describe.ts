@@ -1,7 +1,7 @@
 /** From anything that somebody threw to a cause that can be sent. */
 
 import { type Kind } from '../errors.ts'
-import { named } from '../key.ts'
+import { named } from '../given.ts'
 import {
   BIGINT,
   CANCELED,

@@ -18,7 +18,7 @@ import {
   withValue,
 } from 'ctxbridge'
 import { createFakeClock } from 'ctxbridge/testing'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { turn } from '../support/gc.ts'
 
 const key = createKey<number>('number')
@@ -191,3 +191,43 @@ function caught(f: () => unknown): unknown {
   }
   throw new Error('Nothing was thrown.')
 }
+
+test.each<[string, (options: never) => unknown]>([
+  ['createRoot', createRoot],
+  ['createKey', (options) => createKey('x', options)],
+  ['group', (options) => group(background(), options)],
+  ['createFakeClock', createFakeClock],
+])('options of %s that are no object, or that throw when they are read, are refused in a sentence', (name, call) => {
+  for (const wrong of [null, 1, 'limit', [4], ['show'], () => 1]) {
+    expect(() => call(wrong as never)).toThrow(new RegExp(`^${name}\\(\\) needs its options to be an object, but got `))
+    expect(() => call(wrong as never)).toThrow(TypeError)
+  }
+  const boom = (): never => {
+    throw new Error('boom')
+  }
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const members = { clock: boom, name: boom, portable: boom, show: boom, limit: boom, now: boom }
+  const throwing = Object.defineProperties({}, Object.fromEntries(Object.entries(members).map(([key, get]) => [key, { get }])))
+  for (const wrong of [proxy, new Proxy({}, { get: boom }), throwing]) {
+    expect(() => call(wrong as never)).toThrow(`${name}() needs options that can be read, but got some that throw.`)
+    expect(() => call(wrong as never)).toThrow(TypeError)
+  }
+})
+
+test('a clock or a codec that throws when it is looked at is refused in a sentence', () => {
+  const wrong = new Proxy(
+    {},
+    {
+      get() {
+        throw new Error('boom')
+      },
+    },
+  )
+  expect(() => createRoot({ clock: wrong as never })).toThrow(
+    'createRoot() needs options that can be read, but got some that throw.',
+  )
+  expect(() => createKey('x', { portable: wrong as never })).toThrow(
+    'createKey() needs options that can be read, but got some that throw.',
+  )
+})

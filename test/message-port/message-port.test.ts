@@ -221,6 +221,75 @@ describe('over a MessageChannel', () => {
     port1.close()
   })
 
+  test.each<[string, string, () => Promise<MessagePort | Worker>]>([
+    [
+      'a port that was closed',
+      'The port was closed, or given away.',
+      async () => {
+        const { port1 } = new MessageChannel()
+        const closed = once(port1, 'close')
+        port1.close()
+        // It shows so a turn later.
+        await closed.then(turn)
+        return port1
+      },
+    ],
+    [
+      'a port whose other end was closed',
+      'The port was closed, or given away.',
+      async () => {
+        const { port1, port2 } = new MessageChannel()
+        const closed = once(port1, 'close')
+        port1.start()
+        port2.close()
+        // It shows so a turn later.
+        await closed.then(turn)
+        return port1
+      },
+    ],
+    [
+      'a port that was given away',
+      'The port was closed, or its thread has ended.',
+      async () => {
+        const { port1 } = new MessageChannel()
+        const { port1: way, port2 } = new MessageChannel()
+        way.postMessage(port1, [port1])
+        port2.close()
+        return port1
+      },
+    ],
+    [
+      'a worker that has exited',
+      'The worker has exited.',
+      async () => {
+        const worker = new Worker('', { eval: true })
+        await once(worker, 'exit')
+        return worker
+      },
+    ],
+  ])('%s is a lost link at once, also for who would wait for ever, and again for who tries again', async (_name, why, gone) => {
+    const endpoint = await gone()
+    for (let time = 0; time < 3; time++) {
+      const error = await rejection(connect(endpoint, { context: background() }))
+      expect(error).toBeInstanceOf(LinkLostError)
+      expect(String(error)).toContain(time === 0 ? why : '')
+      if (time === 1) await turn()
+    }
+  })
+
+  test('a message that cannot be read closes the connection on both sides, and says why', async () => {
+    const { a, b, port2, remote } = await pair()
+    const call = rejection(remote.wait(background()))
+    await until(() => b.stats().handlers === 1)
+    const unreadable = new Error('It could not be read.')
+    if ('emit' in port2) (port2.emit as (event: string, error: unknown) => void)('messageerror', unreadable)
+    const [why, there] = [await b.closed, await a.closed]
+    expect(why.message).toBe('This side has closed the connection (1003, message: could not be read).')
+    expect(why.cause).toBe(unreadable)
+    expect(there.message).toBe('The peer closed the connection with code 1003 and the reason "message: could not be read".')
+    expect(await call).toBeInstanceOf(LinkLostError)
+  })
+
   test('without a context, the other side is waited for 10 seconds; with one, for as long as that lives', async () => {
     // A thread of its own, whose time is the test's: clock and timers are taken when the package is imported.
     const worker = new Worker(

@@ -18,8 +18,10 @@ interface Import {
   readonly names: readonly string[] | undefined
 }
 
+/** What checks and names what users give. */
+const given = 'lib/given.ts'
 /** These stand below everything else, and stay so. */
-const leaves = new Set(['lib/errors.ts', 'lib/key.ts', 'lib/clock.ts'])
+const leaves = new Set([given, 'lib/errors.ts', 'lib/key.ts', 'lib/clock.ts'])
 
 /** What only `lib/clock.ts` and the transports may name: the time, chance, and the process of one host or another. */
 const hostNames = new Set([
@@ -45,13 +47,13 @@ export function checkLib({ path, text }: Source): string[] {
   return wrong
 }
 
-/** Errors, keys and the clock import nothing, except the helper with which messages name what they were given. */
+/** Errors, keys and the clock import nothing, except what checks and names what users give; that imports nothing. */
 export function checkLeaf({ path, text }: Source): string[] {
   if (!leaves.has(path)) return []
   const wrong: string[] = []
-  for (const { from, names } of importsOf(path, text)) {
-    const helper = resolve(path, from) === 'lib/key.ts' && names?.length === 1 && names[0] === 'named'
-    if (!helper) wrong.push(`${path} imports '${from}', but it may import nothing except 'named' from lib/key.ts.`)
+  for (const { from } of importsOf(path, text)) {
+    if (path === given || resolve(path, from) !== given)
+      wrong.push(`${path} imports '${from}', but it may import nothing except ${given}.`)
   }
   return wrong
 }

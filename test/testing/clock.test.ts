@@ -86,7 +86,18 @@ test('misuse is told at once', () => {
     "createFakeClock() needs its option 'now' to be a number, but got NaN.",
   )
   expect(() => createFakeClock({ rate: 0 })).toThrow("createFakeClock() needs its option 'rate' to be above 0, but got 0.")
-  expect(() => createFakeClock(1 as never)).toThrow(TypeError)
+  for (const wrong of [1, null, [], 'x']) {
+    expect(() => createFakeClock(wrong as never)).toThrow(/^createFakeClock\(\) needs its options to be an object, but got /)
+    expect(() => createFakeClock().another(wrong as never)).toThrow(/^another\(\) needs its options to be an object, but got /)
+  }
+  for (const wrong of [{ rate: -1 }, { rate: 0 }, { rate: Number.NaN }, { early: 'x' }, { now: () => 1 }, { wall: Infinity }]) {
+    // Also where it is inherited: it is read in the same way.
+    for (const options of [wrong, Object.create(wrong)]) {
+      expect(() => createFakeClock(options as never)).toThrow(/^createFakeClock\(\) needs its option '/)
+      expect(() => createFakeClock().another(options as never)).toThrow(/^another\(\) needs its option '/)
+    }
+  }
+  expect(() => createFakeClock().setWall(Number.NaN)).toThrow('setWall() needs a number of milliseconds since 1970, but got NaN.')
   expect(() => createFakeClock().advanceSync(-1)).toThrow(TypeError)
   expect(() => createFakeClock().setTimer(() => undefined, 0, false)).toThrow(RangeError)
   expect(() => assertNoLeaks({} as never)).toThrow(TypeError)

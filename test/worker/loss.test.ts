@@ -371,6 +371,29 @@ describe('a process', { timeout: 30_000 }, () => {
     expect(disposed).toMatchObject({ code: 0, stdout: 'nobody was waiting\n', hung: false })
   })
 
+  test.each([
+    ['once', "worker.once('error', (error) => console.log(error.message))"],
+    ['once of node:events', "once(worker, 'exit').catch((error) => console.log(error.message))"],
+  ])('does not fail for one that was heard by %s, before or after wrap', async (_how, listen) => {
+    for (const [before, after] of [
+      [listen, ''],
+      ['', listen],
+    ]) {
+      const { code, stdout, stderr, hung } = await run(`
+        import { once } from 'node:events'
+        import { Worker } from 'node:worker_threads'
+        import { wrap } from 'ctxbridge/worker'
+        import { background } from 'ctxbridge'
+        const worker = new Worker(new URL('${compiled('test/fixtures/worker-jobs.ts').href}'), { execArgv: [] })
+        ${before}
+        const jobs = wrap(worker)
+        ${after}
+        await jobs.crashLater()
+      `)
+      expect({ code, stdout, stderr, hung }).toEqual({ code: 0, stdout: 'nobody was waiting\n', stderr: '', hung: false })
+    }
+  })
+
   test('has no unhandled rejection from jobs that throw after their callers were told', async () => {
     const { code, stdout, stderr, hung } = await run(`${head}
       process.on('unhandledRejection', (error) => { console.log('unhandled', error); process.exitCode = 3 })

@@ -1,6 +1,6 @@
 /** A clock for tests: its time moves only when a test says so. */
 import type { Clock, Timer } from '../../lib/clock.ts'
-import { named } from '../../lib/key.ts'
+import { named, readOptions } from '../../lib/given.ts'
 import { type Due, Timeline } from './timeline.ts'
 import { turn } from './turn.ts'
 
@@ -51,15 +51,20 @@ export interface FakeClock extends Clock {
  * @throws TypeError when an option is not of the stated form
  */
 export function createFakeClock(options: FakeClockOptions = {}): FakeClock {
-  if (typeof options !== 'object' || options === null)
-    throw new TypeError(`createFakeClock() needs its options to be an object, but got ${named(options)}.`)
-  for (const [name, value] of Object.entries(options)) {
+  return new TimelineClock(new Timeline(), checked('createFakeClock', options))
+}
+
+/** Each is read once. Of other names nobody asks. */
+function checked(caller: string, options: FakeClockOptions): Required<FakeClockOptions> {
+  const all = readOptions(caller, options, ({ early = 0, late = 0, now = 1_000, wall = Date.UTC(2030, 0, 1), rate = 1 }) => {
+    return { early, late, now, wall, rate }
+  })
+  for (const [name, value] of Object.entries(all)) {
     const good = typeof value === 'function' ? name === 'early' || name === 'late' : Number.isFinite(value)
-    if (!good) throw new TypeError(`createFakeClock() needs its option '${name}' to be a number, but got ${named(value)}.`)
+    if (!good) throw new TypeError(`${caller}() needs its option '${name}' to be a number, but got ${named(value)}.`)
   }
-  const { rate = 1 } = options
-  if (!(rate > 0)) throw new TypeError(`createFakeClock() needs its option 'rate' to be above 0, but got ${rate}.`)
-  return new TimelineClock(new Timeline(), options)
+  if (!(all.rate > 0)) throw new TypeError(`${caller}() needs its option 'rate' to be above 0, but got ${all.rate}.`)
+  return all
 }
 
 interface Armed {
@@ -89,7 +94,7 @@ class TimelineClock implements FakeClock {
   #wallAhead: number
   readonly #armed = new Set<Armed>()
 
-  constructor(time: Timeline, { early = 0, late = 0, now = 1_000, wall = Date.UTC(2030, 0, 1), rate = 1 }: FakeClockOptions) {
+  constructor(time: Timeline, { early, late, now, wall, rate }: Required<FakeClockOptions>) {
     this.early = early
     this.late = late
     this.rate = rate
@@ -108,6 +113,7 @@ class TimelineClock implements FakeClock {
   }
 
   setWall(ms: number): void {
+    if (!Number.isFinite(ms)) throw new TypeError(`setWall() needs a number of milliseconds since 1970, but got ${named(ms)}.`)
     this.#wallAhead = ms - this.now()
   }
 
@@ -159,7 +165,7 @@ class TimelineClock implements FakeClock {
   }
 
   another(options: FakeClockOptions = {}): FakeClock {
-    return new TimelineClock(this.#time, options)
+    return new TimelineClock(this.#time, checked('another', options))
   }
 
   /** The clock stands still although time passed, as that of a machine that slept may: shows so many milliseconds less. For simulations. */

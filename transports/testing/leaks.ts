@@ -3,7 +3,7 @@ import { type Connection, LinkConnection } from '../../lib/bridge/link-connectio
 import { LinkService, type Service } from '../../lib/bridge/link-service.ts'
 import type { Context } from '../../lib/context.ts'
 import { isContext, scopeOf } from '../../lib/foreign.ts'
-import { named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
 import { observersOf } from '../../lib/observers.ts'
 import { type FakeClock, timelineOf } from './clock.ts'
 import type { LinkedPair } from './pair.ts'

@@ -6,7 +6,7 @@ import { dial, type Sockets } from '../../lib/bridge/link-dial.ts'
 import type { LinkSettings } from '../../lib/bridge/link-host.ts'
 import { background, type Context } from '../../lib/context.ts'
 import { isContext } from '../../lib/foreign.ts'
-import { named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
 import { platform } from './platform.ts'
 
 /** What every platform has. */

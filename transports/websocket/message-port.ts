@@ -5,7 +5,7 @@
 import { background, type Context } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
-import { named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
 import { platform } from './platform.ts'
 import { PortChannel, type PortEndpoint } from './port-channel.ts'
 import { checkObject, checkSettings } from '../../lib/bridge/link-check.ts'

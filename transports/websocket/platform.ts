@@ -1,7 +1,7 @@
 /** The platform of this realm, for links: its clock, its chance, and messages as bytes. */
 import type { LinkHost } from '../../lib/bridge/link-host.ts'
 import { hostClock } from '../../lib/clock.ts'
-import { named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
 import { byteCodec } from './msgpackr.ts'
 
 /** Contexts that were imported: what is to be done when one is collected. */

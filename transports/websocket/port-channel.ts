@@ -5,6 +5,7 @@
  * there and knows it. So neither side need be first, and the greeting of an end that has gone leads nowhere.
  */
 import { inCommon } from '../../lib/bridge/copies.ts'
+import { goneBefore } from '../../lib/bridge/gone.ts'
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import { closedByPeer } from '../../lib/bridge/link-show.ts'
 import { isOwnBytes } from '../../lib/bridge/realm.ts'
@@ -45,6 +46,9 @@ const longestId = 64
 /** Those that somebody listens to, of whichever copy of the package: an end is alone on its side. */
 const taken = inCommon('connected', () => new WeakSet<object>())
 
+/** Those whose end was told here: Node shows it a turn later. */
+const ended = new WeakSet<object>()
+
 export class PortChannel implements Channel {
   readonly #endpoint: PortEndpoint
   readonly #id: string
@@ -78,8 +82,15 @@ export class PortChannel implements Channel {
       (data) => {
         if (isEnvelope(data)) this.#take(data)
       },
-      () => this.#leave('The port was closed, or its thread has ended.'),
+      () => {
+        ended.add(this.#endpoint)
+        this.#leave('The port was closed, or its thread has ended.')
+      },
+      // It may have been one of the other end, which would wait for what it was to do.
+      (error) => this.close(closeCode.notBinary, 'message: could not be read', error),
     )
+    const gone = ended.has(this.#endpoint) ? 'closed' : goneBefore(this.#endpoint)
+    if (gone !== undefined) this.#leave(gone === 'exited' ? 'The worker has exited.' : 'The port was closed, or given away.')
   }
 
   /** The first message is the greeting. */
@@ -100,9 +111,9 @@ export class PortChannel implements Channel {
     // It is never full.
   }
 
-  close(code: number, reason: string): void {
+  close(code: number, reason: string, cause?: unknown): void {
     if (this.#stop !== undefined) this.#post({ close: [code, reason] }, this.#peer)
-    this.#leave(`This side has closed the connection (${code}, ${reason}).`)
+    this.#leave(`This side has closed the connection (${code}, ${reason}).`, cause)
   }
 
   terminate(): void {
@@ -164,24 +175,32 @@ function isEnvelope(data: unknown): data is Envelope {
   return typeof data === 'object' && data !== null && (data as Partial<Envelope>).ctxbridge === 'link'
 }
 
-function listenTo(endpoint: PortEndpoint, message: (data: unknown) => void, gone: () => void): () => void {
+function listenTo(
+  endpoint: PortEndpoint,
+  message: (data: unknown) => void,
+  gone: () => void,
+  garbled: (error: unknown) => void,
+): () => void {
   if (typeof endpoint.on === 'function') {
-    const ends = ['close', 'exit', 'messageerror']
     endpoint.on('message', message)
-    for (const end of ends) endpoint.on(end, gone)
+    endpoint.on('messageerror', garbled)
+    for (const end of ['close', 'exit']) endpoint.on(end, gone)
     return () => {
       endpoint.off('message', message)
-      for (const end of ends) endpoint.off(end, gone)
+      endpoint.off('messageerror', garbled)
+      for (const end of ['close', 'exit']) endpoint.off(end, gone)
     }
   }
-  const listener = (event: { data?: unknown }): void => message(event.data)
-  const ends = ['close', 'messageerror']
-  endpoint.addEventListener('message', listener)
-  for (const end of ends) endpoint.addEventListener(end, gone)
+  const onMessage = (event: { data?: unknown }): void => message(event.data)
+  const onGarbled = (): void => garbled(undefined)
+  endpoint.addEventListener('message', onMessage)
+  endpoint.addEventListener('messageerror', onGarbled)
+  endpoint.addEventListener('close', gone)
   endpoint.start?.()
   return () => {
-    endpoint.removeEventListener('message', listener)
-    for (const end of ends) endpoint.removeEventListener(end, gone)
+    endpoint.removeEventListener('message', onMessage)
+    endpoint.removeEventListener('messageerror', onGarbled)
+    endpoint.removeEventListener('close', gone)
   }
 }
 

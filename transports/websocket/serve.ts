@@ -4,7 +4,8 @@ import { checkSettings, leastMessage } from '../../lib/bridge/link-check.ts'
 import { checkMethods } from '../../lib/bridge/served.ts'
 import { type LinkSettings, maxMessageOf } from '../../lib/bridge/link-host.ts'
 import { LinkService, type Service, type ServiceSettings } from '../../lib/bridge/link-service.ts'
-import { isKey, type Key, named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
+import { isKey, type Key } from '../../lib/key.ts'
 import { platform, warn } from './platform.ts'
 import {
   isServer,

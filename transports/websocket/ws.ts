@@ -5,7 +5,7 @@ import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { closedByPeer } from '../../lib/bridge/link-show.ts'
 import { BridgeError, LinkLostError } from '../../lib/errors.ts'
-import { named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
 import { warn } from './platform.ts'
 
 export type { WebSocketServer } from 'ws'

@@ -4,7 +4,7 @@
  * Comlink passes them over, since they have no `type` and no `id`, as we pass over Comlink's own.
  */
 
-import { named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
 import { encode, type Encoded } from './comlink.ts'
 import { VERSION } from './messages.ts'
 

@@ -1,8 +1,7 @@
 /** The two ends that a link can have: a worker as its maker sees it, and a port, which a worker's own way out is, too. */
 
-import { named } from '../../lib/key.ts'
+import { attempt, named } from '../../lib/given.ts'
 import { threads } from './host.ts'
-import { attempt } from './options.ts'
 
 /**
  * A `Worker` or a `MessagePort`, of Node or of the web; in a Web Worker also its global scope.

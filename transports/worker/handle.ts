@@ -1,7 +1,7 @@
 /** Handles: what stands for a context in a message. */
 
 import type { SlotHandle } from '../../lib/bridge/slot.ts'
-import { named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
 import { type WireCause } from '../../lib/wire/cause.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import type { WirePair } from '../../lib/wire/frame.ts'

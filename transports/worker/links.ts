@@ -3,7 +3,8 @@
 import { inCommon, version } from '../../lib/bridge/copies.ts'
 import { aroundOne, endpointOf, type WorkerEndpoint } from './endpoint.ts'
 import type { LinkOptions } from './link.ts'
-import { portableKeys, readOptions, switchOf } from './options.ts'
+import { readOptions } from '../../lib/given.ts'
+import { portableKeys, switchOf } from './options.ts'
 import { WorkerLink } from './worker-link.ts'
 
 /** One link, of the copy of the package that used its endpoint first. Other copies of its version use that one: their code is the same, but their classes and keys are not. */

@@ -3,7 +3,7 @@
  * task is aborted by a signal.
  */
 
-import { attempt } from './options.ts'
+import { attempt } from '../../lib/given.ts'
 
 /** A task as a pool takes it. */
 export interface PoolTask {

@@ -2,7 +2,7 @@
 
 import type { CancelableContext } from '../../lib/context.ts'
 import { type BridgeError } from '../../lib/errors.ts'
-import { named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
 import {
   type CallId,
   packBegun,

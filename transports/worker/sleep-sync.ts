@@ -3,7 +3,7 @@
 import { sourcesOf } from '../../lib/boundary.ts'
 import type { Context } from '../../lib/context.ts'
 import { isContext } from '../../lib/foreign.ts'
-import { named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
 import { isMainThread } from './host.ts'
 import { RemoteSource } from './remote-source.ts'
 

@@ -1,8 +1,7 @@
 /** Contexts for the jobs of a tinypool pool: `run(pool, ctx, task)` here, `export default job((ctx, task) => ...)` in the worker file. */
 
 import type { Context } from '../../lib/context.ts'
-import { named } from '../../lib/key.ts'
-import { attempt, readOptions } from './options.ts'
+import { attempt, named, readOptions } from '../../lib/given.ts'
 import { refuseSignal, runIn, type RunOptions } from './pool.ts'
 import { AbortEmitter, jobName, type Naming, poolTask } from './pool-task.ts'
 

@@ -6,8 +6,6 @@ import { report } from '../../lib/spread.ts'
 import { isWebWorker, type WorkerEndpoint } from './endpoint.ts'
 import { type Emitter, listenTo, threads } from './host.ts'
 
-const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom')
-
 export interface EndpointWatcher {
   message(data: unknown): void
   /** A message could not be read. */
@@ -25,20 +23,6 @@ export function watchEndpoint(endpoint: WorkerEndpoint, watcher: EndpointWatcher
   if (isNodeWorker(endpoint)) return watchWorker(endpoint, watcher)
   const port = endpoint as unknown as Emitter
   return isWebWorker(endpoint) ? watchWebWorker(port, watcher) : listen(port, watcher)
-}
-
-/** Why nothing comes any more over an endpoint, its end neither, which was told before anybody listened. Undefined where it is open, or nobody can tell: a browser does not. */
-export function goneBefore(endpoint: WorkerEndpoint): LinkLostError | undefined {
-  if (isNodeWorker(endpoint)) return endpoint.threadId === -1 ? new LinkLostError('The worker has exited.') : undefined
-  return isClosedPort(endpoint) ? new LinkLostError('The port to the other thread was closed, or given away.') : undefined
-}
-
-/** Node has no property for it: what it shows of a port says whether that is active. */
-function isClosedPort(port: object): boolean {
-  const { [inspect]: show } = port as { [inspect]?: () => unknown }
-  if (typeof show !== 'function') return false
-  const shown = show.call(port) as { readonly active?: unknown } | null
-  return shown?.active === false
 }
 
 function isNodeWorker(endpoint: unknown): endpoint is NodeWorker {
@@ -67,7 +51,9 @@ function watchWorker(worker: NodeWorker, watcher: EndpointWatcher): () => void {
     const options = uncaught === undefined ? undefined : { cause: uncaught.error }
     watcher.lost(new LinkLostError(`The worker exited with code ${code}.`, options))
   }
-  worker.on('message', message).on('messageerror', garbled).on('error', error).once('exit', exit)
+  worker.on('message', message).on('messageerror', garbled).once('exit', exit)
+  // First, since whoever listens by `once` has gone when it has heard.
+  worker.prependListener('error', error)
   return () => {
     worker.off('message', message).off('messageerror', garbled).off('error', error)
     // What is uncaught by now may still have to be reported at the exit: the calls that end with this do not tell of it.

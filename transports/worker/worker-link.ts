@@ -6,7 +6,8 @@ import { hostClock } from '../../lib/clock.ts'
 import { background, type CancelableContext, type Context } from '../../lib/context.ts'
 import { End } from '../../lib/end.ts'
 import { type BridgeError, LinkLostError } from '../../lib/errors.ts'
-import { type Key, named } from '../../lib/key.ts'
+import { named } from '../../lib/given.ts'
+import type { Key } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import {
   isAnswer,
@@ -47,7 +48,8 @@ import {
 import { Server, unread } from './server.ts'
 import { keepSpecimens } from './specimens.ts'
 import { Unheard } from './unheard.ts'
-import { goneBefore, watchEndpoint } from './watch-endpoint.ts'
+import { goneBefore } from '../../lib/bridge/gone.ts'
+import { watchEndpoint } from './watch-endpoint.ts'
 
 /** How many calls may come before something is served. More are refused: it may never be. */
 const MAX_EARLY = 10_000
@@ -110,7 +112,13 @@ export class WorkerLink implements Link {
       failed: (why) => this.#leave(this.#terminated ?? why),
       isAwaited: () => this.#caller?.isAwaited === true,
     })
-    if (gone !== undefined) this.#lose(gone)
+    if (gone !== undefined) {
+      this.#lose(
+        new LinkLostError(
+          gone === 'exited' ? 'The worker has exited.' : 'The port to the other thread was closed, or given away.',
+        ),
+      )
+    }
   }
 
   register(keys: readonly Key<unknown>[], copy: object): void {

@@ -1,8 +1,7 @@
 /** Contexts for the jobs of a workerpool: `run(pool, ctx, task, { method })` here, `worker({ method: job((ctx, task) => ...) })` in the worker file. */
 
 import type { Context } from '../../lib/context.ts'
-import { named } from '../../lib/key.ts'
-import { attempt, readOptions } from './options.ts'
+import { attempt, named, readOptions } from '../../lib/given.ts'
 import { contextWithin, refuseSignal, runIn, type RunOptions } from './pool.ts'
 import { holdsContext } from './within.ts'
 
