@@ -72,8 +72,11 @@ export class Handlers<M> {
   readonly #methods: object | undefined
   readonly #finished: (isAnswered: boolean) => void
   readonly #handlers = new LinkTable<RunningHandler>()
-  /** Those that are to start when the message that they came in is read. */
-  #starting: Beginning[] = []
+  /** Those that are to start, by their ids, in order: when the message that they came in is read, and fewer run than may. */
+  readonly #waiting = new Map<number, Beginning>()
+  /** How many methods have been called and have not finished. */
+  #running = 0
+  #advancing = false
   /** Calls that were refused in the message that is read now, and not cancelled in it. */
   readonly #refused = new Set<number>()
   #refusing = false
@@ -87,8 +90,17 @@ export class Handlers<M> {
     this.pace = new Pace(core)
   }
 
+  /** All that are not over: running, waiting, or to be started. */
   get size(): number {
     return this.#handlers.size
+  }
+
+  get running(): number {
+    return this.#running
+  }
+
+  get waiting(): number {
+    return this.#waiting.size
   }
 
   /** Takes a call, whose id is checked. Returns why it is not allowed, if so. */
@@ -102,7 +114,7 @@ export class Handlers<M> {
       this.#refuseCall(id, new BridgeError('ERR_NO_METHOD', `The peer serves no method of the name ${named(method)}.`))
     } else if (this.#refusing) {
       this.#refuseCall(id, new BridgeError('ERR_GOING_AWAY', 'The peer takes no new calls.'))
-    } else if (this.#handlers.size >= maxCalls) {
+    } else if (this.#handlers.size >= 2 * maxCalls) {
       this.#refuseCall(id, new BridgeError('ERR_LIMIT', `The peer takes no more than ${maxCalls} calls at once.`))
     } else if (this.#core.budget.overdrawn) {
       this.#answerError(
@@ -115,8 +127,9 @@ export class Handlers<M> {
       if (this.#core.lost !== undefined) return undefined
       const handler = new RunningHandler(this, id, ctx, under)
       this.#handlers.add(id, handler)
-      this.#starting.push({ handler, f, args: frame.args })
-      if (this.#starting.length === 1) this.#core.options.defer(this.#startAll)
+      this.#waiting.set(id, { handler, f, args: frame.args })
+      if (!this.#advancing) this.#core.options.defer(this.#advance)
+      this.#advancing = true
     }
     return undefined
   }
@@ -133,14 +146,24 @@ export class Handlers<M> {
     this.#refused.clear()
   }
 
-  /** After a message: a cancel in the same one, and a deadline that has passed, keep a handler from starting. */
-  readonly #startAll = (): void => {
-    const starting = this.#starting
-    this.#starting = []
-    for (const beginning of starting) this.#start(beginning)
+  /**
+   * Starts as many as may run. After a message: a cancel in the same one, and a deadline that has passed, keep a handler from starting. And when one has finished: a caller that keeps to the limit
+   * has others only where some were cancelled, of which it cannot know when they finish.
+   */
+  readonly #advance = (): void => {
+    // One that fails at once has the next one started by this very loop.
+    this.#advancing = true
+    const { maxCalls } = this.#core.limits
+    for (const [id, beginning] of this.#waiting) {
+      if (this.#running >= maxCalls) break
+      this.#waiting.delete(id)
+      this.#start(beginning)
+    }
+    this.#advancing = false
   }
 
   #start({ handler, f, args }: Beginning): void {
+    this.#running++
     let value: unknown
     let promise: Promise<unknown> | undefined
     try {
@@ -167,14 +190,21 @@ export class Handlers<M> {
   #succeed(handler: RunningHandler, value: unknown): void {
     const isWanted = this.#over(handler)
     if (isWanted) this.#answer(handler.id, value)
-    this.#finished(isWanted)
+    this.#leave(isWanted)
   }
 
   /** A method failed. */
   fail(handler: RunningHandler, error: unknown): void {
     const isWanted = this.#over(handler)
     if (isWanted) this.#answerError(handler.id, error)
-    this.#finished(isWanted)
+    this.#leave(isWanted)
+  }
+
+  /** A method has finished, and its place is another one's. */
+  #leave(isAnswered: boolean): void {
+    this.#running--
+    if (this.#waiting.size > 0 && !this.#advancing) this.#advance()
+    this.#finished(isAnswered)
   }
 
   /** A handler has finished. Returns whether somebody waits for its answer. */
@@ -280,6 +310,10 @@ export class Handlers<M> {
       return undefined
     }
     handler.wanted = false
+    if (this.#waiting.delete(id)) {
+      this.#handlers.delete(id)
+      this.#finished(false)
+    }
     return handler.ctx
   }
 
@@ -311,6 +345,7 @@ export class Handlers<M> {
     for (const handler of this.#handlers.all()) {
       handler.wanted = false
       endWith(handler.ctx, error)
+      if (this.#waiting.delete(handler.id)) this.#handlers.delete(handler.id)
     }
   }
 }

@@ -83,7 +83,10 @@ export const closeCode: Readonly<Record<CloseName, number>> = Object.freeze({
 export interface LinkLimits {
   /** The longest message to take, in bytes. */
   readonly maxMessage: number
-  /** How many handlers may run at once for the peer. A cancelled call counts until its handler has finished. */
+  /**
+   * How many handlers may run at once for the peer, which may have no more calls open than that. A cancelled call counts until its handler has finished: so a call that comes meanwhile may have to
+   * wait for that. As many may wait as may run; more are refused with `ERR_LIMIT`.
+   */
   readonly maxCalls: number
   /**
    * How many calls and exports may be opened and abandoned at once: each costs one when it is opened, and gives it back when its handler has answered, or when the
@@ -177,6 +180,8 @@ export interface LinkStats {
   readonly calls: number
   /** Handlers that run for the peer. */
   readonly handlers: number
+  /** Calls of the peer that wait for a handler to finish, since as many run as may. */
+  readonly waiting: number
   /** Contexts of this side that the peer knows: by handles, or since several calls are under them. */
   readonly exports: number
   /** Contexts of the peer that are known here, those awaited included. */

@@ -139,7 +139,8 @@ export class Link<M = Uint8Array> {
     return {
       state: this.#state,
       calls: this.#calls.size,
-      handlers: this.#handlers.size,
+      handlers: this.#handlers.running,
+      waiting: this.#handlers.waiting,
       exports: this.#calls.exports.size,
       imports: this.#imports.size,
       queued: core.queued,

@@ -23,7 +23,7 @@ describe('the number of calls', () => {
     await again
   })
 
-  it('counts a cancelled call until its handler has finished', async () => {
+  it('counts a cancelled call until its handler has finished: another one waits for that', async () => {
     const held = new Held()
     const pair = await joined({ server: { serve: { held: held.method }, limits: { maxCalls: 1 } } })
     const ctx = withCancel(pair.client.root)
@@ -31,16 +31,83 @@ describe('the number of calls', () => {
     await pair.settle()
     ctx.cancel()
     await first
-    const second = rejection(pair.client.link.call(background(), 'held', []))
+    const second = pair.client.link.call(background(), 'held', [])
     await pair.settle()
-    expect(await second).toMatchObject({ code: 'ERR_LIMIT' })
     expect(held.contexts).toHaveLength(1)
+    expect(pair.server.link.stats()).toMatchObject({ handlers: 1, waiting: 1 })
     held.finishAll()
-    const third = pair.client.link.call(background(), 'held', [])
     await pair.settle()
-    held.finishAll('third')
+    expect(held.contexts).toHaveLength(2)
+    expect(pair.server.link.stats()).toMatchObject({ handlers: 1, waiting: 0 })
+    held.finishAll('second')
     await pair.settle()
-    expect(await third).toBe('third')
+    expect(await second).toBe('second')
+  })
+
+  it('refuses nobody who cancels and calls again, as often as he likes', async () => {
+    const seen: unknown[] = []
+    const serve = {
+      async search(ctx: Context, text: string) {
+        seen.push(text)
+        // Three turns until it notices.
+        for (let i = 0; i < 3; i++) await turn()
+        ctx.throwIfDone()
+        return text
+      },
+    }
+    const pair = await joined({ server: { serve, limits: { maxCalls: 2 } } })
+    for (let i = 0; i < 50; i++) {
+      const [ctx, cancel] = withCancel(pair.client.root)
+      const call = rejection(pair.client.link.call(ctx, 'search', [String(i)]))
+      if (i % 3 === 0) await turn()
+      cancel()
+      expect(await call).toBe(ctx.err())
+    }
+    let last: unknown
+    void pair.client.link.call(background(), 'search', ['last']).then((value) => (last = value))
+    while (last === undefined) await pair.settle()
+    expect(last).toBe('last')
+    await pair.settle()
+    expect(seen.at(-1)).toBe('last')
+    expect(pair.server.link.stats()).toMatchObject({ handlers: 0, waiting: 0 })
+  })
+
+  it('runs those that wait in order, one for each that finishes, and never those that were cancelled or have expired meanwhile', async () => {
+    const held = new Held()
+    const side = new Side({ serve: { held: held.method }, limits: { maxCalls: 2 } })
+    side.raw(hello, callFrame(1, 'held'), callFrame(2, 'held'))
+    await turn()
+    side.channel.waiting.length = 0
+    side.raw([3, 1, 0, null], [3, 2, 0, null], ...[3, 4, 5, 6, 7].map((id) => callFrame(id, 'held')))
+    await turn()
+    expect(side.link.stats()).toMatchObject({ handlers: 2, waiting: 2 })
+    // One too many for each of three.
+    expect(side.channel.frames().flat()).toMatchObject(
+      [5, 6, 7].map((id) => ({ type: 'error', id, error: [6, 'BridgeError', {}, 'ERR_LIMIT', null] })),
+    )
+    side.raw([3, 3, 0, null])
+    expect(side.link.stats()).toMatchObject({ handlers: 2, waiting: 1 })
+    side.raw(callFrame(8, 'held'))
+    await turn()
+    expect(side.link.stats()).toMatchObject({ handlers: 2, waiting: 2 })
+    held.finish[0]?.()
+    await turn()
+    expect(side.link.stats()).toMatchObject({ handlers: 2, waiting: 1 })
+    expect(held.contexts).toHaveLength(3)
+  })
+
+  it('those that wait end with the link, and leave nothing', async () => {
+    const held = new Held()
+    const side = new Side({ serve: { held: held.method }, limits: { maxCalls: 1 } })
+    side.raw(hello, callFrame(1, 'held'), callFrame(2, 'held'))
+    await turn()
+    expect(side.link.stats()).toMatchObject({ handlers: 1, waiting: 1 })
+    side.link.close()
+    expect(side.link.stats()).toMatchObject({ waiting: 0 })
+    held.finishAll()
+    await turn()
+    expect(side.link.stats()).toMatchObject({ handlers: 0, waiting: 0 })
+    expect(held.contexts).toHaveLength(1)
   })
 
   it('holds whatever the peer does: open and cancel in one message', async () => {

@@ -371,9 +371,24 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-handlers.ts',
-    original: '    handler.wanted = false\n    return handler.ctx\n',
-    replacement: '    handler.wanted = false\n    this.#handlers.delete(id)\n    return handler.ctx\n',
+    original: '    handler.wanted = false\n    if (this.#waiting.delete(id)) {\n',
+    replacement:
+      '    handler.wanted = false\n    if (!this.#waiting.has(id)) this.#running--\n    if (this.#waiting.delete(id)) {\n',
     breaks: 'a cancelled call does not count any more, though its method still runs (rapid reset)',
+    tests: or('test/link/limits.test.ts'),
+  },
+  {
+    file: 'lib/bridge/link-handlers.ts',
+    original: '    if (this.#waiting.size > 0 && !this.#advancing) this.#advance()\n',
+    replacement: '',
+    breaks: 'a call that waits for the place of a cancelled one never starts',
+    tests: or('test/link/limits.test.ts'),
+  },
+  {
+    file: 'lib/bridge/link-handlers.ts',
+    original: '    if (this.#waiting.delete(id)) {\n      this.#handlers.delete(id)\n      this.#finished(false)\n    }\n',
+    replacement: '',
+    breaks: 'calls that were cancelled while they waited take the places of others',
     tests: or('test/link/limits.test.ts'),
   },
   {

@@ -238,7 +238,7 @@ const kinds = {
     within: at(soon + latency),
     act(one, _n, { plan }) {
       one.greet()
-      for (let i = 0; i < plan.maxCalls + 20; i++) one.say(one.call('toil', { ...lonely, left: 60_000 + i }))
+      for (let i = 0; i < 2 * plan.maxCalls + 20; i++) one.say(one.call('toil', { ...lonely, left: 60_000 + i }))
     },
     refused: ({ refused }) => refused >= 20,
   },
@@ -251,7 +251,7 @@ const kinds = {
       const calls = range(plan.maxCalls).map(() => one.call('linger'))
       one.say(...calls)
       one.say(...calls.map(({ id }): Frame => ({ type: 'cancel', id, kind: 'canceled', cause: undefined })))
-      one.say(...range(20).map(() => one.call('linger')))
+      one.say(...range(plan.maxCalls + 20).map(() => one.call('linger')))
     },
     refused: ({ refused }) => refused >= 20,
   },

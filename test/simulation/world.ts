@@ -373,8 +373,9 @@ export class World {
       ? [...this.hostOf(process).links.connections].filter(({ peerName }) => peerName === stranger)
       : []
     for (const { name, connection } of [...uses, ...strangers.map((connection) => ({ name: stranger, connection }))]) {
-      const { calls, handlers, exports, imports } = connection.stats()
-      const good = calls <= maxCalls && handlers <= maxCalls && exports <= maxContexts && imports <= 2 * maxContexts
+      const { calls, handlers, waiting, exports, imports } = connection.stats()
+      const few = calls <= maxCalls && handlers <= maxCalls && handlers + waiting <= 2 * maxCalls
+      const good = few && exports <= maxContexts && imports <= 2 * maxContexts
       must(good, 'S11', () => `${name} has ${calls} calls, ${handlers} handlers, ${exports} exports, ${imports} imports`)
     }
   }

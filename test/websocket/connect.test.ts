@@ -42,7 +42,16 @@ describe('connect', () => {
     const { url, service } = await local({ f: () => 1 }, { name: 'reports' })
     const connection = await connect(url, { name: 'me' })
     expect(connection.peerName).toBe('reports')
-    expect(connection.stats()).toEqual({ state: 'open', calls: 0, handlers: 0, exports: 0, imports: 0, queued: 0, late: 0 })
+    expect(connection.stats()).toEqual({
+      state: 'open',
+      calls: 0,
+      handlers: 0,
+      waiting: 0,
+      exports: 0,
+      imports: 0,
+      queued: 0,
+      late: 0,
+    })
     await until(() => service.connections.size === 1)
     expect([...service.connections][0]?.peerName).toBe('me')
     connection.close()
