@@ -26,6 +26,11 @@ async function outcome({ id, rounds, seed }: Part, suite: Suite | undefined): Pr
 
 // Whoever asked has gone.
 process.once('disconnect', () => process.exit(1))
+// Whatever was thrown, awaited or not. The stack is for the terminal; whoever asked takes the sentence, and disconnects.
+process.on('uncaughtException', (error: unknown) => {
+  console.error(error)
+  say({ failed: error instanceof Error ? error.message : String(error) })
+})
 process.once('message', (part: Part) => {
   const suite = allSuites(part.peers ? peerSuites() : []).find((one) => one.id === part.id)
   const pinned = part.pin && suite?.unpinned === undefined ? pinNear() : 'no'

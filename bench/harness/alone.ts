@@ -20,15 +20,18 @@ export type Outcome =
   | { readonly curve: CurveResult }
   | { readonly clocks: readonly ClockResult[] }
 
-/** What that process says: how far it is, and at the end what it found. */
-export type Said = { readonly share: number; readonly what: string } | { readonly pinned: string; readonly outcome: Outcome }
+/** What that process says: how far it is, and at the end what it found, or why it could not, in a sentence. */
+export type Said =
+  | { readonly share: number; readonly what: string }
+  | { readonly pinned: string; readonly outcome: Outcome }
+  | { readonly failed: string }
 
 /** ms. A process that says nothing for so long hangs: the longest step of any contender takes seconds. */
 const patience = 180_000
 
 /**
- * Measures a part in a process of its own, with the options of this one. Rejects where that process ends without a result, what it wrote about that is on
- * the terminal; says nothing for too long, and then it is ended; or is to stop, and is ended as well.
+ * Measures a part in a process of its own, with the options of this one. Rejects where that process says why it fails, with that sentence; ends without a
+ * result; says nothing for too long, and then it is ended; or is to stop, and is ended as well. What it wrote about that is on the terminal.
  */
 export function measuredAlone(
   program: URL,
@@ -51,7 +54,8 @@ export function measuredAlone(
         last = `"${said.what}"`
         return progress(said.share, said.what)
       }
-      resolve(said)
+      if ('failed' in said) reject(new Error(said.failed))
+      else resolve(said)
       // It takes that as its leave.
       child.disconnect()
     })

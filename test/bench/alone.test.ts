@@ -1,9 +1,12 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { measuredAlone, type Part } from '../../bench/harness/alone.ts'
+import { measuredAlone, type Part, type Said } from '../../bench/harness/alone.ts'
 import { compiled } from '../support/compiled.ts'
 
 const part: Part = { id: 'core/value', peers: false, rounds: 1, pin: false, seed: 1 }
@@ -52,4 +55,65 @@ test('where that process ends without a result, it is said what was to be measur
   await expect(measuredAlone(pathToFileURL(program), part, nobody)).rejects.toThrow(
     'The process that measured core/value ended with code 3, without a result.',
   )
+})
+
+/** A module that a process and its workers load first, by `NODE_OPTIONS`. */
+function loadedFirst(text: string): NodeJS.ProcessEnv {
+  const folder = mkdtempSync(join(tmpdir(), 'ctxbridge-bench-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'first.mjs')
+  writeFileSync(file, text)
+  return { ...process.env, NODE_OPTIONS: `--import ${pathToFileURL(file).href}` }
+}
+
+/** What the real process says of a part, and what it writes about that. */
+async function saidOf(part: Part, env: NodeJS.ProcessEnv = process.env): Promise<{ said: Said[]; stderr: string }> {
+  const child = fork(compiled('bench/part.ts'), {
+    serialization: 'advanced',
+    stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+    env,
+  })
+  const said: Said[] = []
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  child.on('message', (one: Said) => {
+    said.push(one)
+    if (!('share' in one)) child.disconnect()
+  })
+  child.send(part)
+  await Promise.all([once(child, 'exit'), once(child.stderr as Readable, 'end')])
+  return { said, stderr }
+}
+
+test('where it fails, it says why before it ends, and its stack is on the terminal', async () => {
+  const { said, stderr } = await saidOf({ ...part, id: 'no/such' })
+  expect(said).toEqual([{ failed: 'Nothing is called no/such.' }])
+  expect(stderr).toMatch(/^Error: Nothing is called no\/such\.\n {4}at .*part\.js/)
+  // Of an error that nobody waits for.
+  const env = loadedFirst(
+    "process.on('newListener', (of) => { if (of === 'uncaughtException') setTimeout(() => { throw new Error('a socket is gone') }) })",
+  )
+  const suite = await saidOf(part, env)
+  expect(suite.said).toContainEqual({ failed: 'a socket is gone' })
+})
+
+test('that sentence is what whoever asked is told', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ctxbridge-bench-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const program = join(folder, 'fails.mjs')
+  writeFileSync(program, "process.once('message', () => process.send({ failed: 'The clocks are 5 ns apart.' }))")
+  await expect(measuredAlone(pathToFileURL(program), part, nobody)).rejects.toThrow(/^The clocks are 5 ns apart\.$/)
+})
+
+test.for([
+  ['this thread and a worker', "import { isMainThread } from 'node:worker_threads'\nconst far = !isMainThread"],
+  ['this process and another', "const far = process.argv[1].endsWith('service.js')"],
+])('a comparison of the clocks of %s fails where they are apart', async ([between, far]) => {
+  const env = loadedFirst(
+    `${far}\nconst { bigint } = process.hrtime\nif (far) process.hrtime.bigint = () => bigint() + 1_000_000_000n`,
+  )
+  const { said } = await saidOf({ ...part, id: undefined }, env)
+  expect(said.map((one) => 'failed' in one && one.failed.replace(/\d+/g, 'N'))).toEqual([
+    `The clocks of ${between} are N ns apart, give or take N ns, where both read that of the machine.`,
+  ])
 })

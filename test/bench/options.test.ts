@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { commitOf } from '../../bench/harness/commit.ts'
 import type { Run } from '../../bench/harness/model.ts'
@@ -143,6 +143,23 @@ test('where contenders fail, the run says so at its end, in its results, and by 
   const [suite] = (JSON.parse(readFileSync(json, 'utf8')) as Run).suites
   expect([suite?.results, suite?.absent.map(({ failed }) => failed)]).toEqual([[], [true, true, true, true]])
 }, 180_000)
+
+test('where a part fails, the run says why at its end, in its results and on its page, and measures the others', () => {
+  const [json, page, first] = [join(folder, 'apart.json'), join(folder, 'apart.html'), join(folder, 'apart.mjs')]
+  writeFileSync(
+    first,
+    "import { isMainThread } from 'node:worker_threads'\nif (!isMainThread) process.hrtime.bigint = () => 1_000n",
+  )
+  const env = { NODE_OPTIONS: `--import ${pathToFileURL(first).href}` }
+  const { status, stdout } = benchWith(env, '--only', '^core/value$', '--rounds', '1', '--json', json, '--report', page)
+  expect(status).toBe(1)
+  const { lost, suites } = JSON.parse(readFileSync(json, 'utf8')) as Run
+  expect(lost?.map(({ id, reason }) => [id, reason.replace(/\d+/g, 'N')])).toEqual([
+    ['clocks', 'The clocks of this thread and a worker do not keep step: no offset explains all of N readings.'],
+  ])
+  expect(suites.map(({ id }) => id)).toEqual(['core/value'])
+  for (const text of [stdout, readFileSync(page, 'utf8')]) expect(text).toContain(`clocks: ${lost?.[0]?.reason}`)
+}, 60_000)
 
 test('bytes are counted in every contender, side by side and ahead of all else; the results keep their order', () => {
   const json = join(folder, 'bytes.json')
