@@ -143,9 +143,9 @@ function write(file: string | undefined, option: string, content: () => string):
   }
 }
 
-/** Four figures are more than any of these numbers has. */
-function rounded(_key: string, value: unknown): unknown {
-  return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value
+/** Four figures are more than any of these numbers has, but for what clocks that begin at different times differ by. */
+function rounded(key: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isInteger(value) && key !== 'offset' ? Number(value.toPrecision(5)) : value
 }
 
 // Whoever read it has gone, as with `| head`.

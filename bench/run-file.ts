@@ -77,6 +77,7 @@ const line = (value: unknown): boolean =>
     points: listOf(pair),
     expected: optional((one) => one === 'constant' || one === 'linear'),
   })
+const clock = (value: unknown): boolean => has(value, { between: 'string', offset: 'number', error: 'number' })
 const machine = { cpu: 'string', cores: 'number', memory: 'number', system: 'string', pinned: 'string', load: pair } as const
 
 /** Whether something read from a file is a run, whole enough for all that is made of one. */
@@ -88,13 +89,14 @@ export function isRun(value: unknown): value is Run {
     seconds: 'number',
     rounds: optional(number),
     machine: (one) => has(one, { ...machine, versions: (versions) => has(versions, {}) }),
-    clocks: listOf((one) => has(one, { between: 'string', offset: 'number', error: 'number' })),
+    clocks: listOf(clock),
     suites: listOf((one) =>
       has(one, {
         ...described,
         sample: 'string',
         results: listOf(result),
         absent: listOf((its) => has(its, { ...contender, cannot: 'string' })),
+        clocks: optional(listOf(clock)),
       }),
     ),
     curves: listOf((one) => has(one, { ...described, axis: 'string', lines: listOf(line) })),

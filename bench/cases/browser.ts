@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import type { Browser, Page } from 'playwright'
 import type { PageBench, Way } from '../far/page-types.ts'
-import type { Contender, Kind, Suite } from '../harness/model.ts'
+import type { ClockResult, Contender, Kind, Suite } from '../harness/model.ts'
 import { onAllCoresWhile } from '../harness/pin.ts'
 import { farProgram } from './paths.ts'
 
@@ -13,6 +13,8 @@ const executable = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
 interface Session {
   readonly page: Page
   readonly version: string
+  /** Of the page against the service. */
+  readonly clock: ClockResult
   close(): Promise<void>
 }
 
@@ -40,6 +42,7 @@ async function open(): Promise<Session> {
   return {
     page,
     version: browser.version(),
+    clock: await page.evaluate(() => (globalThis as unknown as { bench: PageBench }).bench.setUp()),
     async close() {
       await browser.close()
       service.disconnect()
@@ -48,7 +51,7 @@ async function open(): Promise<Session> {
   }
 }
 
-/** All contenders share one browser; the last one closes it. */
+/** All contenders share one page of one browser, and so one comparison of the clocks; the last one closes it. */
 function shared(): { use(): Promise<Session>; leave(): Promise<void> } {
   let [session, users] = [undefined as Promise<Session> | undefined, 0]
   return {
@@ -71,8 +74,9 @@ function contender(name: string, kind: Kind, way: Way, { use, leave }: ReturnTyp
     name,
     kind,
     async start() {
-      const { page, version } = await use()
+      const { page, version, clock } = await use()
       return {
+        clock,
         prove: async () =>
           `Chromium ${version}: ${await page.evaluate((way) => (globalThis as unknown as { bench: PageBench }).bench.prove(way), way)}`,
         async round(record, warm = false) {

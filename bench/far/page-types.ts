@@ -1,5 +1,6 @@
 /** What the page, its service and the bench say to each other in the suite of the browser. */
 import type { Context } from 'ctxbridge'
+import type { ClockResult } from '../harness/model.ts'
 import type { Report } from '../harness/reports.ts'
 import type { How } from './worker-jobs.ts'
 
@@ -8,7 +9,9 @@ export type Way = 'ours busy' | 'ours idle' | 'bare busy' | 'bare idle'
 
 /** What the page can be asked for, as `bench` of its global object. */
 export interface PageBench {
-  /** Sets a way up, shows that it works, and tells how the clocks were compared. */
+  /** Once, before all else: compares the page's clock with the service's, for all ways, and measures how long a bare frame is to be. */
+  setUp(): Promise<ClockResult>
+  /** Sets a way up, and shows that it works. */
   prove(way: Way): Promise<string>
   /** Latencies of one round, in ns; `warm` as in the bench. */
   round(way: Way, warm: boolean): Promise<number[]>

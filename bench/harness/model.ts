@@ -27,6 +27,8 @@ export interface Started {
    * Resolves with a sentence on what was seen; rejects when it was not, and then nothing is measured.
    */
   prove(): Promise<string> | string
+  /** How the clocks of its two sides were compared, where they are not one. Who shares a comparison with others gives the same object. */
+  readonly clock?: ClockResult
   /** How many turns make a round; other contenders have theirs in between. Default: 1. */
   readonly turns?: number
   /**
@@ -129,6 +131,11 @@ export interface SuiteResult {
   readonly sample: 'event' | 'mean'
   readonly results: readonly Result[]
   readonly absent: readonly Absent[]
+  /**
+   * How the clocks were compared that its results were taken with: each comparison once, so a single one is in all that cross between its sides. Left out where
+   * they were taken with one clock, and in runs from before 28 November 2026, 05:00.
+   */
+  readonly clocks?: readonly ClockResult[]
 }
 
 export interface CurveResult {

@@ -5,7 +5,7 @@ import { commitText } from './commit.ts'
 import { headlineChart, headlineTail } from './headline.ts'
 import { type BarResult, type CurveResult, failuresOf, type Kind, type Result, type Run, type SuiteResult } from './model.ts'
 import { style } from './report-style.ts'
-import { escape, figures, spread } from './text.ts'
+import { clocksText, escape, figures, spread } from './text.ts'
 
 const kinds: Record<Kind, string> = {
   ours: 'ctxbridge',
@@ -106,7 +106,7 @@ function gauge({ bar, measured }: BarResult): string {
 }
 
 function suite(result: SuiteResult): string {
-  const { id, title, about, unit, sample, results, absent } = result
+  const { id, title, about, unit, sample, results, absent, clocks } = result
   const event = sample === 'event'
   const columns: readonly (readonly [name: string, cell: (r: Result) => string, rare?: true])[] = [
     ['p50', (r) => pretty(r.p50, unit)],
@@ -133,7 +133,7 @@ function suite(result: SuiteResult): string {
       `<tr class="${kind} absent"><th scope="row"><i></i>${escape(name)}</th><td colspan="${columns.length}">${escape(cannot)}</td></tr>`,
   )
   return `<section id="${escape(id)}"><h2>${escape(title)}<code>${escape(id)}</code></h2>
-<p>${escape(about)}${event ? '' : ' Each sample is the mean of a batch.'}</p>
+<p>${escape([about, ...(event ? [] : ['Each sample is the mean of a batch.']), clocksText(clocks).replace(' us', ' µs')].join(' ').trim())}</p>
 ${charts(result)}
 <div class="scroll"><table><thead><tr><th></th>${columns.map(([name, , rare]) => `<th${of(rare)}>${name}</th>`).join('')}</tr></thead><tbody>${[...rows, ...missing].join('\n')}</tbody></table></div>
 </section>`

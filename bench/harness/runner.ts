@@ -156,7 +156,8 @@ export async function measure(
     for (const { started } of running) await started.close?.()
   }
   const results = all.flatMap((contender) => running.filter((one) => one.contender === contender).map(summary))
-  return { id, title, about, unit, sample, results, absent }
+  const clocks = [...new Set(running.flatMap(({ started }) => started.clock ?? []))]
+  return { id, title, about, unit, sample, results, absent, ...(clocks.length > 0 && { clocks }) }
 }
 
 function turnsOf({ started }: Running): number {

@@ -2,7 +2,7 @@
 import { commitText } from './commit.ts'
 import { type Comparison, type Line, margin, type Verdict } from './compare.ts'
 import type { BarResult, ClockResult, Commit, CurveResult, Machine, Result, Run, SuiteResult } from './model.ts'
-import { figures, show, spread, table, wrapped } from './text.ts'
+import { clocksText, figures, show, spread, table, wrapped } from './text.ts'
 
 const shown = process.stderr.isTTY && process.env['TERM'] !== 'dumb'
 let last = 0
@@ -63,7 +63,10 @@ function columnsOfTerminal(): number {
 /** What is left out first where a terminal is too narrow. */
 const rare = ['gc', 'samples', 'first', 'max', 'p99.9', 'spread', 'p90', 'p99']
 
-export function suiteText({ id, title, about, unit, sample, results, absent }: SuiteResult, width = columnsOfTerminal()): string {
+export function suiteText(
+  { id, title, about, unit, sample, results, absent, clocks }: SuiteResult,
+  width = columnsOfTerminal(),
+): string {
   const columns: (readonly [head: string, cell: (r: Result) => string])[] = [
     ['p50', (r) => show(r.p50, unit)],
     ['p90', (r) => show(r.p90, unit)],
@@ -87,7 +90,9 @@ export function suiteText({ id, title, about, unit, sample, results, absent }: S
   const notes = results.flatMap(({ name, note }) => (note === undefined ? [] : [`  ${name}: ${note}`]))
   const missing = absent.map(({ name, kind, cannot }) => `  ${mark[kind]} ${name}: not measured. ${cannot}`)
   const tables = [[], ...rare.map((_, i) => rare.slice(0, i + 1))].map(without)
-  return [`\n${title}  [${id}]`, about, ...(results.length === 0 ? [] : [fitting(tables, width)]), ...missing, ...notes]
+  const compared = clocksText(clocks)
+  const head = [`\n${title}  [${id}]`, about, ...(compared === '' ? [] : [compared])]
+  return [...head, ...(results.length === 0 ? [] : [fitting(tables, width)]), ...missing, ...notes]
     .map((text) => wrapped(text, width))
     .join('\n')
 }

@@ -1,5 +1,5 @@
 /** Numbers for people. */
-import type { Unit } from './model.ts'
+import type { ClockResult, Unit } from './model.ts'
 
 /** Three figures, and the unit that fits: `1.23 us`, `45.6 ms`, `1,024 B`. */
 export function show(value: number | undefined, unit: Unit): string {
@@ -26,6 +26,17 @@ export function figures(value: number): string {
 export function listed(numbers: readonly number[]): string {
   const texts = numbers.map((n) => n.toLocaleString('en'))
   return texts.length < 2 ? texts.join() : `${texts.slice(0, -1).join(', ')} and ${texts.at(-1)}`
+}
+
+/** How exactly the clocks of a suite were compared, and what that means for its results; nothing where it has one clock. */
+export function clocksText(clocks: readonly ClockResult[] = []): string {
+  const texts = clocks.map(({ between, error }) => `The clocks of ${between} were compared, to ±${show(error, 'ns')}.`)
+  // Of several it is not known who has which.
+  if (texts.length === 1)
+    texts.push(
+      'One offset is in all lines, and what it is wrong by moves all of them alike: it is in their ratios, and not in their differences.',
+    )
+  return texts.join(' ')
 }
 
 /** Columns side by side; the first one to the left, the others to the right. */

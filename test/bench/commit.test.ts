@@ -8,7 +8,7 @@ import { afterAll, expect, test } from 'vitest'
 import { commitOf, commitText } from '../../bench/harness/commit.ts'
 import { reportOf } from '../../bench/harness/report.ts'
 import { isRun } from '../../bench/run-file.ts'
-import { runOf } from './runs.ts'
+import { runOf, suiteOf } from './runs.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ctxbridge-commit-test-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -68,9 +68,11 @@ test('the page says it, and of a run without one it says nothing', () => {
   expect(reportOf(runOf([]))).not.toContain('Commit')
 })
 
-test('a run is one with and without a commit, and with what was lost, but not with half of either', () => {
-  for (const more of [{}, { commit: { id, clean: true } }, { lost: [{ id: 'a', reason: 'b' }] }])
+test('a run is one with and without a commit, what was lost, and clocks of a suite, but not with half of any', () => {
+  const clock = { between: 'a and b', offset: 1, error: 2 }
+  const compared = (...clocks: unknown[]) => ({ suites: [{ ...suiteOf('a', []), clocks }] })
+  for (const more of [{}, { commit: { id, clean: true } }, { lost: [{ id: 'a', reason: 'b' }] }, compared(clock)])
     expect(isRun({ ...runOf([]), ...more })).toBe(true)
-  for (const more of [{ commit: id }, { commit: { id } }, { commit: null }, { lost: 'a' }, { lost: [{ id: 'a' }] }])
-    expect(isRun({ ...runOf([]), ...more })).toBe(false)
+  const halves = [{ commit: id }, { commit: { id } }, { commit: null }, { lost: 'a' }, { lost: [{ id: 'a' }] }]
+  for (const more of [...halves, compared({ ...clock, error: undefined })]) expect(isRun({ ...runOf([]), ...more })).toBe(false)
 })

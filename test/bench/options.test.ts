@@ -123,16 +123,26 @@ test('a small run is measured, proven, written, and compared with itself', () =>
 
 test('a cancel in a page reaches the worker of the service behind it, with its cause, on clocks that were compared', () => {
   const json = join(folder, 'browser.json')
-  const { status, stderr } = bench('--only', '^browser/', '--rounds', '1', '--json', json)
+  const { status, stderr, stdout } = bench('--only', '^browser/', '--rounds', '1', '--json', json)
   expect([status, stderr]).toEqual([0, ''])
   const [suite] = (JSON.parse(readFileSync(json, 'utf8')) as Run).suites
   expect(suite?.absent).toEqual([])
   const proofs = suite?.results.map(({ proof, count }) => [proof.replace(/\d+([.,]\d+)*/g, 'N'), count])
   const [ours, bare] = ['seen as AbortError, cause: proof', 'seen; it carries no error'].map((seen) => [
-    `Chromium N: ${seen}; clocks compared by N brackets, to N us`,
+    `Chromium N: ${seen}`,
     100,
   ])
   expect(proofs).toEqual([ours, bare, ours, bare])
+  const [clock, ...others] = suite?.clocks ?? []
+  expect([clock?.between, clock?.samples, others]).toEqual(['the page and the service', 1_000, []])
+  const { offset = 0, error = 0 } = clock ?? {}
+  // They begin at different times: the offset has figures beyond those of a measurement.
+  expect(String(offset).replace(/\D|0+$/g, '').length).toBeGreaterThan(5)
+  expect(error).toBeGreaterThan(0)
+  expect(error).toBeLessThan(10_000_000)
+  expect(stdout).toMatch(
+    /\[browser\/cancel\]\n[^\n]*\nThe clocks of the page and the service were compared, to ±[\d.]+ us\. One offset/,
+  )
 }, 180_000)
 
 test('where contenders fail, the run says so at its end, in its results, and by its exit code', () => {

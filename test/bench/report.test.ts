@@ -129,6 +129,16 @@ test('captions name the percentile that is drawn: p99 where all have samples eno
   expect(headlineSvg(runOf([suiteOf('worker/busy', [few, many])]))).not.toContain('p99')
 })
 
+test('a suite says how closely its clocks were compared', () => {
+  const clock = { between: 'the page and the <service>', offset: 1e15, error: 101_000, samples: 1_000 }
+  const of = (clocks?: Run['clocks']): string =>
+    reportOf(runOf([{ ...suiteOf('browser/cancel', [resultOf('a', [1])]), ...(clocks && { clocks }) }]))
+  expect(of([clock])).toContain(
+    '<p>made up The clocks of the page and the &#60;service&#62; were compared, to ±101 µs. One offset is in all lines, ',
+  )
+  expect(of()).toContain('<p>made up</p>')
+})
+
 test('the page says how many rounds were asked for, and what its columns are', () => {
   expect(reportOf({ ...run, rounds: 3 })).toContain('<dt>Rounds</dt><dd>3 of each suite')
   expect(reportOf(run)).not.toContain('<dt>Rounds')

@@ -140,6 +140,21 @@ test('what a contender remarks of what it found joins its note', async () => {
   expect(await notesOf()).toEqual(['early 3 times', 'by hand; early 3 times', undefined])
 })
 
+test('comparisons of clocks of those that were measured are kept, each once', async () => {
+  const of = (between: string) => ({ between, offset: 5, error: 7, samples: 3 })
+  const [shared, own, lost] = ['page', 'other', 'lost'].map(of)
+  const failing = contender('failing', {
+    ...(lost && { clock: lost }),
+    round() {
+      throw new Error('gone')
+    },
+  })
+  const sharing = ['b', 'c'].map((name) => contender(name, { ...(shared && { clock: shared }) }))
+  const all = suiteOf(contender('a'), ...sharing, contender('d', { ...(own && { clock: own }) }), failing)
+  expect((await measure(all, { random, progress })).clocks).toEqual([shared, own])
+  expect(await measure(suiteOf(contender('a')), { random, progress })).not.toHaveProperty('clocks')
+})
+
 test('one whose own test fails is not measured, but shown with the reason, and closed', async () => {
   const lying = contender('lying', {
     prove() {

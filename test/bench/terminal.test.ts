@@ -84,6 +84,19 @@ test('where and how it was measured is wrapped as well, and says how many rounds
   expect(runText(runOf([]), 40)).not.toContain('rounds')
 })
 
+test('a suite says how closely its clocks were compared, and of a single comparison that its error is in all lines', () => {
+  const clock = { between: 'the page and the service', offset: 1e15, error: 101_000, samples: 1_000 }
+  const all = Number.POSITIVE_INFINITY
+  const [, , , told] = suiteText({ ...suite, clocks: [clock] }, all).split('\n')
+  expect(told).toBe(
+    'The clocks of the page and the service were compared, to ±101 us. One offset is in all lines, and what it is wrong by moves all of them alike: it is in their ratios, and not in their differences.',
+  )
+  expect(widest(suiteText({ ...suite, clocks: [clock] }, 60))).toBeLessThanOrEqual(60)
+  const [, , , both] = suiteText({ ...suite, clocks: [clock, { ...clock, between: 'two others' }] }, all).split('\n')
+  expect(both).toMatch(/^The clocks of the page [^.]*\. The clocks of two others were compared, to ±101 us\.$/)
+  expect(suiteText(suite, all)).not.toContain('clocks')
+})
+
 test('a suite of which nothing could be measured has no head of a table', () => {
   const text = suiteText(suiteOf('a', [], [{ name: 'x', kind: 'peer', cannot: 'It is not there.' }]), Number.POSITIVE_INFINITY)
   expect(text.split('\n').slice(3)).toEqual(['  . x: not measured. It is not there.'])
