@@ -14,17 +14,33 @@ interface AxisOptions {
   readonly span?: number
   /** Between ticks, at least. */
   readonly gap?: number
+  /** Ticks are at the values themselves, and not at 1, 10, 100, or in between where that is not enough. */
+  readonly own?: boolean
 }
 
-/** Covers all values with some room on both sides; ticks are at 1, 10, 100, or in between where that is not enough. */
-export function logAxis(values: readonly number[], from: number, to: number, { span = 4, gap = 56 }: AxisOptions = {}): Axis {
+/** Covers all values with some room on both sides. */
+export function logAxis(
+  values: readonly number[],
+  from: number,
+  to: number,
+  { span = 4, gap = 56, own = false }: AxisOptions = {},
+): Axis {
   const positive = values.filter((value) => value > 0)
   let [low, high] = positive.length === 0 ? [1, 10] : [Math.min(...positive), Math.max(...positive)]
   const room = Math.max(1.12, Math.sqrt(span / (high / low)))
   low /= room
   high *= room
   const at = (value: number): number => round(from + (Math.log(Math.max(value, low) / low) / Math.log(high / low)) * (to - from))
-  return { at, ticks: ticksOf(low, high, at, gap) }
+  return {
+    at,
+    ticks: own
+      ? spaced(
+          [...new Set(positive)].sort((a, b) => a - b),
+          at,
+          gap,
+        )
+      : ticksOf(low, high, at, gap),
+  }
 }
 
 /** The coarsest of some raster that gives three ticks at least, without those that would be too near to another. */

@@ -97,7 +97,7 @@ export function cdfChart({ title, unit, results }: SuiteResult): string {
   ])
 }
 
-/** Cost against count, both logarithmic; dotted is what is expected. */
+/** Cost against count, both logarithmic, with a tick at each count that was measured; dotted is what is expected. */
 export function curveChart({ title, unit, axis: name, lines }: CurveResult): string {
   const [top, bottom, start] = [8, 214, 56]
   const all = lines.flatMap(({ points }) => points)
@@ -105,7 +105,7 @@ export function curveChart({ title, unit, axis: name, lines }: CurveResult): str
     all.map(([n]) => n),
     start,
     width - right,
-    { span: 1, gap: 36 },
+    { span: 1, gap: 36, own: true },
   )
   const y = logAxis(
     all.map(([, value]) => value),

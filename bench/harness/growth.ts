@@ -19,18 +19,18 @@ export function exponent(points: Points): number {
 /**
  * A verdict on the upper half of a curve, where small costs that do not depend on n no longer hide its growth. A knee is a step
  * between neighbours that is steeper than expected by more than half a power: where each one's share is to be constant, one that grows linearly is already
- * quadratic in all.
+ * quadratic in all. Looked for from 100 on, or from a hundredth of the greatest n, whichever is less: a doubling at small n is noise more often than growth.
  */
 export function growth(points: Points, expected: Growth): string {
   const steep = expected === 'constant' ? 0.5 : 1.5
   const upper = points.slice(Math.floor((points.length - 1) / 2))
   if (upper.length < 2) return 'one point'
   const e = exponent(upper)
+  const from = Math.min(100, Math.max(...points.map(([n]) => n)) / 100)
   let knee: number | undefined
   for (let i = 1; i < points.length; i++) {
     const pair = points.slice(i - 1, i + 1)
-    // A doubling at small n is noise more often than growth.
-    if (exponent(pair) > steep && (pair[0]?.[0] ?? 0) >= 100) knee ??= pair[0]?.[0]
+    if (exponent(pair) > steep && (pair[0]?.[0] ?? 0) >= from) knee ??= pair[0]?.[0]
   }
   const kind = e < 0.15 ? 'constant' : e < 0.85 ? 'less than linear' : e <= 1.2 ? 'linear' : 'more than linear'
   return `${kind} (n^${Math.max(0, e).toFixed(2)})${knee === undefined ? '' : `, a knee above ${knee.toLocaleString('en')}`}`

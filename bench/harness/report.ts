@@ -165,7 +165,7 @@ function curve(result: CurveResult): string {
   const { id, title, about, lines } = result
   return `<section id="${escape(id)}"><h2>${escape(title)}<code>${escape(id)}</code></h2>
 <div class="charts"><figure>${curveChart(result)}</figure>
-<div><p>${escape(about)} Dotted: ${dottedText(lines)}. A knee is a step between neighbours, from 100 on, that is steeper than that by more than half a power.</p>
+<div><p>${escape(about)} Dotted: ${dottedText(lines)}. A knee is a step between neighbours that is steeper than that by more than half a power, from 100 on, or from a hundredth of the greatest count, whichever is less.</p>
 <ul class="legend">${lines.map(({ name, growth }, i) => `<li class="line${i}"><i></i>${escape(name)}: <span${growth.includes('knee') ? ' class="knee"' : ''}>${escape(growth)}</span></li>`).join('')}</ul></div></div>
 </section>`
 }

@@ -116,6 +116,20 @@ test('the dotted line of a curve is what is expected of it, and each kind is dra
   expect(ofBoth).toContain('Dotted: what would be constant, and what would grow linearly.')
 })
 
+test('a curve has a tick at each count that was measured, as far as there is room', () => {
+  const ticksOf = (...counts: number[]): string[] => {
+    const curve = curveOf(
+      'it',
+      counts.map((n) => [n, n * 1_000]),
+    )
+    const [chart = ''] = /<svg(?=[^>]*How it grows).*?<\/svg>/.exec(reportOf({ ...runOf([]), curves: [curve] })) ?? []
+    return [...chart.matchAll(/y="230"[^>]*>([^<]*)</g)].flatMap(([, text]) => text ?? [])
+  }
+  expect(ticksOf(1, 2, 4, 8)).toEqual(['1', '2', '4', '8'])
+  expect(ticksOf(1, 30, 300, 3_000)).toEqual(['1', '30', '300', '3k'])
+  expect(ticksOf(100_000, 262_000, 1, 10, 100, 1_000, 10_000)).toEqual(['1', '10', '100', '1k', '10k', '100k'])
+})
+
 test('captions name the percentile that is drawn: p99 where all have samples enough for it, and else p90', () => {
   const [few, many] = [resultOf('ctx.err()', [2_000]), { ...resultOf('bare Atomics flag', [1_000], 'limit'), p99: 3_000 }]
   const pageOf = (...results: (typeof few)[]): string => reportOf(runOf([suiteOf('worker/busy', results)]))

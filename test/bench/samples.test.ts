@@ -131,6 +131,28 @@ test('a knee is found where a step is steeper than expected by more than half a 
   expect(bent('linear', 1)).not.toContain('knee')
 })
 
+test('a knee is looked for from 100 on, or from a hundredth of the greatest count where that is less', () => {
+  const linear = (counts: readonly number[], knee: number): string =>
+    growth(
+      counts.map((n) => [n, n <= knee ? n : n ** 2 / knee]),
+      'linear',
+    )
+  expect(linear([1, 2, 4, 8], 1)).toContain('a knee above 1')
+  expect(linear([1, 2, 4, 8], 4)).toContain('a knee above 4')
+  expect(linear([1, 30, 300, 3_000], 30)).toContain('a knee above 30')
+  expect(linear([1, 10, 100, 1_000, 10_000], 100)).toContain('a knee above 100')
+  // Noise at small counts: a step up, and no more.
+  const stepped = (counts: readonly number[], at: number): string =>
+    growth(
+      counts.map((n) => [n, n <= at ? n : n * 10]),
+      'linear',
+    )
+  expect(stepped([1, 29, 300, 3_000], 29)).not.toContain('knee')
+  expect(stepped([1, 10, 100, 1_000, 10_000], 10)).not.toContain('knee')
+  expect(stepped([1, 10, 100, 1_000, 10_000, 100_000, 1_000_000], 10)).not.toContain('knee')
+  expect(stepped([1, 10, 100, 1_000, 10_000, 100_000, 1_000_000], 100)).toContain('a knee above 100')
+})
+
 test('an order is random, whole, and the same for the same seed', () => {
   const items = Array.from({ length: 20 }, (_, i) => i)
   const order = shuffled(items, randomFrom(7))
