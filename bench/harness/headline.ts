@@ -36,6 +36,7 @@ const panels: readonly Panel[] = [
     title: 'to a listener in an idle worker thread',
     rows: [
       { name: 'bare MessagePort, long-lived', label: 'limit: a bare MessagePort' },
+      { name: 'bare Atomics.waitAsync', label: 'limit: a bare waitAsync' },
       { name: 'afterFunc(ctx, f)', label: 'ctxbridge, afterFunc' },
       { name: "ctx.signal, 'abort' listener", label: "ctxbridge, 'abort'" },
       { name: 'vscode-jsonrpc, messages', label: 'vscode-jsonrpc' },
@@ -52,6 +53,7 @@ const panels: readonly Panel[] = [
       { name: 'ctxbridge/websocket, afterFunc', label: 'ctxbridge, afterFunc' },
       { name: "ctxbridge/websocket, 'abort' listener", label: "ctxbridge, 'abort'" },
       { name: 'socket.io, an event by hand', label: 'socket.io, by hand' },
+      { name: 'vscode-jsonrpc over a socket', label: 'vscode-jsonrpc' },
       { name: 'tRPC over WebSocket, unsubscribe()', label: 'tRPC' },
       { name: 'grpc-js, call.cancel()', label: 'grpc-js' },
       { name: 'connect, an AbortSignal', label: 'connect' },

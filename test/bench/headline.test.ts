@@ -1,5 +1,6 @@
 /** The picture of the README. */
 import { expect, test } from 'vitest'
+import { bars } from '../../bench/bars.ts'
 import { headlineChart, headlineSvg } from '../../bench/harness/headline.ts'
 import { resultOf, runOf, suiteOf } from './runs.ts'
 
@@ -36,6 +37,24 @@ test('one that failed says nothing, and a way without a result of ours is left o
   const picture = headlineSvg(run)
   expect(picture).not.toContain('Comlink')
   expect(picture).not.toContain('idle')
+})
+
+test('all that a bar of these ways compares is shown', () => {
+  const compared = bars.filter(({ what: [suite] }) => /^(worker\/(busy|idle)|websocket\/cancel)$/.test(suite))
+  expect(compared.map(({ id }) => id)).toEqual([
+    'worker-busy',
+    'worker-idle',
+    'worker-idle-others',
+    'worker-idle-own',
+    'websocket-cancel',
+    'websocket-others',
+  ])
+  for (const { id, what, against = [] } of compared) {
+    for (const [i, [suite, name]] of against.entries()) {
+      const picture = headlineSvg(runOf([suiteOf(suite, [resultOf(what[1], [1_000]), resultOf(name, [123_000 + i * 1_000])])]))
+      expect(picture, `${id}: ${name}`).toContain(`>${123 + i} µs<`)
+    }
+  }
 })
 
 test('a run without any of these ways has no picture', () => {
