@@ -17,9 +17,12 @@ import { powers } from './scale.ts'
 import { bareSocket, type Far as FarProcess, far as farProcess, urlOf } from './websocket-far.ts'
 import { type Far as FarWorker, far as farWorker } from './worker-far.ts'
 
+/** So many calls come first, in batches of twenty, as in the suites of single calls: whoever has more code needs more of them until the runtime has compiled it. */
+const callsUntilCompiled = 4_000
+
 /** All made in one turn: each one's share of the time until all have resolved. */
 async function atOnce(n: number, call: () => Promise<unknown>): Promise<number> {
-  for (let i = 0; i < 10; i++) await Promise.all(Array.from({ length: 20 }, call))
+  for (let i = 0; i < callsUntilCompiled / 20; i++) await Promise.all(Array.from({ length: 20 }, call))
   const times: number[] = []
   // A few calls are over too soon for a single sample.
   for (let made = 0; made < 200; made += n) {

@@ -2,7 +2,8 @@
 import type { Run, SuiteResult, Unit } from './model.ts'
 import { median } from './samples.ts'
 
-export type Verdict = 'faster' | 'slower' | 'same' | 'too few rounds'
+/** `unclear`: as far apart as would count, and so spread that chance may have done it. */
+export type Verdict = 'faster' | 'slower' | 'same' | 'unclear' | 'too few rounds'
 
 export interface Comparison {
   /** New over old, of the medians of the rounds. */
@@ -42,7 +43,8 @@ export function compare(all: readonly Difference[]): Map<Difference, Comparison>
       const p = likely[enough.indexOf(one)]
       if (p === undefined) return [one, { ratio, p: 1, verdict: 'too few rounds' }]
       const beyond = Math.abs(Math.log(ratio)) > Math.log(margin[one.unit])
-      return [one, { ratio, p, verdict: p >= significance || !beyond ? 'same' : ratio < 1 ? 'faster' : 'slower' }]
+      const verdict = !beyond ? 'same' : p >= significance ? 'unclear' : ratio < 1 ? 'faster' : 'slower'
+      return [one, { ratio, p, verdict }]
     }),
   )
 }

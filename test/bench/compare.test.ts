@@ -64,7 +64,7 @@ test('among comparisons of the same distribution, however it is spread, hardly a
       const spread = (1.1 * (i + 1)) / 60
       return { before: rounds(spread), after: rounds(spread), unit: 'ns' } as const
     })
-    if ([...compare(all).values()].some(({ verdict }) => verdict !== 'same')) wrong++
+    if ([...compare(all).values()].some(({ verdict }) => verdict === 'faster' || verdict === 'slower')) wrong++
   }
   // One line in a hundred would be wrong in some third of these runs.
   expect(wrong / 300).toBeLessThan(0.02)
@@ -104,8 +104,8 @@ test('a difference counts when it is beyond chance and beyond the margin, which 
   const verdicts = (unit: Unit, ...factors: number[]) => factors.map((f) => compared(eight, times(f), unit).verdict)
   expect(verdicts('ns', 1.24, 1.26, 1 / 1.24, 1 / 1.26)).toEqual(['same', 'slower', 'same', 'faster'])
   expect(verdicts('bytes', 1.04, 1.06, 1 / 1.04, 1 / 1.06)).toEqual(['same', 'slower', 'same', 'faster'])
-  // Twice as slow in the middle, but all over the place.
-  expect(compared([50, 100, 150, 400, 90, 60, 300, 70], [200, 60, 180, 500, 170, 55, 300, 80]).verdict).toBe('same')
+  // Twice as slow in the middle, but all over the place: that is not the same, and may be chance.
+  expect(compared([50, 100, 150, 400, 90, 60, 300, 70], [200, 60, 180, 500, 170, 55, 300, 80]).verdict).toBe('unclear')
 })
 
 test('too few rounds are no verdict', () => {
@@ -161,7 +161,7 @@ test('ours is divided by the limit round by round', () => {
   // A machine whose speed changes from round to round hides what is ours in medians, and not in the quotients.
   const speeds = [1, 9, 2, 8, 3, 7, 4, 6]
   const [ours] = compareRuns(limited(scaled(speeds, 200), scaled(speeds, 100)), limited(scaled(speeds, 300), scaled(speeds, 100)))
-  expect(ours).toMatchObject({ verdict: 'same', inLimits: { verdict: 'slower' } })
+  expect(ours).toMatchObject({ verdict: 'unclear', inLimits: { verdict: 'slower' } })
   expect(ours?.inLimits?.ratio).toBeCloseTo(1.5)
 })
 
