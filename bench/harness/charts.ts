@@ -8,12 +8,6 @@ const right = 8
 
 type Line = CurveResult['lines'][number]
 
-/** What a contender is drawn in: the colour of its kind, and a dash that tells it from others of that kind. */
-export function markOf(results: readonly Result[], result: Result): string {
-  const same = results.filter(({ kind }) => kind === result.kind)
-  return `${result.kind} d${same.indexOf(result) % 5}`
-}
-
 /** The fastest physical limit of a suite; undefined where it has none. */
 export function limitOf(results: readonly Result[]): number | undefined {
   const limits = results.filter(({ kind }) => kind === 'limit').map(({ p50 }) => p50)
@@ -71,11 +65,17 @@ function middle({ rounds }: Result): readonly [low: number, high: number] {
   return [at(0.25), at(0.75)]
 }
 
-/** Which share of the samples is at most so late: upwards by nines, so that the tail has room. */
-export function cdfChart({ title, unit, results }: SuiteResult): string {
+/**
+ * Which share of the samples is at most so late: upwards by nines, so that the tail has room. Each contender has a row with its name, on one axis, before the
+ * curves of all: so it needs no colour to be told from others, and can be held against them.
+ *
+ * @param id of an element, which no other chart of the page has
+ */
+export function cdfChart({ title, unit, results }: SuiteResult, id: string): string {
   const curves = results.filter(({ curve }) => curve.length > 3)
   if (curves.length === 0) return ''
-  const [top, bottom, start] = [8, 224, 44]
+  const [row, top, height, start] = [66, 20, 44, 44]
+  const bottom = curves.length * row + 2
   const axis = logAxis(
     curves.flatMap(({ curve }) => curve.filter(([share]) => share < 1).map(([, value]) => value)),
     start,
@@ -83,18 +83,19 @@ export function cdfChart({ title, unit, results }: SuiteResult): string {
   )
   const least = Math.log10(1 - 0.05)
   const most = -3.5
-  const height = (share: number): number =>
-    round(bottom - ((Math.log10(Math.max(1 - share, 10 ** most)) - least) / (most - least)) * (bottom - top))
-  const marks = horizontals({ at: height, ticks: [0.5, 0.9, 0.99, 0.999] }, start, width - right, (share) => `p${share * 100}`)
-  const paths = curves.map((result) => {
-    const points = result.curve.filter(([share]) => share < 1).map(([share, value]) => `${axis.at(value)},${height(share)}`)
-    return `<path class="${markOf(results, result)}" d="M${points.join('L')}"><title>${escape(result.name)}</title></path>`
+  const y = (share: number): number =>
+    round(top + height - ((Math.log10(Math.max(1 - share, 10 ** most)) - least) / (most - least)) * height)
+  const paths = curves.map(({ curve }) => {
+    const points = curve.filter(([share]) => share < 1).map(([share, value]) => `${axis.at(value)},${y(share)}`)
+    return `d="M${points.join('L')}"`
   })
-  return svg(bottom + 22, `${title}: cumulative`, [
-    ...verticals(axis, top, bottom, (tick) => tickText(tick, unit)),
-    ...marks,
-    ...paths,
-  ])
+  const all = `<defs><g id="${escape(id)}" class="all">${paths.map((path) => `<path ${path}/>`).join('')}</g></defs>`
+  const marks = horizontals({ at: y, ticks: [0.5, 0.99, 0.999] }, start, width - right, (share) => `p${share * 100}`).join('')
+  const rows = curves.map(
+    ({ name, kind }, i) =>
+      `<g transform="translate(0,${i * row})"><text class="name" x="${start}" y="13">${escape(clip(name, 56))}</text>${marks}<use href="#${escape(id)}"/><path class="${kind}" ${paths[i]}/></g>`,
+  )
+  return svg(bottom + 22, `${title}: cumulative`, [all, ...verticals(axis, top, bottom, (tick) => tickText(tick, unit)), ...rows])
 }
 
 /** Cost against count, both logarithmic, with a tick at each count that was measured; dotted is what is expected. */

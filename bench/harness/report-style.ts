@@ -31,7 +31,6 @@ i{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.45
 .ours i{color:var(--ours)}.limit i{color:var(--limit)}.platform i{color:var(--platform)}.peer i{color:var(--peer)}.go i{color:var(--go)}
 .absent,.absent th{color:var(--dim)}
 ul.legend{list-style:none;padding:0;margin:.5rem 0;display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;font-size:.8rem}
-ul.legend svg{display:inline-block;width:1.9rem;height:.7rem;margin:0 .4rem 0 0;vertical-align:0}
 ol.bars{list-style:none;margin:0;padding:0}
 ol.bars li{display:grid;grid-template-columns:4.6rem minmax(0,1fr) 9rem 10.5rem;gap:0 1rem;align-items:center;padding:.45rem 0;border-bottom:1px solid var(--grid);font-size:.9rem}
 ol.bars .value{text-align:right;font-variant-numeric:tabular-nums}
@@ -48,7 +47,7 @@ svg .grid{stroke:var(--grid)}svg .expected{stroke:var(--dim);stroke-dasharray:1 
 svg .ours{stroke:var(--ours);fill:var(--ours)}svg .limit{stroke:var(--limit);fill:var(--limit)}svg .platform{stroke:var(--platform);fill:var(--platform)}svg .peer{stroke:var(--peer);fill:var(--peer)}svg .go{stroke:var(--go);fill:var(--go)}
 svg .tail{stroke-width:2.5;opacity:.55}svg .tick{stroke-width:2;opacity:.7}svg .bar{stroke-dasharray:4 3}
 svg path{fill:none!important;stroke-width:2}svg circle{stroke:none}
-svg .d1{stroke-dasharray:7 3}svg .d2{stroke-dasharray:2 3}svg .d3{stroke-dasharray:9 3 2 3}svg .d4{stroke-dasharray:14 4}
+.all{fill:none;stroke:var(--dim);stroke-width:1;opacity:.35}
 svg .line0{stroke:var(--ours);fill:var(--ours)}svg .line1{stroke:var(--platform);fill:var(--platform)}svg .line2{stroke:var(--go);fill:var(--go)}svg .line3{stroke:var(--peer);fill:var(--peer)}
 .line0 i{color:var(--ours)}.line1 i{color:var(--platform)}.line2 i{color:var(--go)}.line3 i{color:var(--peer)}
 .knee,.failed{color:var(--bad)}

@@ -1,6 +1,6 @@
 /** A run as one page: it loads nothing, runs no script, and can be read on a phone and in the dark. */
 import { pretty } from './axis.ts'
-import { cdfChart, curveChart, dotChart, expectedOf, limitOf, markOf, tailOf } from './charts.ts'
+import { cdfChart, curveChart, dotChart, expectedOf, limitOf, tailOf } from './charts.ts'
 import { commitText } from './commit.ts'
 import { headlineChart, headlineTail } from './headline.ts'
 import { type BarResult, type CurveResult, failuresOf, type Kind, type Result, type Run, type SuiteResult } from './model.ts'
@@ -140,17 +140,14 @@ ${charts(result)}
 }
 
 function charts(result: SuiteResult): string {
-  const { sample, results } = result
+  const { id, sample, results } = result
   if (results.length === 0) return ''
   const line = limitOf(results) === undefined ? '' : '; dashed: the fastest limit (1x)'
   const dots = `<figure><figcaption>${sample === 'event' ? `median, and the way to ${tailOf(results)}` : 'median, and the middle half of the rounds'}${line}</figcaption>${dotChart(result)}</figure>`
-  const cdf = sample === 'event' ? cdfChart(result) : ''
+  const cdf = sample === 'event' ? cdfChart(result, `${id}/curves`) : ''
   if (cdf === '') return `<div class="charts">${dots}</div>`
-  const names = results.map(
-    (r) =>
-      `<li><svg viewBox="0 0 30 10" aria-hidden="true"><path class="${markOf(results, r)}" d="M0 5H30"/></svg>${escape(r.name)}</li>`,
-  )
-  return `<div class="charts">${dots}<figure><figcaption>share of the samples that took no longer</figcaption>${cdf}<ul class="legend">${names.join('')}</ul></figure></div>`
+  const caption = 'share of the samples that took no longer: each before all the others'
+  return `<div class="charts">${dots}<figure><figcaption>${caption}</figcaption>${cdf}</figure></div>`
 }
 
 /** What the dotted lines of a chart are. */

@@ -66,7 +66,8 @@ test('there is a picture of the latencies, and a chart for medians, for the cumu
   const [headline, narrow, dots, cumulative, growth] = charts
   expect([headline, narrow].map((chart) => chart?.match(/<circle/g)?.length)).toEqual([1, 1])
   expect(dots?.match(/<circle/g)).toHaveLength(2)
-  expect(cumulative?.match(/<path/g)).toHaveLength(2)
+  // All curves once, to be shown behind each, and each by itself.
+  expect(cumulative?.match(/<path/g)).toHaveLength(4)
   expect(growth?.match(/<circle/g)).toHaveLength(3)
 })
 
@@ -114,6 +115,23 @@ test('the dotted line of a curve is what is expected of it, and each kind is dra
   const [both, ofBoth] = chart('constant', 'linear', 'linear')
   expect(both).toHaveLength(2)
   expect(ofBoth).toContain('Dotted: what would be constant, and what would grow linearly.')
+})
+
+test('each cumulative curve has a row with its name, before all of its suite', () => {
+  const names = Array.from({ length: 14 }, (_, i) => `contender ${i}`)
+  const results = names.map((name, i) => resultOf(name, [1_000 + i], 'peer'))
+  const page = reportOf(runOf([suiteOf('a', results), suiteOf('b', results)]))
+  const charts = page.match(/<svg[^>]*: cumulative".*?<\/svg>/g) ?? []
+  const ids = charts.map((chart) => {
+    const [, id, all = ''] = /<g id="([^"]+)"[^>]*>(.*?)<\/g>/.exec(chart) ?? []
+    expect(all.match(/<path/g)).toHaveLength(14)
+    const rows = chart.match(/<g transform.*?<\/g>/g) ?? []
+    expect(rows.map((row) => /class="name"[^>]*>([^<]*)/.exec(row)?.[1])).toEqual(names)
+    for (const row of rows) expect([row.match(/<path/g)?.length, row.match(/<use href="#([^"]+)"/)?.[1]]).toEqual([1, id])
+    return id
+  })
+  expect(ids).toHaveLength(2)
+  for (const id of ids) expect(page.split(` id="${id}"`)).toHaveLength(2)
 })
 
 test('a curve has a tick at each count that was measured, as far as there is room', () => {
