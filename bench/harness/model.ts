@@ -133,7 +133,7 @@ export interface SuiteResult {
   readonly absent: readonly Absent[]
   /**
    * How the clocks were compared that its results were taken with: each comparison once, so a single one is in all that cross between its sides. Left out where
-   * they were taken with one clock, and in runs from before 28 November 2026, 05:00.
+   * they were taken with one clock, and in runs from before 28 November 2026, 05:30.
    */
   readonly clocks?: readonly ClockResult[]
 }
