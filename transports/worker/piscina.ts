@@ -16,7 +16,14 @@ export interface PiscinaRunOptions extends RunOptions {
 
 /** As much of a pool as is used here. */
 export interface PiscinaPool extends Naming {
+  readonly queueSize?: number
   run(task: unknown, options?: never): PromiseLike<unknown>
+}
+
+/** Whether piscina would refuse the next task, with these words: of one with a signal, which it keeps in another queue, it asks for that no more. */
+function isFull(pool: PiscinaPool): boolean {
+  const { maxQueue } = (pool.options ?? {}) as { readonly maxQueue?: unknown }
+  return typeof maxQueue === 'number' && maxQueue > 0 && (pool.queueSize ?? 0) >= maxQueue
 }
 
 /**
@@ -32,7 +39,7 @@ export interface PiscinaPool extends Naming {
  * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`), and keeps it in a queue of its own, so that a `taskQueue` of the
  * program's is mostly not asked about it: with `grace: Infinity` it is.
  *
- * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned, or `ERR_PROTOCOL` when the worker has another version of this package
+ * @returns rejects with a `TypeError` when what the worker has under that name is no `job()` (one that throws rejects with its error), and with a `BridgeError` of code `ERR_UNSENDABLE` when the task or the result cannot be cloned, or `ERR_PROTOCOL` when the worker has another version of this package
  * @throws TypeError when `pool` is no pool, `ctx` no context, `task` has one within, `grace` is no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
  */
 export function run<Result = unknown>(
@@ -46,7 +53,7 @@ export function run<Result = unknown>(
   refuseSignal(given)
   const { grace, transferList, ...others } = given
   const sent = poolTask('Piscina', task, transferList)
-  return runIn<Result>(ctx, sent.task, jobName(pool, others.name), given, (envelope) => {
+  return runIn<Result>(ctx, sent.task, jobName(pool, others), given, (envelope) => {
     const signal = grace === Infinity ? undefined : new AbortEmitter()
     const more = {
       ...others,
@@ -54,6 +61,7 @@ export function run<Result = unknown>(
       ...(signal && { signal }),
     }
     const abort = (): void => signal?.abort()
+    if (signal !== undefined && isFull(pool)) return { result: Promise.reject(new Error('Task queue is at limit')), force: abort }
     // A job that stayed in the queue would be given to a worker at its turn, for nothing: and close() takes a worker between two jobs for finished.
     return { result: pool.run(sent.label(envelope), more as never) as PromiseLike<Result>, force: abort, withdraw: abort }
   })

@@ -32,15 +32,19 @@ export function poolTask(pool: 'Piscina' | 'Tinypool', task: unknown, transferLi
   }
 }
 
-/** As a pool names a job that is not named with its task. */
+/** As a pool names a job, and its file, that are not named with its task. */
 export interface Naming {
-  readonly options?: { readonly name?: unknown }
+  readonly options?: { readonly name?: unknown; readonly filename?: unknown }
 }
 
-/** The name of the job that the pool calls, as errors give it: that of the task, or else of the pool. */
-export function jobName(pool: Naming, given: string | undefined): string {
-  const ofPool = attempt(() => pool.options?.name)
-  return given ?? (typeof ofPool === 'string' ? ofPool : 'default')
+/** The name of the job that the pool calls, as errors give it: that of the task, or else of the pool. Many files have one that is called 'default': so that has the name of its file as well. */
+export function jobName(pool: Naming, given: { readonly name?: string; readonly filename?: string }): string {
+  const ofPool = (option: 'name' | 'filename'): unknown => attempt(() => pool.options?.[option])
+  const name = given.name ?? ofPool('name') ?? 'default'
+  if (given.name === undefined && typeof name !== 'string') return 'default'
+  const file = given.filename ?? ofPool('filename')
+  // A path, or the URL of a file.
+  return name === 'default' && typeof file === 'string' ? `default of ${file.split(/[/\\]/).at(-1)}` : (name as string)
 }
 
 /** Whether it went through the pool's `move()`, which marks it by a symbol that it keeps for itself. */

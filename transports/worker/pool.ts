@@ -178,6 +178,8 @@ export function runIn<Result>(
       })
     })
     const settled = (): unknown => {
+      // Whatever the pool still does with it: it begins no more, since nobody would end it.
+      Atomics.compareExchange(state, 0, waiting, withdrawn)
       forget?.()
       stop()
       grant.release()
@@ -193,15 +195,17 @@ export function runIn<Result>(
         if (never) reject(notAJob(name))
         else if (end !== undefined) reject(end)
         else if (!isFailed(result)) resolve(result)
-        else if (typeof result.unsendable === 'string') reject(unsendable(name, result.unsendable))
+        else if (typeof result.unsendable === 'string') reject(unsendable(`result of the job '${name}'`, result.unsendable))
         else reject(failureFromWire(result.failure))
       },
       (error: unknown) => {
-        const why = Atomics.load(state, 0) === returned ? notCloned(error) : undefined
+        const was = Atomics.load(state, 0)
+        const why = was === returned ? notCloned(error) : undefined
         const end = settled()
         if (end !== undefined) reject(end)
-        else if (why !== undefined) reject(unsendable(name, why))
-        else reject(attempt(() => (error as Error).name) === 'DataCloneError' && holdsContext([task]) ? contextWithin() : error)
+        else if (why !== undefined) reject(unsendable(`result of the job '${name}'`, why))
+        else if (was !== waiting || attempt(() => (error as Error).name) !== 'DataCloneError') reject(error)
+        else reject(holdsContext([task]) ? contextWithin() : unsendable(`task of the job '${name}'`, messageOf(error)))
       },
     )
   })
@@ -226,8 +230,8 @@ function ofAnother(version: number): BridgeError {
   return refusal('ERR_PROTOCOL', `Both threads need the same version of ctxbridge: ${both}.`)
 }
 
-function unsendable(name: string, why: string): BridgeError {
-  return new BridgeError('ERR_UNSENDABLE', `The result of the job '${name}' cannot be sent to the other thread: ${why}`)
+function unsendable(what: string, why: string): BridgeError {
+  return new BridgeError('ERR_UNSENDABLE', `The ${what} cannot be sent to the other thread: ${why}`)
 }
 
 /**

@@ -39,7 +39,7 @@ export interface TinypoolPool extends Naming {
  * Tinypool does not notice when a worker exits by itself (`process.exit()`): its job ends by force when its context has ended and its `grace` is over. Nothing of that keeps the process alive: one that has nothing else to do
  * ends in the middle, with code 13 where the job is awaited at its top level.
  *
- * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned, or `ERR_PROTOCOL` when the worker has another version of this package
+ * @returns rejects with a `TypeError` when what the worker has under that name is no `job()` (one that throws rejects with its error), and with a `BridgeError` of code `ERR_UNSENDABLE` when the task or the result cannot be cloned, or `ERR_PROTOCOL` when the worker has another version of this package
  * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `grace` is no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
  */
 export function run<Result = unknown>(
@@ -56,7 +56,7 @@ export function run<Result = unknown>(
   if (((others as { readonly runtime?: unknown }).runtime ?? attempt(() => pool.options?.runtime)) === 'child_process')
     throw new TypeError("run() needs a pool of threads: make it with the option runtime: 'worker_threads'.")
   const sent = poolTask('Tinypool', task, transferList)
-  return runIn<Result>(ctx, sent.task, jobName(pool, others.name), given, (envelope) => {
+  return runIn<Result>(ctx, sent.task, jobName(pool, others), given, (envelope) => {
     const oneByOne = (attempt(() => pool.options?.concurrentTasksPerWorker) ?? 1) === 1
     const signal = oneByOne || grace !== Infinity ? new AbortEmitter() : undefined
     const abort = (): void => signal?.abort()

@@ -39,7 +39,7 @@ export interface Workerpool {
  * rejects where that worker was up and had nothing to do; otherwise it is pending until the context ends, and where the worker was still starting, workerpool throws to nobody. A context that stands within a
  * task is looked for before.
  *
- * @returns rejects with a `TypeError` when what the worker has under that name is no `job()`, and with a `BridgeError` of code `ERR_UNSENDABLE` when its result cannot be cloned, or `ERR_PROTOCOL` when the worker has another version of this package
+ * @returns rejects with a `TypeError` when what the worker has under that name is no `job()` (one that throws rejects with its error), and with a `BridgeError` of code `ERR_UNSENDABLE` when the task or the result cannot be cloned, or `ERR_PROTOCOL` when the worker has another version of this package
  * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `method` is no name, `grace` no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
  */
 export function run<Result = unknown>(
