@@ -96,6 +96,11 @@ const own = { f: (context: Context) => context.value(userKey)?.name }
 serve(server, own, { authorize: () => ({ name: 'ann' }), identity: userKey })
 serve(server, own, { authorize: async ({ headers }) => headers.authorization === 'x' && { name: 'ann' }, identity: userKey })
 serve(server, own, { authorize: (): User | undefined | null => null, identity: userKey })
+const users = new Map<string, User>()
+serve(server, own, {
+  authorize: ({ headers }) => headers.authorization && users.get(headers.authorization),
+  identity: userKey,
+})
 serve(server, own, { authorize: () => 'anybody' })
 serve(server, own, { authorize: async () => true })
 // @ts-expect-error not what the key is for

@@ -80,6 +80,10 @@ describe('at the upgrade', { timeout }, () => {
   it.each([
     ['nothing, which lets nobody in', undefined, 401],
     ['null', null, 401],
+    ['an empty text, as of a header without a value', '', 401],
+    ['0', 0, 401],
+    ['NaN', Number.NaN, 401],
+    ['0n', 0n, 401],
     ['an empty text, which is somebody', '', 101],
     ['0, likewise', 0, 101],
   ])('28 authorize may give %s', async (_name, identity, status) => {

@@ -20,15 +20,15 @@ import {
 
 export type { Service } from '../../lib/bridge/link-service.ts'
 
-/** What `authorize` says of a request: who it is; `false`, `undefined` and `null` refuse it. */
-export type Verdict<Identity> = Identity | false | undefined | null
+/** What `authorize` says of a request: who it is; whatever is falsy refuses it, as what comes of `token && users.get(token)` where there is none. */
+export type Verdict<Identity> = Identity | false | undefined | null | 0 | 0n | ''
 
 export interface ServeSettings<Identity = unknown> extends ServiceSettings {
   /**
    * Asked for each request to upgrade, before there is a socket. Gives who it is, by a value that is the same for the same one: a user's name, or plain data of the same
    * content; an object of a class must be the very same. A session that broke goes on only for that one, so leave out what changes with each request, such as when a token was made.
    *
-   * `false`, `undefined` and `null` refuse the request, with 401. What it throws refuses it, too, with 500, and is reported by a warning of the process; and so does
+   * Whatever is falsy refuses the request, with 401: `false`, `undefined`, `null`, and also an empty text and 0, which are nobody's. What it throws refuses it, too, with 500, and is reported by a warning of the process; and so does
    * what the server's own `verifyClient` throws. A socket whose request this very service has not let in is closed with 1001. Compare secrets in constant
    * time, and take no token from the URL, which is logged.
    *
@@ -109,7 +109,7 @@ async function judge<Identity>(
     warn('A request was refused with 500, since authorize() threw', error)
     return { status: 500 }
   }
-  if (authorize !== undefined && (identity === false || identity === undefined || identity === null)) return { status: 401 }
+  if (authorize !== undefined && !identity) return { status: 401 }
   admitted.set(request, { identity })
   return undefined
 }
