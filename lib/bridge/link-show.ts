@@ -18,6 +18,11 @@ export function show(what: string, state: string, counts: Readonly<Record<string
 /** What a close frame has room for. */
 const longestReason = 123
 
+/** What is told of a peer that has not greeted as one, and of messages that no link sends. */
+export function notSpoken(reason: string): string {
+  return `The other side does not speak the protocol of ctxbridge (${reason}): whoever answers at this address may be another program.`
+}
+
 /** What is told of a close by the peer. Its reason is from outside: it stays on its line, no terminal obeys it, and of one that is too long the beginning is told. */
 export function closedByPeer(code: number, reason: string): string {
   const told = JSON.stringify(reason.slice(0, longestReason))

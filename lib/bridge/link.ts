@@ -16,6 +16,7 @@ import { Calls } from './link-calls.ts'
 import { LinkCore } from './link-core.ts'
 import { Farewell } from './link-farewell.ts'
 import type { LinkHandle } from './link-handle.ts'
+import { notSpoken } from './link-show.ts'
 import { Handlers } from './link-handlers.ts'
 import { inOrder } from './link-held.ts'
 import { Imports } from './link-imports.ts'
@@ -463,9 +464,8 @@ export class Link<M = Uint8Array> {
 
   /** The peer did what is not allowed. */
   #fail(code: number, reason: string): void {
+    const told = this.#state === 'opening' ? notSpoken(reason) : `The link was closed on this side: ${reason}.`
     this.#out.channel?.close(code, reason)
-    this.lost(
-      new LinkLostError(`The link was closed on this side: ${reason}.`, { cause: new BridgeError('ERR_PROTOCOL', reason) }),
-    )
+    this.lost(new LinkLostError(told, { cause: new BridgeError('ERR_PROTOCOL', reason) }))
   }
 }

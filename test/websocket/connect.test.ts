@@ -104,6 +104,19 @@ describe('connect', () => {
     expect(error).toMatchObject({ code: 'ERR_LINK_LOST', message: `The WebSocket could not be opened: ${cause.message}.`, cause })
   })
 
+  it.each<[string, string | Uint8Array, string]>([
+    ['text', 'hello', 'message: not binary'],
+    ['other bytes', new Uint8Array([1, 2, 3]), 'message: '],
+  ])('says that a server does not speak the protocol, which greets with %s', async (_name, greeting, reason) => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+    server.on('connection', (socket) => socket.send(greeting))
+    await once(server, 'listening')
+    const error = await rejection(connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`))
+    expect(error).toBeInstanceOf(LinkLostError)
+    expect(String(error)).toContain(`The other side does not speak the protocol of ctxbridge (${reason}`)
+    server.close()
+  })
+
   it('rejects with the end of its context: before it, while it connects, and while it waits for a greeting', async () => {
     const ended = withCancel(background())
     ended.cancel('before')

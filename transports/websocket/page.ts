@@ -3,7 +3,7 @@ import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Life, Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { pageLease } from '../../lib/bridge/link-liveness.ts'
-import { closedByPeer } from '../../lib/bridge/link-show.ts'
+import { closedByPeer, notSpoken } from '../../lib/bridge/link-show.ts'
 
 /** How long a peer has to answer a close before its connection counts as gone. */
 const closeGrace = 1_000
@@ -60,7 +60,7 @@ function openChannel<R extends Receiver>(socket: WebSocket, connect: (channel: C
     // Binary data are buffers, by the type that was set; perhaps of another realm.
     if (typeof data !== 'string') return receiver.receive(new Uint8Array(data as ArrayBuffer))
     close(closeCode.notBinary, 'message: not binary')
-    lost(new LinkLostError('The link was closed on this side: message: not binary.'), true)
+    lost(new LinkLostError(notSpoken('message: not binary')), true)
   })
   socket.addEventListener('close', ({ code, reason }) => {
     if (over) return

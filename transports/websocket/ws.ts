@@ -3,7 +3,7 @@ import type { Agent, IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import { type ServerOptions, type VerifyClientCallbackSync, WebSocket, type WebSocketServer } from 'ws'
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
-import { closedByPeer } from '../../lib/bridge/link-show.ts'
+import { closedByPeer, notSpoken } from '../../lib/bridge/link-show.ts'
 import { BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { named } from '../../lib/given.ts'
 import { warn } from './platform.ts'
@@ -50,7 +50,7 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
     if (isBinary) receiver.receive(data)
     else {
       close(closeCode.notBinary, 'message: not binary')
-      receiver.lost(new LinkLostError('The link was closed on this side: message: not binary.'), true)
+      receiver.lost(new LinkLostError(notSpoken('message: not binary')), true)
     }
   })
   // What the peer sent is no WebSocket, or over a limit: ws says so to the peer and closes, but waits long for an answer.
