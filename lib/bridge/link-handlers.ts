@@ -72,7 +72,9 @@ export class Handlers<M> {
   readonly #methods: object | undefined
   readonly #finished: (isAnswered: boolean) => void
   readonly #handlers = new LinkTable<RunningHandler>()
-  /** Those that are to start, by their ids, in order: when the message that they came in is read, and fewer run than may. */
+  /** Those that are to start when the message that they came in is read, by ascending ids. */
+  #starting: Beginning[] = []
+  /** Those that came while as many ran as may, by their ids, in order. */
   readonly #waiting = new Map<number, Beginning>()
   /** How many methods have been called and have not finished. */
   #running = 0
@@ -127,9 +129,8 @@ export class Handlers<M> {
       if (this.#core.lost !== undefined) return undefined
       const handler = new RunningHandler(this, id, ctx, under)
       this.#handlers.add(id, handler)
-      this.#waiting.set(id, { handler, f, args: frame.args })
-      if (!this.#advancing) this.#core.options.defer(this.#advance)
-      this.#advancing = true
+      this.#starting.push({ handler, f, args: frame.args })
+      if (this.#starting.length === 1) this.#core.options.defer(this.#startAll)
     }
     return undefined
   }
@@ -147,10 +148,23 @@ export class Handlers<M> {
   }
 
   /**
-   * Starts as many as may run. After a message: a cancel in the same one, and a deadline that has passed, keep a handler from starting. And when one has finished: a caller that keeps to the limit
+   * After a message: a cancel in the same one, and a deadline that has passed, keep a handler from starting. Where as many run as may, it waits for one to finish: a caller that keeps to the limit
    * has others only where some were cancelled, of which it cannot know when they finish.
    */
-  readonly #advance = (): void => {
+  readonly #startAll = (): void => {
+    const starting = this.#starting
+    this.#starting = []
+    const { maxCalls } = this.#core.limits
+    for (const beginning of starting) {
+      const { id, wanted } = beginning.handler
+      if (!wanted) continue
+      if (this.#running < maxCalls && this.#waiting.size === 0) this.#start(beginning)
+      else this.#waiting.set(id, beginning)
+    }
+  }
+
+  /** One that waits starts for each that has finished. */
+  #advance(): void {
     // One that fails at once has the next one started by this very loop.
     this.#advancing = true
     const { maxCalls } = this.#core.limits
@@ -310,7 +324,8 @@ export class Handlers<M> {
       return undefined
     }
     handler.wanted = false
-    if (this.#waiting.delete(id)) {
+    const [next] = this.#starting
+    if ((next !== undefined && id >= next.handler.id) || (this.#waiting.size > 0 && this.#waiting.delete(id))) {
       this.#handlers.delete(id)
       this.#finished(false)
     }
@@ -345,8 +360,9 @@ export class Handlers<M> {
     for (const handler of this.#handlers.all()) {
       handler.wanted = false
       endWith(handler.ctx, error)
-      if (this.#waiting.delete(handler.id)) this.#handlers.delete(handler.id)
     }
+    for (const { handler } of [...this.#starting, ...this.#waiting.values()]) this.#handlers.delete(handler.id)
+    this.#waiting.clear()
   }
 }
 
