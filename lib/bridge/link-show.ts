@@ -1,4 +1,5 @@
 /** How connections look to people: in a log, in an inspector, as text. */
+import { BridgeError, LinkLostError } from '../errors.ts'
 
 /** Has Node's inspector show an object, or those of a prototype, as text. */
 export function inspectAsText<T extends object>(target: T, tell?: () => string): T {
@@ -18,9 +19,10 @@ export function show(what: string, state: string, counts: Readonly<Record<string
 /** What a close frame has room for. */
 const longestReason = 123
 
-/** What is told of a peer that has not greeted as one, and of messages that no link sends. */
-export function notSpoken(reason: string): string {
-  return `The other side does not speak the protocol of ctxbridge (${reason}): whoever answers at this address may be another program.`
+/** Of a peer that has not greeted as one, or sends what no link does. */
+export function notSpoken(reason: string): LinkLostError {
+  const cause = new BridgeError('ERR_PROTOCOL', reason)
+  return new LinkLostError(`The other side does not speak the protocol of ctxbridge (${reason}).`, { cause })
 }
 
 /** What is told of a close by the peer. Its reason is from outside: it stays on its line, no terminal obeys it, and of one that is too long the beginning is told. */

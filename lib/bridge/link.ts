@@ -464,8 +464,9 @@ export class Link<M = Uint8Array> {
 
   /** The peer did what is not allowed. */
   #fail(code: number, reason: string): void {
-    const told = this.#state === 'opening' ? notSpoken(reason) : `The link was closed on this side: ${reason}.`
+    const isPeer = this.#state !== 'opening'
     this.#out.channel?.close(code, reason)
-    this.lost(new LinkLostError(told, { cause: new BridgeError('ERR_PROTOCOL', reason) }))
+    const cause = new BridgeError('ERR_PROTOCOL', reason)
+    this.lost(isPeer ? new LinkLostError(`The link was closed on this side: ${reason}.`, { cause }) : notSpoken(reason))
   }
 }

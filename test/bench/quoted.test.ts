@@ -51,6 +51,8 @@ test.for([
   [/with `finally`; ([\d.]+) ns with `using`/, () => p50('core/cancel', 'using ctx = withCancel(p), compiled for Node 20')],
   [/\| Go: ([\d.]+) ns/, () => p50('core/cancel', "Go's WithCancel")],
   [/a loop in a worker sees a cancel \| after ([\d.]+) us/, () => p50('worker/busy', 'ctx.err()') / 1_000],
+  [/; ([\d.]+) us with a deadline/, () => p50('worker/busy', 'ctx.err(), with a deadline') / 1_000],
+  [/us with a deadline, ([\d.]+) us with a cause/, () => p50('worker/busy', 'ctx.err(), with a cause') / 1_000],
   [
     /vscode-jsonrpc, whose shared flag has neither cause nor deadline: ([\d.]+) us/,
     () => p50('worker/busy', 'vscode-jsonrpc, shared memory') / 1_000,

@@ -114,6 +114,7 @@ describe('connect', () => {
     const error = await rejection(connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`))
     expect(error).toBeInstanceOf(LinkLostError)
     expect(String(error)).toContain(`The other side does not speak the protocol of ctxbridge (${reason}`)
+    expect(error).toMatchObject({ cause: { code: 'ERR_PROTOCOL' } })
     server.close()
   })
 

@@ -60,7 +60,7 @@ function openChannel<R extends Receiver>(socket: WebSocket, connect: (channel: C
     // Binary data are buffers, by the type that was set; perhaps of another realm.
     if (typeof data !== 'string') return receiver.receive(new Uint8Array(data as ArrayBuffer))
     close(closeCode.notBinary, 'message: not binary')
-    lost(new LinkLostError(notSpoken('message: not binary')), true)
+    lost(notSpoken('message: not binary'), true)
   })
   socket.addEventListener('close', ({ code, reason }) => {
     if (over) return

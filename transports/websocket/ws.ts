@@ -50,7 +50,7 @@ export function openChannel<R extends Receiver>(socket: WebSocket, connect: (cha
     if (isBinary) receiver.receive(data)
     else {
       close(closeCode.notBinary, 'message: not binary')
-      receiver.lost(new LinkLostError(notSpoken('message: not binary')), true)
+      receiver.lost(notSpoken('message: not binary'), true)
     }
   })
   // What the peer sent is no WebSocket, or over a limit: ws says so to the peer and closes, but waits long for an answer.
