@@ -377,4 +377,11 @@ export const threads: readonly Mutant[] = [
     breaks: 'a thread that imports by plain Comlink keeps no specimens',
     tests: specimens,
   },
+  {
+    file: 'transports/worker/pool.ts',
+    original: '      Atomics.compareExchange(state, 0, waiting, withdrawn)\n      forget?.()\n',
+    replacement: '      forget?.()\n',
+    breaks: 'a job that its pool has refused begins later',
+    tests: ['test/pools/withdrawn.test.ts'],
+  },
 ]
