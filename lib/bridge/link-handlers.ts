@@ -1,6 +1,6 @@
 /** Calls that come in: each runs a method of what is served, with a context that lives as long as the call. */
 
-import { endPlainly, endWith } from '../boundary.ts'
+import { endPlainly, endWith, listen } from '../boundary.ts'
 import type { CancelableContext } from '../context.ts'
 import { BridgeError, type ContextError } from '../errors.ts'
 import { named } from '../given.ts'
@@ -156,11 +156,22 @@ export class Handlers<M> {
     this.#starting = []
     const { maxCalls } = this.#core.limits
     for (const beginning of starting) {
-      const { id, wanted } = beginning.handler
-      if (!wanted) continue
+      if (!beginning.handler.wanted) continue
       if (this.#running < maxCalls && this.#waiting.size === 0) this.#start(beginning)
-      else this.#waiting.set(id, beginning)
+      else this.#wait(beginning)
     }
+  }
+
+  /** Until its turn, or until its context ends: then it is over, and another may wait in its place. */
+  #wait(beginning: Beginning): void {
+    const { handler } = beginning
+    this.#waiting.set(handler.id, beginning)
+    listen(handler.ctx, () => {
+      if (!this.#waiting.delete(handler.id)) return
+      const isWanted = this.#over(handler)
+      if (isWanted) this.#answerError(handler.id, handler.ctx.err())
+      this.#finished(isWanted)
+    })
   }
 
   /** One that waits starts for each that has finished. */
@@ -324,8 +335,8 @@ export class Handlers<M> {
       return undefined
     }
     handler.wanted = false
-    const [next] = this.#starting
-    if ((next !== undefined && id >= next.handler.id) || (this.#waiting.size > 0 && this.#waiting.delete(id))) {
+    const next = this.#starting[0]
+    if (next !== undefined && id >= next.handler.id) {
       this.#handlers.delete(id)
       this.#finished(false)
     }
@@ -361,8 +372,7 @@ export class Handlers<M> {
       handler.wanted = false
       endWith(handler.ctx, error)
     }
-    for (const { handler } of [...this.#starting, ...this.#waiting.values()]) this.#handlers.delete(handler.id)
-    this.#waiting.clear()
+    for (const { handler } of this.#starting) this.#handlers.delete(handler.id)
   }
 }
 

@@ -71,6 +71,12 @@ test.for([
   expect(found).toBe(wanted)
 })
 
+test('what a context takes is in the README to the nearest ten bytes', () => {
+  const tens = (contender: string): string => String(10 * Math.round(p50('core/bytes', contender) / 10))
+  const [, plain, timed] = /some (\d+) bytes for a context that nobody observes, (\d+) with a deadline/.exec(readme) ?? []
+  expect([plain, timed]).toEqual([tens('withCancel(p)'), tens('withTimeout(p, ms)')])
+})
+
 test('"sooner than with any other library" is what the run found', () => {
   expect(readme).toContain('sooner than with any other library measured')
   expect(bar('websocket-others')).toBeLessThan(1)

@@ -96,6 +96,43 @@ describe('the number of calls', () => {
     expect(held.contexts).toHaveLength(3)
   })
 
+  it('refuses nobody who ends all of his calls by one context and makes as many again, before any has finished', async () => {
+    const held = new Held()
+    const pair = await joined({ server: { serve: { held: held.method }, limits: { maxCalls: 3 } } })
+    for (let i = 0; i < 5; i++) {
+      const [ctx, cancel] = withCancel(pair.client.root)
+      const calls = Array.from({ length: 3 }, () => rejection(pair.client.link.call(ctx, 'held', [])))
+      await pair.settle()
+      expect(pair.server.link.stats()).toMatchObject({ handlers: 3, waiting: i === 0 ? 0 : 3 })
+      cancel()
+      expect(new Set(await Promise.all(calls))).toEqual(new Set([ctx.err()]))
+      await pair.settle()
+      expect(pair.server.link.stats()).toMatchObject({ handlers: 3, waiting: 0 })
+    }
+    held.finishAll()
+    await pair.settle()
+    expect(held.contexts).toHaveLength(3)
+    expect(pair.server.link.stats()).toMatchObject({ handlers: 0, waiting: 0 })
+  })
+
+  it('answers one whose deadline passes while it waits, at once, and never starts it', async () => {
+    const held = new Held()
+    const side = new Side({ serve: { held: held.method }, limits: { maxCalls: 1 } })
+    side.raw(hello, callFrame(1, 'held'))
+    await turn()
+    side.raw(callFrame(2, 'held', [50, null, []]))
+    await turn()
+    expect(side.link.stats()).toMatchObject({ handlers: 1, waiting: 1 })
+    side.channel.waiting.length = 0
+    side.clock.advanceSync(51)
+    await turn()
+    expect(side.channel.frames().flat()).toMatchObject([{ type: 'error', id: 2 }])
+    expect(side.link.stats()).toMatchObject({ handlers: 1, waiting: 0 })
+    held.finishAll()
+    await turn()
+    expect(held.contexts).toHaveLength(1)
+  })
+
   it('those that wait end with the link, and leave nothing', async () => {
     const held = new Held()
     const side = new Side({ serve: { held: held.method }, limits: { maxCalls: 1 } })

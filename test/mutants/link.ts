@@ -371,9 +371,9 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-handlers.ts',
-    original: '    handler.wanted = false\n    const [next] = this.#starting\n',
+    original: '    handler.wanted = false\n    const next = this.#starting[0]\n',
     replacement:
-      '    handler.wanted = false\n    if (!this.#waiting.has(id)) this.#running--\n    const [next] = this.#starting\n',
+      '    handler.wanted = false\n    if (!this.#waiting.has(id)) this.#running--\n    const next = this.#starting[0]\n',
     breaks: 'a cancelled call does not count any more, though its method still runs (rapid reset)',
     tests: or('test/link/limits.test.ts'),
   },
@@ -386,8 +386,8 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-handlers.ts',
-    original: ' || (this.#waiting.size > 0 && this.#waiting.delete(id))',
-    replacement: '',
+    original: '      if (!this.#waiting.delete(handler.id)) return\n',
+    replacement: '      if (this.#waiting.has(handler.id)) return\n',
     breaks: 'calls that were cancelled while they waited take the places of others',
     tests: or('test/link/limits.test.ts'),
   },

@@ -89,7 +89,7 @@ export class PortChannel implements Channel {
       // It may have been one of the other end, which would wait for what it was to do.
       (error) => this.close(closeCode.notBinary, 'message: could not be read', error),
     )
-    const gone = ended.has(this.#endpoint) ? 'closed' : goneBefore(this.#endpoint)
+    const gone = goneBefore(this.#endpoint) ?? (ended.has(this.#endpoint) ? 'closed' : undefined)
     if (gone !== undefined) this.#leave(gone === 'exited' ? 'The worker has exited.' : 'The port was closed, or given away.')
   }
 

@@ -39,12 +39,11 @@ export interface Naming {
 
 /** The name of the job that the pool calls, as errors give it: that of the task, or else of the pool. Many files have one that is called 'default': so that has the name of its file as well. */
 export function jobName(pool: Naming, given: { readonly name?: string; readonly filename?: string }): string {
-  const ofPool = (option: 'name' | 'filename'): unknown => attempt(() => pool.options?.[option])
-  const name = given.name ?? ofPool('name') ?? 'default'
-  if (given.name === undefined && typeof name !== 'string') return 'default'
-  const file = given.filename ?? ofPool('filename')
+  const ofPool = attempt(() => ({ name: pool.options?.name, file: pool.options?.filename }))
+  const name = given.name ?? (typeof ofPool?.name === 'string' ? ofPool.name : 'default')
+  const file = given.filename ?? ofPool?.file
   // A path, or the URL of a file.
-  return name === 'default' && typeof file === 'string' ? `default of ${file.split(/[/\\]/).at(-1)}` : (name as string)
+  return name === 'default' && typeof file === 'string' ? `default of ${file.split(/[/\\]/).at(-1)}` : name
 }
 
 /** Whether it went through the pool's `move()`, which marks it by a symbol that it keeps for itself. */

@@ -202,6 +202,8 @@ export function runIn<Result>(
         const was = Atomics.load(state, 0)
         const why = was === returned ? notCloned(error) : undefined
         const end = settled()
+        // Refused: where the pool keeps it all the same, as piscina does, nobody waits for it any more.
+        if (was === waiting && !given) submitted.withdraw?.()
         if (end !== undefined) reject(end)
         else if (why !== undefined) reject(unsendable(`result of the job '${name}'`, why))
         else if (was !== waiting || attempt(() => (error as Error).name) !== 'DataCloneError') reject(error)
