@@ -14,8 +14,8 @@ import { LinkTable } from './link-table.ts'
 import { Pace, type Paced } from './link-pace.ts'
 import type { Method } from './link-types.ts'
 
-/** A call whose method runs, or is to be started. */
-class RunningHandler {
+/** A call whose method runs, waits for its turn, or is to be started. */
+class Handler {
   readonly id: number
   readonly ctx: CancelableContext
   readonly under: Imported | undefined
@@ -33,9 +33,9 @@ class RunningHandler {
     this.stream = undefined
   }
 
-  /** Waits for what its method will have come to. Functions that are bound take half the memory of those that close over something. */
+  /** Waits for what its method will have come to: not by a `then` of the promise's own, which may do anything. Functions that are bound take half the memory of those that close over something. */
   follow(promise: Promise<unknown>): void {
-    promise.then(this.settle.bind(this), this.fail.bind(this))
+    void Promise.prototype.then.call(promise, this.settle.bind(this), this.fail.bind(this))
   }
 
   // Not private, which would cost each a word that says that it has them.
@@ -49,8 +49,8 @@ class RunningHandler {
 }
 
 interface HandlerOwner {
-  settle(handler: RunningHandler, value: unknown): void
-  fail(handler: RunningHandler, error: unknown): void
+  settle(handler: Handler, value: unknown): void
+  fail(handler: Handler, error: unknown): void
 }
 
 /** It waits for credit of the peer's, or for its turn. */
@@ -60,9 +60,15 @@ interface OutgoingStream extends Paced {
 }
 
 interface Beginning {
-  readonly handler: RunningHandler
+  readonly handler: Handler
   readonly f: Method
   readonly args: readonly unknown[]
+}
+
+interface Waiting {
+  readonly beginning: Beginning
+  /** Of its arguments. */
+  readonly bytes: number
 }
 
 export class Handlers<M> {
@@ -71,11 +77,12 @@ export class Handlers<M> {
   readonly #imports: Imports<M>
   readonly #methods: object | undefined
   readonly #finished: (isAnswered: boolean) => void
-  readonly #handlers = new LinkTable<RunningHandler>()
+  readonly #handlers = new LinkTable<Handler>()
   /** Those that are to start when the message that they came in is read, by ascending ids. */
   #starting: Beginning[] = []
   /** Those that came while as many ran as may, by their ids, in order. */
-  readonly #waiting = new Map<number, Beginning>()
+  readonly #waiting = new Map<number, Waiting>()
+  #waitingBytes = 0
   /** How many methods have been called and have not finished. */
   #running = 0
   #advancing = false
@@ -127,7 +134,7 @@ export class Handlers<M> {
       const ctx = importContext(this.#core, under?.base ?? this.#core.root, context)
       // The codec of a value may have closed the link.
       if (this.#core.lost !== undefined) return undefined
-      const handler = new RunningHandler(this, id, ctx, under)
+      const handler = new Handler(this, id, ctx, under)
       this.#handlers.add(id, handler)
       this.#starting.push({ handler, f, args: frame.args })
       if (this.#starting.length === 1) this.#core.options.defer(this.#startAll)
@@ -156,22 +163,41 @@ export class Handlers<M> {
     this.#starting = []
     const { maxCalls } = this.#core.limits
     for (const beginning of starting) {
-      if (!beginning.handler.wanted) continue
+      if (!beginning.handler.wanted) {
+        this.#handlers.delete(beginning.handler.id)
+        continue
+      }
       if (this.#running < maxCalls && this.#waiting.size === 0) this.#start(beginning)
       else this.#wait(beginning)
     }
   }
 
-  /** Until its turn, or until its context ends: then it is over, and another may wait in its place. */
+  /** Until its turn, or until its context ends: then it is over, and another may wait in its place. What all have brought takes no more memory than what may wait for the peer. */
   #wait(beginning: Beginning): void {
-    const { handler } = beginning
-    this.#waiting.set(handler.id, beginning)
+    const { handler, args } = beginning
+    const bytes = bytesOf(args)
+    const most = this.#core.limits.maxBacklog
+    if (this.#waitingBytes + bytes > most) {
+      return this.#turnAway(handler, new BridgeError('ERR_LIMIT', `More than ${most} bytes of calls wait for others to finish.`))
+    }
+    this.#waiting.set(handler.id, { beginning, bytes })
+    this.#waitingBytes += bytes
     listen(handler.ctx, () => {
-      if (!this.#waiting.delete(handler.id)) return
-      const isWanted = this.#over(handler)
-      if (isWanted) this.#answerError(handler.id, handler.ctx.err())
-      this.#finished(isWanted)
+      if (this.#takeWaiting(handler.id)) this.#turnAway(handler, handler.ctx.err())
     })
+  }
+
+  /** Whether it still waited. */
+  #takeWaiting(id: number): boolean {
+    this.#waitingBytes -= this.#waiting.get(id)?.bytes ?? 0
+    return this.#waiting.delete(id)
+  }
+
+  /** It never starts. */
+  #turnAway(handler: Handler, error: unknown): void {
+    const isWanted = this.#over(handler)
+    if (isWanted) this.#answerError(handler.id, error)
+    this.#finished(isWanted)
   }
 
   /** One that waits starts for each that has finished. */
@@ -179,9 +205,9 @@ export class Handlers<M> {
     // One that fails at once has the next one started by this very loop.
     this.#advancing = true
     const { maxCalls } = this.#core.limits
-    for (const [id, beginning] of this.#waiting) {
+    for (const [id, { beginning }] of this.#waiting) {
       if (this.#running >= maxCalls) break
-      this.#waiting.delete(id)
+      this.#takeWaiting(id)
       this.#start(beginning)
     }
     this.#advancing = false
@@ -190,21 +216,20 @@ export class Handlers<M> {
   #start({ handler, f, args }: Beginning): void {
     this.#running++
     let value: unknown
-    let promise: Promise<unknown> | undefined
     try {
       handler.ctx.throwIfDone()
       value = f.call(this.#methods, handler.ctx, ...(args as never[]))
       // It may be a promise, of any kind.
-      if ((typeof value === 'object' && value !== null) || typeof value === 'function') promise = Promise.resolve(value)
+      if ((typeof value === 'object' && value !== null) || typeof value === 'function')
+        return handler.follow(Promise.resolve(value))
     } catch (error) {
       return this.fail(handler, error)
     }
-    if (promise === undefined) return this.#succeed(handler, value)
-    handler.follow(promise)
+    this.#succeed(handler, value)
   }
 
   /** What a method returned is there. */
-  settle(handler: RunningHandler, value: unknown): void {
+  settle(handler: Handler, value: unknown): void {
     if (!isAsyncIterable(value)) return this.#succeed(handler, value)
     this.#stream(handler, value).then(
       (last) => this.#succeed(handler, last),
@@ -212,14 +237,14 @@ export class Handlers<M> {
     )
   }
 
-  #succeed(handler: RunningHandler, value: unknown): void {
+  #succeed(handler: Handler, value: unknown): void {
     const isWanted = this.#over(handler)
     if (isWanted) this.#answer(handler.id, value)
     this.#leave(isWanted)
   }
 
   /** A method failed. */
-  fail(handler: RunningHandler, error: unknown): void {
+  fail(handler: Handler, error: unknown): void {
     const isWanted = this.#over(handler)
     if (isWanted) this.#answerError(handler.id, error)
     this.#leave(isWanted)
@@ -233,7 +258,7 @@ export class Handlers<M> {
   }
 
   /** A handler has finished. Returns whether somebody waits for its answer. */
-  #over({ id, ctx, under, wanted }: RunningHandler): boolean {
+  #over({ id, ctx, under, wanted }: Handler): boolean {
     this.#handlers.delete(id)
     // Whatever the handler left running under its context has nobody to work for any more.
     endPlainly(ctx, 'canceled')
@@ -250,14 +275,16 @@ export class Handlers<M> {
    * Sends the items of a stream, each when there is credit for it; returns what the stream returned. At the end of the context, and when an item cannot be
    * sent, the stream is told to return: its `finally` runs, and is waited for.
    */
-  async #stream(handler: RunningHandler, iterable: AsyncIterable<unknown>): Promise<unknown> {
+  async #stream(handler: Handler, iterable: AsyncIterable<unknown>): Promise<unknown> {
     const core = this.#core
     const { id, ctx } = handler
     const stream = this.#outgoing(handler)
-    core.push({ type: 'stream', id }, 4, 16)
     const iterator = iterable[Symbol.asyncIterator]()
     let finished = false
     try {
+      // One that comes when nobody waits for it any more does not begin.
+      ctx.throwIfDone()
+      core.push({ type: 'stream', id }, 4, 16)
       for (;;) {
         // oxlint-disable-next-line no-await-in-loop -- item after item
         const result: IteratorResult<unknown, unknown> = await race(ctx, iterator.next())
@@ -286,7 +313,7 @@ export class Handlers<M> {
   }
 
   /** Made when it is asked for: the peer may give credit before there is a stream. */
-  #outgoing(handler: RunningHandler): OutgoingStream {
+  #outgoing(handler: Handler): OutgoingStream {
     return (handler.stream ??= { credit: this.#core.peer.limits.window, wake: undefined })
   }
 
@@ -317,17 +344,17 @@ export class Handlers<M> {
     return undefined
   }
 
-  /** Takes no new calls from here on; tells when those that run are over. */
+  /** Takes no new calls from here on. */
   refuse(): void {
     this.#refusing = true
   }
 
-  /** Ends the contexts of all handlers that still run; they answer as they will. */
+  /** Ends the contexts of all handlers: those that run answer as they will, those that wait never start. */
   expire(error: ContextError): void {
     for (const { ctx } of this.#handlers.all()) endWith(ctx, error)
   }
 
-  /** The caller has gone. Returns the context that is to be ended by that; undefined where no handler of that id runs. */
+  /** The caller has gone. Returns the context that is to be ended by that; undefined where there is no handler of that id. */
   takeCancel(id: number): CancelableContext | undefined {
     const handler = this.#handlers.get(id)
     if (handler === undefined) {
@@ -372,7 +399,6 @@ export class Handlers<M> {
       handler.wanted = false
       endWith(handler.ctx, error)
     }
-    for (const { handler } of this.#starting) this.#handlers.delete(handler.id)
   }
 }
 

@@ -85,7 +85,7 @@ export interface LinkLimits {
   readonly maxMessage: number
   /**
    * How many handlers may run at once for the peer, which may have no more calls open than that. A cancelled call counts until its handler has finished: so a call that comes meanwhile may have to
-   * wait for that. As many may wait as may run; more are refused with `ERR_LIMIT`.
+   * wait for that. As many may wait as may run, with no more than `maxBacklog` bytes of arguments; more are refused with `ERR_LIMIT`.
    */
   readonly maxCalls: number
   /**

@@ -255,6 +255,7 @@ export class Link<M = Uint8Array> {
     const { session } = hello
     if (this.#state === 'opening') {
       const { options } = this.#core
+      if (hello.link === options.id) return 'hello: it is the one of this side, sent back'
       if (options.session === 'acknowledge' && session === undefined) return 'hello: without a session'
       this.#core.greeted(hello)
       if (options.session === 'connect') this.#token = session?.token ?? ''

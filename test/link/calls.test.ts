@@ -36,6 +36,32 @@ describe('a call', () => {
     expect([await answer, await followed]).toEqual([1, 1])
   })
 
+  it.each<[string, (then: (value: unknown) => void) => void]>([
+    [
+      'throws',
+      () => {
+        throw new Error('no')
+      },
+    ],
+    [
+      'calls back twice',
+      (then) => {
+        then(2)
+        then(3)
+      },
+    ],
+    ['never calls back', () => undefined],
+  ])('is answered once by what a promise comes to, also where that has a then() of its own that %s', async (_what, then) => {
+    const odd = (): Promise<number> => Object.assign(Promise.resolve(1), { then })
+    const pair = await joined({ server: { serve: { odd, plain: () => 'plain' }, limits: { maxCalls: 2 } } })
+    for (let i = 0; i < 3; i++) {
+      const results = [pair.client.link.call(background(), 'odd', []), pair.client.link.call(background(), 'plain', [])]
+      await pair.settle()
+      expect(await Promise.all(results)).toEqual([1, 'plain'])
+      expect(pair.server.link.stats().handlers).toBe(0)
+    }
+  })
+
   it('is made on the served object, so that methods can use each other', async () => {
     const served = {
       base: 40,

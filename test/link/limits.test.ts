@@ -4,7 +4,7 @@ import { background, type Context, withCancel, withTimeout, withValue } from '..
 import { CanceledError } from '../../lib/errors.ts'
 import { createKey } from '../../lib/key.ts'
 import { turn } from '../support/gc.ts'
-import { callFrame, framesOf, Held, hello, joined, rejection, Side } from './support.ts'
+import { callFrame, framesOf, Held, hello, joined, noContext, rejection, Side } from './support.ts'
 
 describe('the number of calls', () => {
   it('is kept by the caller, once it knows the limit', async () => {
@@ -131,6 +131,44 @@ describe('the number of calls', () => {
     held.finishAll()
     await turn()
     expect(held.contexts).toHaveLength(1)
+  })
+
+  it('lets those that wait hold no more memory than may wait for the peer, and refuses what would be more', async () => {
+    const held = new Held()
+    const side = new Side({ serve: { held: held.method }, limits: { maxCalls: 3, maxBacklog: 65_536 } })
+    const large = (id: number): unknown[] => callFrame(id, 'held', noContext, ['x'.repeat(40_000)])
+    const refused = (): unknown[] =>
+      side.channel
+        .frames()
+        .flat()
+        .map((frame) => (frame.type === 'error' ? [frame.id, frame.error[3]] : frame))
+    side.raw(hello, ...[1, 2, 3].map((id) => callFrame(id, 'held')))
+    await turn()
+    side.channel.waiting.length = 0
+    side.raw(large(4), large(5), callFrame(6, 'held'))
+    await turn()
+    expect(side.link.stats()).toMatchObject({ handlers: 3, waiting: 2 })
+    expect(refused()).toEqual([[5, 'ERR_LIMIT']])
+    // One that leaves makes room, whether it was cancelled or has started.
+    side.channel.waiting.length = 0
+    side.raw([3, 4, 0, null], large(7))
+    await turn()
+    expect(side.link.stats()).toMatchObject({ handlers: 3, waiting: 2 })
+    held.finishAll()
+    await turn()
+    expect(side.link.stats()).toMatchObject({ handlers: 2, waiting: 0 })
+    side.raw(callFrame(8, 'held'), large(9))
+    await turn()
+    expect(side.link.stats()).toMatchObject({ handlers: 3, waiting: 1 })
+    expect(
+      side.channel
+        .frames()
+        .flat()
+        .filter(({ type }) => type === 'error'),
+    ).toEqual([])
+    side.link.close()
+    held.finishAll()
+    await turn()
   })
 
   it('those that wait end with the link, and leave nothing', async () => {

@@ -311,6 +311,18 @@ describe('the end of the link', () => {
   })
 })
 
+test('whoever sends back all that it gets is no peer', async () => {
+  const serve = { f: () => 'answered by this very side' }
+  const side = new Side({ serve })
+  const call = rejection(side.link.call(background(), 'f', []))
+  await turn()
+  for (const bytes of side.channel.waiting.splice(0)) side.link.receive(bytes)
+  const reason = 'hello: it is the one of this side, sent back'
+  expect(side.channel.closes).toEqual([{ code: 4400, reason }])
+  expect(String(await call)).toContain(`The other side does not speak the protocol of ctxbridge (${reason}`)
+  expect([side.opened, side.link.stats().state]).toEqual([0, 'closed'])
+})
+
 test('stats tell the state', async () => {
   const side = new Side()
   const nothing = { calls: 0, handlers: 0, waiting: 0, exports: 0, imports: 0, queued: 0, late: 0 }

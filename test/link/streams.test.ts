@@ -3,7 +3,7 @@ import { describe, expect, it, test } from 'vitest'
 import { background, cause, type Context, withCancel, withTimeout } from '../../lib/context.ts'
 import { DeadlineExceededError, LinkLostError } from '../../lib/errors.ts'
 import { turn } from '../support/gc.ts'
-import { callFrame, hello, joined, type Pair, rejection, Side } from './support.ts'
+import { callFrame, Held, hello, joined, type Pair, rejection, Side } from './support.ts'
 
 /** A source that counts what was asked of it, and tells when its `finally` has run. */
 class Source {
@@ -173,6 +173,24 @@ describe('a stream', () => {
     expect(await rejection(stream.next())).toBeInstanceOf(LinkLostError)
     await turn()
     expect(source.finished).toBe(1)
+  })
+
+  it.each(['its call', 'the link'])('that comes when %s has ended does not begin, and nothing is sent of it', async (what) => {
+    const held = new Held()
+    const side = new Side({ serve: { held: held.method } })
+    side.raw(hello, callFrame(1, 'held'))
+    await turn()
+    side.channel.waiting.length = 0
+    if (what === 'its call') side.raw([3, 1, 0, null])
+    else side.link.close()
+    const source = new Source()
+    const iterable = source.serve.count(held.ctx(), 3)
+    held.finishAll(iterable)
+    await turn()
+    expect(side.channel.waiting).toEqual([])
+    expect(source.made).toBe(0)
+    expect(await iterable.next()).toEqual({ done: true, value: undefined })
+    expect(side.link.stats().handlers).toBe(0)
   })
 
   it('of any async iterable works, not only of generators', async () => {

@@ -386,10 +386,24 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-handlers.ts',
-    original: '      if (!this.#waiting.delete(handler.id)) return\n',
-    replacement: '      if (this.#waiting.has(handler.id)) return\n',
+    original: '    return this.#waiting.delete(id)\n',
+    replacement: '    return !this.#waiting.has(id)\n',
     breaks: 'calls that were cancelled while they waited take the places of others',
     tests: or('test/link/limits.test.ts'),
+  },
+  {
+    file: 'lib/bridge/link-handlers.ts',
+    original: '    this.#waitingBytes += bytes\n',
+    replacement: '',
+    breaks: 'calls that wait hold as much memory as they like',
+    tests: or('test/link/limits.test.ts'),
+  },
+  {
+    file: 'lib/bridge/link-handlers.ts',
+    original: '    void Promise.prototype.then.call(promise, ',
+    replacement: '    void promise.then(',
+    breaks: 'a promise with a then() of its own is answered twice, or never, and counts for ever',
+    tests: or('test/link/calls.test.ts'),
   },
   {
     file: 'lib/bridge/link-handlers.ts',
