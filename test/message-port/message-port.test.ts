@@ -1,6 +1,6 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { background, type Context, LinkLostError, withTimeout } from 'ctxbridge'
+import { background, type Context, LinkLostError, withCancel, withTimeout } from 'ctxbridge'
 import { connect, wrap } from 'ctxbridge/message-port'
 import { describe, expect, test } from 'vitest'
 import { turn } from '../support/gc.ts'
@@ -235,6 +235,17 @@ describe('over a MessageChannel', () => {
       },
     ],
     [
+      'a port that has just told that it was closed',
+      'The port was closed, or given away.',
+      async () => {
+        const { port1 } = new MessageChannel()
+        const closed = once(port1, 'close')
+        port1.close()
+        await closed
+        return port1
+      },
+    ],
+    [
       'a port whose other end was closed',
       'The port was closed, or given away.',
       async () => {
@@ -274,6 +285,31 @@ describe('over a MessageChannel', () => {
       expect(error).toBeInstanceOf(LinkLostError)
       expect(String(error)).toContain(time === 0 ? why : '')
       if (time === 1) await turn()
+    }
+  })
+
+  test('an endpoint that throws at who listens to it is free again', async () => {
+    const port = Object.assign(new EventEmitter(), { postMessage: () => undefined })
+    const broken = Object.assign(Object.create(port) as typeof port, {
+      on(): never {
+        throw new Error('no listeners here')
+      },
+    })
+    for (let time = 0; time < 2; time++) {
+      const error = await rejection(connect(broken))
+      expect(error).toBeInstanceOf(LinkLostError)
+      expect(error).toMatchObject({ message: 'The endpoint lets nobody listen to it.', cause: { message: 'no listeners here' } })
+    }
+    const deaf = Object.assign(Object.create(port) as typeof port, {
+      off(): never {
+        throw new Error('they stay')
+      },
+    })
+    const ctx = withCancel(background())
+    for (let time = 0; time < 2; time++) {
+      const waits = rejection(connect(deaf, { context: ctx }))
+      ctx.cancel()
+      expect(await waits).toBe(ctx.err())
     }
   })
 

@@ -5,20 +5,15 @@
  * there and knows it. So neither side need be first, and the greeting of an end that has gone leads nowhere.
  */
 import { inCommon } from '../../lib/bridge/copies.ts'
-import { goneBefore } from '../../lib/bridge/gone.ts'
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import { closedByPeer } from '../../lib/bridge/link-show.ts'
+import { type Emitter, goneBefore, goneSoon, listenTo } from '../../lib/bridge/port.ts'
 import { isOwnBytes } from '../../lib/bridge/realm.ts'
 import { LinkLostError } from '../../lib/errors.ts'
+import { attempt } from '../../lib/given.ts'
 
-/** As much of Node's emitters and of the web's targets as is used here. */
-export interface PortEndpoint {
+export interface PortEndpoint extends Emitter {
   postMessage(message: unknown, transfer: never): void
-  on?(event: string, listener: (value: unknown) => void): unknown
-  off(event: string, listener: (value: unknown) => void): unknown
-  addEventListener(event: string, listener: (event: { data?: unknown }) => void): void
-  removeEventListener(event: string, listener: (event: { data?: unknown }) => void): void
-  start?(): void
 }
 
 /** What goes over the port: no other message has the first field. */
@@ -45,9 +40,6 @@ const longestId = 64
 
 /** Those that somebody listens to, of whichever copy of the package: an end is alone on its side. */
 const taken = inCommon('connected', () => new WeakSet<object>())
-
-/** Those whose end was told here: Node shows it a turn later. */
-const ended = new WeakSet<object>()
 
 export class PortChannel implements Channel {
   readonly #endpoint: PortEndpoint
@@ -76,21 +68,25 @@ export class PortChannel implements Channel {
   /** Gives what comes to a receiver, until the channel is closed or the port is: then the receiver is told that it is lost. */
   listen(receiver: PortReceiver): void {
     this.#receiver = receiver
+    try {
+      this.#stop = listenTo(this.#endpoint, {
+        message: (data) => {
+          if (isEnvelope(data)) this.#take(data)
+        },
+        closed: () => this.#leave('The port was closed, or its thread has ended.'),
+        // It may have been one of the other end, which would wait for what it was to do.
+        garbled: (error) => this.close(closeCode.notBinary, 'message: could not be read', error),
+      })
+    } catch (error) {
+      // As in what it posts: it is something around a port.
+      return this.#tell('The endpoint lets nobody listen to it.', error)
+    }
     taken().add(this.#endpoint)
-    this.#stop = listenTo(
-      this.#endpoint,
-      (data) => {
-        if (isEnvelope(data)) this.#take(data)
-      },
-      () => {
-        ended.add(this.#endpoint)
-        this.#leave('The port was closed, or its thread has ended.')
-      },
-      // It may have been one of the other end, which would wait for what it was to do.
-      (error) => this.close(closeCode.notBinary, 'message: could not be read', error),
-    )
-    const gone = goneBefore(this.#endpoint) ?? (ended.has(this.#endpoint) ? 'closed' : undefined)
-    if (gone !== undefined) this.#leave(gone === 'exited' ? 'The worker has exited.' : 'The port was closed, or given away.')
+    const leave = (how: 'exited' | 'closed'): void =>
+      this.#leave(how === 'exited' ? 'The worker has exited.' : 'The port was closed, or given away.')
+    const gone = goneBefore(this.#endpoint)
+    if (gone === undefined) goneSoon(this.#endpoint, leave)
+    else leave(gone)
   }
 
   /** The first message is the greeting. */
@@ -130,11 +126,17 @@ export class PortChannel implements Channel {
   }
 
   #leave(reason: string, cause?: unknown): void {
-    if (this.#stop === undefined) return
-    this.#stop()
+    const stop = this.#stop
+    if (stop === undefined) return
     this.#stop = undefined
     taken().delete(this.#endpoint)
-    // When whoever closed it is through with that.
+    // It is over, whatever something around a port does with that.
+    attempt(stop)
+    this.#tell(reason, cause)
+  }
+
+  /** When whoever closed it is through with that. */
+  #tell(reason: string, cause?: unknown): void {
     queueMicrotask(() => this.#receiver?.lost(new LinkLostError(reason, cause === undefined ? undefined : { cause })))
   }
 
@@ -173,35 +175,6 @@ export class PortChannel implements Channel {
 
 function isEnvelope(data: unknown): data is Envelope {
   return typeof data === 'object' && data !== null && (data as Partial<Envelope>).ctxbridge === 'link'
-}
-
-function listenTo(
-  endpoint: PortEndpoint,
-  message: (data: unknown) => void,
-  gone: () => void,
-  garbled: (error: unknown) => void,
-): () => void {
-  if (typeof endpoint.on === 'function') {
-    endpoint.on('message', message)
-    endpoint.on('messageerror', garbled)
-    for (const end of ['close', 'exit']) endpoint.on(end, gone)
-    return () => {
-      endpoint.off('message', message)
-      endpoint.off('messageerror', garbled)
-      for (const end of ['close', 'exit']) endpoint.off(end, gone)
-    }
-  }
-  const onMessage = (event: { data?: unknown }): void => message(event.data)
-  const onGarbled = (): void => garbled(undefined)
-  endpoint.addEventListener('message', onMessage)
-  endpoint.addEventListener('messageerror', onGarbled)
-  endpoint.addEventListener('close', gone)
-  endpoint.start?.()
-  return () => {
-    endpoint.removeEventListener('message', onMessage)
-    endpoint.removeEventListener('messageerror', onGarbled)
-    endpoint.removeEventListener('close', gone)
-  }
 }
 
 /** The bytes in a buffer that has nothing else: an encoder's has other memory of this process behind them, which is nobody's business. */

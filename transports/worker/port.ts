@@ -1,6 +1,7 @@
 /** One end of a channel of our own, of Node or of the web. In browsers, which tell of no end, the two ends tell each other. */
 
-import { listenTo, threads } from './host.ts'
+import { listenTo } from '../../lib/bridge/port.ts'
+import { threads } from './host.ts'
 import { hold, isLife, isSeen, type Life, watch } from './lives.ts'
 import { ALIVE, type ChannelMessage, isMessage, OVER, THERE } from './messages.ts'
 

@@ -1,10 +1,11 @@
 /** What an endpoint tells of the other thread, whichever kind it is: its messages, and its end. */
 
 import type { Worker as NodeWorker } from 'node:worker_threads'
+import { type Emitter, listenTo } from '../../lib/bridge/port.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { report } from '../../lib/spread.ts'
 import { isWebWorker, type WorkerEndpoint } from './endpoint.ts'
-import { type Emitter, listenTo, threads } from './host.ts'
+import { threads } from './host.ts'
 
 export interface EndpointWatcher {
   message(data: unknown): void

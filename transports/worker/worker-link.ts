@@ -1,6 +1,7 @@
 /** Two threads that share contexts: everything that belongs to one endpoint, from its first use until it is closed or lost. */
 
 import { inspectAsText, show } from '../../lib/bridge/link-show.ts'
+import { goneBefore, goneSoon } from '../../lib/bridge/port.ts'
 import { disposable } from '../../lib/dispose.ts'
 import { hostClock } from '../../lib/clock.ts'
 import { background, type CancelableContext, type Context } from '../../lib/context.ts'
@@ -48,7 +49,6 @@ import {
 import { Server, unread } from './server.ts'
 import { keepSpecimens } from './specimens.ts'
 import { Unheard } from './unheard.ts'
-import { goneBefore } from '../../lib/bridge/gone.ts'
 import { watchEndpoint } from './watch-endpoint.ts'
 
 /** How many calls may come before something is served. More are refused: it may never be. */
@@ -112,13 +112,8 @@ export class WorkerLink implements Link {
       failed: (why) => this.#leave(this.#terminated ?? why),
       isAwaited: () => this.#caller?.isAwaited === true,
     })
-    if (gone !== undefined) {
-      this.#lose(
-        new LinkLostError(
-          gone === 'exited' ? 'The worker has exited.' : 'The port to the other thread was closed, or given away.',
-        ),
-      )
-    }
+    if (gone === undefined) goneSoon(endpoint, (how) => this.#lose(goneFor(how)))
+    else this.#lose(goneFor(gone))
   }
 
   register(keys: readonly Key<unknown>[], copy: object): void {
@@ -433,6 +428,12 @@ export class WorkerLink implements Link {
     this.#warned.add(name)
     warn(`The value of the portable key ${named(name)} was not ${what}: ${String(error)}`)
   }
+}
+
+function goneFor(how: 'exited' | 'closed'): LinkLostError {
+  return new LinkLostError(
+    how === 'exited' ? 'The worker has exited.' : 'The port to the other thread was closed, or given away.',
+  )
 }
 
 function tooLate(): LinkLostError {
