@@ -37,7 +37,13 @@ export interface Service extends Disposable {
   /** As `close` of each connection with a grace. Until it resolves, who loses a connection may come back to its session, so leave open what they come through. */
   close(options: CloseOptions): Promise<void>
   /** The sums over all connections, those included whose peer has not greeted yet. */
-  stats(): { readonly connections: number; readonly calls: number; readonly handlers: number; readonly contexts: number }
+  stats(): {
+    readonly connections: number
+    readonly calls: number
+    readonly handlers: number
+    readonly waiting: number
+    readonly contexts: number
+  }
   /** As `close()`: all connections are closed, and what is open on them ends with a `LinkLostError`. The server is not closed. */
   [Symbol.dispose](): void
 }
@@ -149,15 +155,16 @@ export class LinkService<M = Uint8Array> implements Service {
     return this.#closing
   }
 
-  stats(): { readonly connections: number; readonly calls: number; readonly handlers: number; readonly contexts: number } {
-    let [calls, handlers, contexts] = [0, 0, 0]
+  stats(): ReturnType<Service['stats']> {
+    let [calls, handlers, waiting, contexts] = [0, 0, 0, 0]
     for (const link of this.#links) {
       const stats = link.stats()
       calls += stats.calls
       handlers += stats.handlers
+      waiting += stats.waiting
       contexts += stats.exports + stats.imports
     }
-    return { connections: this.#waiting + this.#links.size, calls, handlers, contexts }
+    return { connections: this.#waiting + this.#links.size, calls, handlers, waiting, contexts }
   }
 
   static {

@@ -41,7 +41,7 @@ export async function attacked(settings: ServeSettings = {}, more: object = {}) 
       over = true
       expect(await served).toBeGreaterThan(0)
       await until(() => target.service.stats().connections === 1)
-      expect(target.service.stats()).toEqual({ connections: 1, calls: 0, handlers: 1, contexts: 0 })
+      expect(target.service.stats()).toEqual({ connections: 1, calls: 0, handlers: 1, waiting: 0, contexts: 0 })
       expect(held.contexts[0]?.err()).toBeUndefined()
       ctx.cancel('end of test')
       await running

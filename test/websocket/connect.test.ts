@@ -346,7 +346,7 @@ describe('one socket', () => {
     const ctx = withCancel(background())
     const result = rejection(wrap<{ back(ctx: Context): Promise<void> }>(connection).back(ctx))
     const handled = await started()
-    expect(service.stats()).toEqual({ connections: 1, calls: 1, handlers: 1, contexts: 0 })
+    expect(service.stats()).toEqual({ connections: 1, calls: 1, handlers: 1, waiting: 0, contexts: 0 })
     expect(connection.stats()).toMatchObject({ calls: 1, handlers: 1 })
     ctx.cancel('there and back')
     expect(await result).toBe(ctx.err())
