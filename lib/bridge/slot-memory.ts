@@ -96,7 +96,7 @@ export function indexOf(slot: number): number {
   return slot & (MAX_SLOTS - 1)
 }
 
-const BELLS = 32
+export const BELLS = 32
 const FIRST_SLOT = LINE + BELLS * LINE
 
 /** The first word of a slot in its chunk, by its number. */
@@ -125,6 +125,12 @@ export const RING = 8
 /** Where a line names the slot whose end is the next one after `count`. */
 export function ringAt(link: number, count: number): number {
   return bellAt(link) + 1 + (count & (RING - 1))
+}
+
+/** Tells who waits on a link to look at all of its slots. */
+export function ringForAll(bells: SlotMem, link: number): void {
+  bells.add(bellAt(link), RING)
+  bells.notify(bellAt(link))
 }
 
 export function chunkBytes(chunk: number): number {

@@ -13,21 +13,26 @@
 import type { Ahead } from './ahead.ts'
 import { isSharedMemory } from './realm.ts'
 import {
+  BELLS,
   bellAt,
   CONTROL,
   checkHeader,
   chunkOf,
+  control,
   DROPS,
   FREE,
   GRANTED,
   generationOf,
+  INDEX_BITS,
   indexOf,
   LINK,
   MAX_CHUNKS,
   MAX_GENERATION,
+  OPEN,
   RETURNED,
   RING,
   ringAt,
+  ringForAll,
   sharedMemory,
   slotAt,
   slotsOfChunk,
@@ -202,6 +207,21 @@ export class SlotReader {
   /** Tells the owner that one was given back whose context it has not ended, as far as is known here: it would not look for that otherwise. Not where it takes grants back itself. */
   tellDrop(): void {
     if (this.#returns) this.#chunks[0]?.mem.add(DROPS, 1)
+  }
+
+  /**
+   * The owner has died without a word: takes back what it had open, on all of its links, and wakes all who wait. For who knows of its death, when nothing of it runs any more; each of several may.
+   */
+  ownerDied(): void {
+    this.#chunks.forEach(({ mem, number }) => {
+      const first = number << INDEX_BITS
+      for (let slot = first; slot < first + slotsOfChunk(number); slot++) {
+        const word = mem.load(slotAt(slot) + CONTROL)
+        if (stateOf(word) === OPEN) mem.compareExchange(slotAt(slot) + CONTROL, word, control(generationOf(word), FREE))
+      }
+    })
+    const bells = this.#chunks[0]?.mem
+    if (bells !== undefined) for (let link = 0; link < BELLS; link++) ringForAll(bells, link)
   }
 
   /** All views. */

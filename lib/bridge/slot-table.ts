@@ -9,14 +9,15 @@
  *                               is one generation, and dead after it.
  *  2 generation wraps           28 bits, then the slot is retired. First in, first out, so that all slots age alike.
  *  3 cause after flag           Cause, then the ended word, then the bell, then notify.
- *  4 two cancellers             Only the owner ends a slot. A deadline that the importer's clock sees stays with the importer.
+ *  4 two cancellers             Only the owner ends a slot, and what it leaves open at its death is taken back by who knows of that
+ *                               (`SlotReader.ownerDied`). A deadline that the importer's clock sees stays with the importer.
  *  5 reuse under a reader       Holds (`slot.ts`). A reader also looks at the control word again after it read: even where
  *                               a living one was swept it can see "gone", but never a mix.
  *  6 lost wake-up               The bell changes after the ended word, and after the ring names the slot; a waiter loads
  *                               the bell before it looks, and looks at all where it may have missed a name.
  *  7 torn deadline              None is here: it travels in the handle.
  *  8 growth                     One more chunk; none is ever copied or moved. It is announced before a slot in it is opened.
- *  9 writer dies mid-write      The owner's death is the end of its links. The importer writes one word, once.
+ *  9 writer dies mid-write      The owner's death is the end of its links, whoever tells of it; a slot that it was about to end is open still. The importer writes one word, once.
  * 10 dies before the bell       As 9: only the owner rings.
  * 11 importer dies holding      `sweep`.
  * 12 bell wraps                 2^32 rings within one look of a waiter: accepted. The ring's length divides that.
@@ -34,12 +35,13 @@ import {
   INDEX_BITS,
   MAX_CHUNKS,
   MAX_GENERATION,
+  ringForAll,
   sharedMemory,
   slotsOfChunk,
   writeHeader,
 } from './slot-memory.ts'
 import type { SlotMem, SlotMemory } from './slot-memory.ts'
-import { ringForAll, Slot, type SlotOwner } from './slot.ts'
+import { Slot, type SlotOwner } from './slot.ts'
 
 const none: readonly Slot[] = []
 

@@ -39,7 +39,6 @@ import {
   MAX_GRANT,
   OPEN,
   RETURNED,
-  RING,
   ringAt,
   slotAt,
   storeCause,
@@ -239,10 +238,4 @@ function ringBell(bells: SlotMem, link: number, slot: number): void {
   bells.store(ringAt(link, bells.load(bell)), slot)
   bells.add(bell, 1)
   bells.notify(bell)
-}
-
-/** Tells who waits on a link to look at all of its slots. */
-export function ringForAll(bells: SlotMem, link: number): void {
-  bells.add(bellAt(link), RING)
-  bells.notify(bellAt(link))
 }

@@ -268,6 +268,33 @@ describe('what has rung', () => {
   })
 })
 
+test('what an owner left open at its death is gone for all who had it, on whichever link, and what had ended is as it was', () => {
+  const table = new SlotTable({ id: 5 })
+  const links = [LINK, LINK + 1]
+  const readers = links.map((link) => new SlotReader({ table: 5, link }))
+  const slots = Array.from({ length: 70 }, (_, i) => table.open(links[i % 2] ?? 0))
+  const chunks = table.chunks()
+  expect(chunks).toHaveLength(2)
+  const maker = new SlotReader({ table: 5, link: 9 })
+  for (const reader of [...readers, maker]) chunks.forEach((chunk, i) => expect(reader.attach(i, chunk)).toBeUndefined())
+  const handles = slots.map((slot) => granted(slot))
+  const views = handles.map((handle, i) => accepted(readers[i % 2]?.accept(handle) ?? ''))
+  slots[2]?.end('canceled')
+  slots[67]?.end('deadline')
+  const seen = readers.map((reader) => reader.bell() ?? 0)
+  const before = new Int32Array(chunks[1] ?? new SharedArrayBuffer(0)).slice(-2 * WORDS)
+  for (let times = 0; times < 2; times++) {
+    maker.ownerDied()
+    const ends = views.map((view) => view.read())
+    expect(ends.splice(67, 1).concat(ends.splice(2, 1))).toEqual([{ kind: 'deadline' }, { kind: 'canceled' }])
+    expect(new Set(ends)).toEqual(new Set(['stale']))
+    expect(views.filter((view) => view.isOpen())).toEqual([])
+    readers.forEach((reader, i) => expect(reader.rungSince(seen[i] ?? 0)).toEqual(reader.views()))
+    for (const reader of readers) expect(handles[0] && reader.accept(handles[0])).toBe('stale')
+  }
+  expect(new Int32Array(chunks[1] ?? new SharedArrayBuffer(0)).slice(-2 * WORDS)).toEqual(before)
+})
+
 describe('garbage in the memory', () => {
   test('is told from a slot that an owner wrote', () => {
     const { table, words, reader } = setup()

@@ -136,8 +136,10 @@ test.each([
   ['block', 'exit'],
   ['spin', 'crash'],
   ['block', 'crash'],
+  ['spin', 'terminate'],
+  ['block', 'terminate'],
 ] as const)('a worker that never yields sees that the thread of its context has ended: %s, %s', async (how, end) => {
-  const { jobs: owner } = startJobs()
+  const { worker, jobs: owner } = startJobs()
   const { jobs: holder } = startJobs()
   const { port1, port2 } = new MessageChannel()
   await holder.serveOver(Comlink.transfer(port1, [port1]))
@@ -147,7 +149,8 @@ test.each([
   const at = flag()
   const seen = holder.waitForKept(how, at)
   await reached(at)
-  await rejection(end === 'exit' ? owner.exit(0) : owner.crash())
+  if (end === 'terminate') await worker.terminate()
+  else await rejection(end === 'exit' ? owner.exit(0) : owner.crash())
   expect(await seen).toMatchObject({ name: 'AbortError', cause: { name: 'LinkLostError' }, turned: false })
 })
 
