@@ -57,8 +57,8 @@ export const isolation: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-service.ts',
-    original: 'this.#helloTimeout, false, () => connected.refuse(late))',
-    replacement: 'this.#helloTimeout, false, () => undefined)',
+    original: 'this.helloTimeout, false, () => connected.refuse(late))',
+    replacement: 'this.helloTimeout, false, () => undefined)',
     breaks: 'who never greets is waited for',
     tests,
   },

@@ -29,7 +29,8 @@ export interface ServeSettings<Identity = unknown> extends ServiceSettings {
    * content; an object of a class must be the very same. A session that broke goes on only for that one, so leave out what changes with each request, such as when a token was made.
    *
    * Whatever is falsy refuses the request, with 401: `false`, `undefined`, `null`, and also an empty text and 0, which are nobody's. What it throws refuses it, too, with 500, and is reported by a warning of the process; and so does
-   * what the server's own `verifyClient` throws. A socket whose request this very service has not let in is closed with 1001. Compare secrets in constant
+   * what the server's own `verifyClient` throws. A socket whose request this very service has not let in is closed with 1001. What it has not said
+   * within `helloTimeout`, or when the service is closed, refuses with 503, and it is asked for at most `maxConnections` requests at once. Compare secrets in constant
    * time, and take no token from the URL, which is logged.
    *
    * Default: everybody, and a session goes on for whoever has its token.
@@ -80,7 +81,7 @@ export function serve<Identity = unknown>(
     if (served.get(server) === service) served.delete(server)
   })
   served.set(server, service)
-  const giveBack = judgeUpgrades(server, (request) => judge(request, settings, admitted))
+  const giveBack = judgeUpgrades(server, service, (request) => judge(request, settings, admitted))
   const stop = onConnection(server, (socket, request) => {
     const known = admitted.get(request)
     // It was let in by a service that was here before, or by nobody.

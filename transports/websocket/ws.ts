@@ -4,6 +4,8 @@ import { type ServerOptions, type VerifyClientCallbackSync, WebSocket, type WebS
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { closedByPeer, notSpoken } from '../../lib/bridge/link-show.ts'
+import type { ServiceSettings } from '../../lib/bridge/link-service.ts'
+import { after, hostClock } from '../../lib/clock.ts'
 import { BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { attempt, named } from '../../lib/given.ts'
 import { warn } from './platform.ts'
@@ -198,25 +200,38 @@ export interface Refusal {
 
 /**
  * Lets `admit` judge each request to upgrade before there is a socket, beside what the server's own `verifyClient` says. A rejection, and what is thrown,
- * refuses with 500. Returns what takes it back.
+ * refuses with 500; and with 503 what is not judged within `helloTimeout`, or beside `maxConnections` others. Returns what takes it back, and refuses
+ * who has not been judged yet.
  */
 export function judgeUpgrades(
   server: WebSocketServer,
+  { helloTimeout, maxConnections }: UpgradeBounds,
   admit: (request: IncomingMessage) => Promise<Refusal | undefined>,
 ): () => void {
   const { options } = server
   const { verifyClient: own } = options
+  const waiting = new Set<() => void>()
   const judge = (info: Upgrade, answer: Answer): void => {
-    admit(info.req).then(
-      (refusal) => (refusal === undefined ? passOn(own, info, answer) : answer(false, refusal.status)),
-      () => answer(false, 500),
-    )
+    if (waiting.size >= maxConnections) return answer(false, 503)
+    const decide = (refusal: Refusal | undefined): void => {
+      if (!waiting.delete(giveUp)) return
+      forget()
+      if (refusal === undefined) passOn(own, info, answer)
+      else answer(false, refusal.status)
+    }
+    const giveUp = (): void => decide({ status: 503 })
+    waiting.add(giveUp)
+    const forget = after(hostClock, helloTimeout, false, giveUp)
+    admit(info.req).then(decide, () => decide({ status: 500 }))
   }
   options.verifyClient = judge
   return () => {
     if (options.verifyClient === judge) options.verifyClient = own
+    for (const giveUp of waiting) giveUp()
   }
 }
+
+type UpgradeBounds = Required<Pick<ServiceSettings, 'helloTimeout' | 'maxConnections'>>
 
 interface Upgrade {
   readonly origin: string
