@@ -180,6 +180,14 @@ test.each(Object.entries(takers))('%s refuses in a sentence what throws when it 
   }
 })
 
+test('what stands before the options is refused in a sentence, too, where it throws when it is read', () => {
+  const wrong = new Proxy({}, Object.fromEntries(traps.map((trap) => [trap, boom])))
+  for (const value of [wrong, revoked()] as never[]) {
+    for (const call of [() => connect(value), () => serve(value, api), () => serve(server(), value), () => port.connect(value)])
+      expect(call).toThrow(sentence)
+  }
+})
+
 test.each(['connect', 'serve', 'connect of a port', 'linkedPair', 'linkedPair, of its client', 'linkedPair, of its server'])(
   '%s refuses a name that nobody knows, also where it is inherited',
   async (name) => {

@@ -71,6 +71,20 @@ export const isolation: readonly Mutant[] = [
     tests: ['test/websocket/front.test.ts'],
   },
   {
+    file: 'transports/websocket/serve.ts',
+    original: '(request) => judge(request, settings, admitted)',
+    replacement: '(request) => judge(request, options, admitted)',
+    breaks: 'who is let in is what the options say later',
+    tests: ['test/options.test.ts'],
+  },
+  {
+    file: 'transports/websocket/ws.ts',
+    original: '    for (const giveUp of waiting) giveUp()\n',
+    replacement: '',
+    breaks: 'who is not judged when a service ends waits on',
+    tests: ['test/websocket/front.test.ts'],
+  },
+  {
     file: 'transports/websocket/port-channel.ts',
     original: '    if (from !== this.#peer) return\n',
     replacement: '',
