@@ -139,7 +139,7 @@ describe('at the upgrade', { timeout }, () => {
     async (options) => {
       const asked: ((identity: string) => void)[] = []
       const authorize = (): Promise<string> => new Promise((resolve) => asked.push(resolve))
-      const { port, service } = await local({ f: () => 1 }, { authorize })
+      const { port, service } = await local({ f: () => 1 }, { authorize, helloTimeout: 600_000 })
       const statuses = [upgrade(port), upgrade(port)]
       await until(() => asked.length === 2)
       if (options === undefined) service.close()
