@@ -1,5 +1,5 @@
 /** Keys of context values. A key is an object, so two libraries can never collide, and it carries the type of its value. */
-import { named, readOptions } from './given.ts'
+import { attempt, named, readOptions } from './given.ts'
 
 /** No symbol: so that the types of two copies of this package fit, too. */
 const brand = '~ctxbridge.key'
@@ -67,4 +67,23 @@ export function createKey<T>(name: string, options: KeyOptions<T> = {}): Key<T> 
 /** Whether `value` is a key, of this copy of the package or of another. */
 export function isKey(value: unknown): value is Key<unknown> {
   return typeof value === 'object' && value !== null && (value as { [brand]?: unknown })[brand] === true
+}
+
+/** The keys that a function named `caller` was given as its option 'keys'. Throws a `TypeError` where one of them is no portable key. */
+export function portableKeys(caller: string, keys: unknown): readonly Key<unknown>[] {
+  const taken: Key<unknown>[] = []
+  const wrong = attempt(() => {
+    if (!Array.isArray(keys)) return `'keys' to be an array of keys, but got ${named(keys)}`
+    for (const key of keys as readonly unknown[]) {
+      if (!isKey(key)) return `'keys' to be keys from createKey(), but got ${named(key)}`
+      if (key.portable === undefined) return `portable keys, but the values of ${String(key)} cannot leave a thread`
+      taken.push(key)
+    }
+    return ''
+  })
+  if (wrong !== '')
+    throw new TypeError(
+      `${caller}() needs ${wrong ?? "'keys' to be keys from createKey(), but got what throws when it is read"}.`,
+    )
+  return taken
 }

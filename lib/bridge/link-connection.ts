@@ -2,8 +2,7 @@
 import { disposable, dispose } from '../dispose.ts'
 import type { CancelableContext, Context } from '../context.ts'
 import type { LinkLostError } from '../errors.ts'
-import { named } from '../given.ts'
-import { checkObject } from './link-check.ts'
+import { named, readOptions } from '../given.ts'
 import type { Link, LinkHandle, LinkStats } from './link.ts'
 import { inspectAsText, show } from './link-show.ts'
 
@@ -157,8 +156,7 @@ export function wrap<T extends object>(connection: Connection): Remote<T> {
 }
 
 export function graceOf(options: CloseOptions): number {
-  checkObject('close', 'options', options)
-  const { grace } = { ...options }
+  const grace: unknown = readOptions('close', options, ({ grace }) => grace)
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`close() needs a grace that is a number of milliseconds from 0, but got ${named(grace)}.`)
   }

@@ -4,7 +4,7 @@ import { after } from '../clock.ts'
 import type { Context } from '../context.ts'
 import { LinkLostError } from '../errors.ts'
 import { race } from '../wait.ts'
-import type { Link, LinkLease } from './link.ts'
+import type { Link } from './link.ts'
 import { type LinkHost, type LinkSettings, makeLink, maxMessageOf } from './link-host.ts'
 import type { Channel } from './link-types.ts'
 import { greetingTimeout, Opening } from './link-opening.ts'
@@ -38,8 +38,6 @@ export interface Sockets<S, M = Uint8Array> {
   open(url: URL, maxMessage: number, signal: AbortSignal): Promise<S>
   /** The channel over a socket, which belongs to it from here on. `connect` is given the channel and gives whoever takes what comes. */
   channel<R extends Receiver<M>>(socket: S, connect: (channel: Channel<M>) => R): R
-  /** What the platform makes of leases, where that differs from the rest. */
-  readonly lease?: Partial<LinkLease>
   /** Tells of what happens to this side as a whole, until the function returned is called. */
   watch?(life: Life): () => void
   /** Whether a failure to open says that nobody is there who could know a session. */

@@ -14,11 +14,11 @@ import { inspectAsText, show } from './link-show.ts'
 import { type Channel, closeCode, type LinkOptions } from './link-types.ts'
 
 export interface ServiceSettings extends LinkSettings {
-  /** How long a peer may take to greet, in milliseconds. Default: 10,000. */
+  /** How long a peer may take to greet, in milliseconds; and before that, how long it may take to judge its request. Default: 10,000. */
   readonly helloTimeout?: number
   /**
    * How many peers may be served at once, those included whose connection broke and who may come back. More are closed with 1013 when they greet. Beside them as many
-   * connections may be open whose peer has not greeted yet. Default: 10,000.
+   * connections may be open whose peer has not greeted yet, and as many requests may be judged. Default: 10,000.
    */
   readonly maxConnections?: number
 }
@@ -55,11 +55,11 @@ const goingAway: Refusal = { code: closeCode.goingAway, reason: 'going away' }
 export class LinkService<M = Uint8Array> implements Service {
   declare readonly [Symbol.dispose]: () => void
   readonly connections: Set<Connection> = new Set()
+  readonly helloTimeout: number
+  readonly maxConnections: number
   readonly #host: LinkHost<M>
   readonly #links = new Set<Link<M>>()
   readonly #acceptor: Acceptor<M>
-  readonly #helloTimeout: number
-  readonly #maxConnections: number
   readonly #stop: () => void
   /** Connections whose peer has not greeted. */
   #waiting = 0
@@ -72,8 +72,8 @@ export class LinkService<M = Uint8Array> implements Service {
     const { identity: key, helloTimeout = 10_000, maxConnections = 10_000 } = settings
     this.#host = host
     this.#stop = stop
-    this.#helloTimeout = helloTimeout
-    this.#maxConnections = maxConnections
+    this.helloTimeout = helloTimeout
+    this.maxConnections = maxConnections
     this.#acceptor = new Acceptor({
       codec: host.codec(settings.limits?.maxMessage),
       maxMessage: maxMessageOf(settings),
@@ -116,7 +116,7 @@ export class LinkService<M = Uint8Array> implements Service {
    */
   accept(channel: Channel<M>, identity: unknown): Receiver<M> {
     // Who has not greeted yet may come back to a session that is counted already.
-    if (this.#waiting >= this.#maxConnections) {
+    if (this.#waiting >= this.maxConnections) {
       channel.close(full.code, full.reason)
       return { receive: () => undefined, lost: () => undefined }
     }
@@ -128,7 +128,7 @@ export class LinkService<M = Uint8Array> implements Service {
     })
     this.#waiting++
     this.#early.add(turnAway)
-    const forget = after(this.#host.clock, this.#helloTimeout, false, () => connected.refuse(late))
+    const forget = after(this.#host.clock, this.helloTimeout, false, () => connected.refuse(late))
     return connected
   }
 

@@ -56,6 +56,16 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn()
 }
 
+test('a page reads its options as all do', () => {
+  const boom = (): never => {
+    throw new Error('boom')
+  }
+  for (const name of ['headers', 'name'])
+    expect(() => connect('ws://127.0.0.1:1', Object.create(Object.defineProperty({}, name, { get: boom })) as object)).toThrow(
+      'connect() needs options that can be read, but got some that throw.',
+    )
+})
+
 test('a page calls, cancels and reads streams', async () => {
   const ended: unknown[] = []
   const methods = {

@@ -57,8 +57,8 @@ export const isolation: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link-service.ts',
-    original: 'this.#helloTimeout, false, () => connected.refuse(late))',
-    replacement: 'this.#helloTimeout, false, () => undefined)',
+    original: 'this.helloTimeout, false, () => connected.refuse(late))',
+    replacement: 'this.helloTimeout, false, () => undefined)',
     breaks: 'who never greets is waited for',
     tests,
   },
@@ -68,6 +68,20 @@ export const isolation: readonly Mutant[] = [
       '    if (known === undefined) turnAway(socket)\n    else openChannel(socket, (channel) => service.accept(channel, known.identity))\n',
     replacement: '    openChannel(socket, (channel) => service.accept(channel, known?.identity))\n',
     breaks: 'whom another service let in is let in',
+    tests: ['test/websocket/front.test.ts'],
+  },
+  {
+    file: 'transports/websocket/serve.ts',
+    original: '(request) => judge(request, settings, admitted)',
+    replacement: '(request) => judge(request, options, admitted)',
+    breaks: 'who is let in is what the options say later',
+    tests: ['test/options.test.ts'],
+  },
+  {
+    file: 'transports/websocket/ws.ts',
+    original: '    for (const giveUp of waiting) giveUp()\n',
+    replacement: '',
+    breaks: 'who is not judged when a service ends waits on',
     tests: ['test/websocket/front.test.ts'],
   },
   {

@@ -166,3 +166,17 @@ test('misuse is told', async () => {
     'that of the server is of another time: make it by another()',
   )
 })
+
+test('what throws when it is asked for what it left is none of what can be asked', () => {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const boom = (): never => {
+    throw new Error('boom')
+  }
+  const traps = ['get', 'has', 'getPrototypeOf'] as const
+  const around = traps.map((trap) => new Proxy({ network: {}, client: {} }, { [trap]: boom }))
+  for (const wrong of [proxy, ...around, { network: {}, client: proxy }, { network: {}, client: {} }, null, undefined, 1]) {
+    expect(() => assertNoLeaks(wrong as never)).toThrow(TypeError)
+    expect(() => assertNoLeaks(wrong as never)).toThrow(/^assertNoLeaks\(\) needs fake clocks, .* but got .+\.$/)
+  }
+})

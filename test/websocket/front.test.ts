@@ -108,15 +108,17 @@ describe('at the upgrade', { timeout }, () => {
   })
 
   it('28 whom a service let in that is closed now is no peer of the next one', async () => {
-    let decide!: (identity: string) => void
-    const first = await local({ f: () => 1 }, { authorize: () => new Promise<string>((resolve) => (decide = resolve)) })
+    const asking: ((ok: boolean) => void)[] = []
+    const verifyClient = (_info: unknown, answer: (ok: boolean) => void): unknown =>
+      asking.length === 0 ? asking.push(answer) : answer(true)
+    const first = await local({ f: () => 1 }, { authorize: () => 'guest' }, { verifyClient })
     const connecting = rejection(connect(first.url))
-    await until(() => decide !== undefined)
+    await until(() => asking.length > 0)
     first.service.close()
     let asked = 0
     const second = serve(first.server, { f: () => 2 }, { authorize: () => ++asked > 1 && 'ann' })
     onTestFinished(() => second.close())
-    decide('guest')
+    asking[0]?.(true)
     expect(await connecting).toMatchObject({ code: 'ERR_LINK_LOST', message: expect.stringContaining('1001') as string })
     expect(asked).toBe(0)
     await expect(connect(first.url)).rejects.toMatchObject({ status: 401 })
@@ -124,6 +126,42 @@ describe('at the upgrade', { timeout }, () => {
     expect(await wrap<{ f(ctx: Context): number }>(connection).f(background())).toBe(2)
     connection.close()
     await idle(second)
+  })
+
+  it('28 whom authorize says nothing of is refused with 503 when the time to greet is over', async () => {
+    const { port, service } = await local({ f: () => 1 }, { authorize: () => new Promise(() => {}), helloTimeout: 50 })
+    expect(await upgrade(port)).toBe(503)
+    expect(service.stats().connections).toBe(0)
+  })
+
+  it.each([undefined, { grace: 60_000 }])(
+    '28 whom authorize has said nothing of when the service ends is refused with 503 (%o)',
+    async (options) => {
+      const asked: ((identity: string) => void)[] = []
+      const authorize = (): Promise<string> => new Promise((resolve) => asked.push(resolve))
+      const { port, service } = await local({ f: () => 1 }, { authorize, helloTimeout: 600_000 })
+      const statuses = [upgrade(port), upgrade(port)]
+      await until(() => asked.length === 2)
+      if (options === undefined) service.close()
+      else await service.close(options)
+      expect(await Promise.all(statuses)).toEqual([503, 503])
+      // What it says at last is too late.
+      for (const decide of asked) decide('ann')
+      await setTimeout(0)
+      expect(service.stats().connections).toBe(0)
+    },
+  )
+
+  it('28 of as many as there may be connections authorize is asked at once, and not of more', async () => {
+    const asked: ((identity: string) => void)[] = []
+    const authorize = (): Promise<string> => new Promise((resolve) => asked.push(resolve))
+    const { port } = await local({ f: () => 1 }, { authorize, maxConnections: 2 })
+    const statuses = [upgrade(port), upgrade(port)]
+    await until(() => asked.length === 2)
+    expect(await upgrade(port)).toBe(503)
+    expect(asked).toHaveLength(2)
+    for (const decide of asked) decide('ann')
+    expect(await Promise.all(statuses)).toEqual([101, 101])
   })
 
   it('28 a socket whose request the service has not judged is turned away', async () => {

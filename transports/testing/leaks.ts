@@ -3,7 +3,7 @@ import { type Connection, LinkConnection } from '../../lib/bridge/link-connectio
 import { LinkService, type Service } from '../../lib/bridge/link-service.ts'
 import type { Context } from '../../lib/context.ts'
 import { isContext, scopeOf } from '../../lib/foreign.ts'
-import { named } from '../../lib/given.ts'
+import { attempt, named } from '../../lib/given.ts'
 import { observersOf } from '../../lib/observers.ts'
 import { type FakeClock, timelineOf } from './clock.ts'
 import type { LinkedPair } from './pair.ts'
@@ -26,6 +26,13 @@ export function assertNoLeaks(...sources: readonly LeakSource[]): void {
 }
 
 function leftOf(source: LeakSource): string[] {
+  const left = attempt(() => askedOf(source))
+  if (left !== undefined) return left
+  throw new TypeError(`assertNoLeaks() needs fake clocks, connections, services, pairs and contexts, but got ${named(source)}.`)
+}
+
+/** Undefined where nobody knows what it is. Throws what a proxy throws. */
+function askedOf(source: LeakSource): string[] | undefined {
   if (isContext(source)) {
     const { end, watch } = scopeOf(source, 'assertNoLeaks')
     return count(end === undefined && watch !== undefined ? observersOf(watch) : 0, 'observers', String(source))
@@ -53,8 +60,7 @@ function leftOf(source: LeakSource): string[] {
     const clocks = clock === serverClock ? [clock] : [clock, serverClock]
     return [...[client, server, ...clocks].flatMap(leftOf), ...count(network.connections, 'connections', 'the network')]
   }
-  if (isFakeClock(source)) return count(source.timers, 'timers', 'the clock')
-  throw new TypeError(`assertNoLeaks() needs fake clocks, connections, services, pairs and contexts, but got ${named(source)}.`)
+  return isFakeClock(source) ? count(source.timers, 'timers', 'the clock') : undefined
 }
 
 function isFakeClock(source: LeakSource): source is FakeClock {

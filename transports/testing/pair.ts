@@ -1,6 +1,6 @@
 /** Two linked sides in one process, with a network between them that does as a test says. */
 import { asyncDispose } from '../../lib/dispose.ts'
-import { checkNames, checkObject, checkSettings } from '../../lib/bridge/link-check.ts'
+import { settingNames, takeOptions, takeSettings, takeWithin } from '../../lib/bridge/link-check.ts'
 import { checkMethods } from '../../lib/bridge/served.ts'
 import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
 import { dial } from '../../lib/bridge/link-dial.ts'
@@ -80,33 +80,40 @@ interface Side {
  * @throws TypeError (the promise rejects) when an option is not of the stated form
  */
 export async function linkedPair(options: PairOptions): Promise<LinkedPair> {
-  checkObject('linkedPair', 'options', options)
-  checkNames('linkedPair', options, pairNames)
-  const { serve, client = {}, server = {}, latency = 1 } = options
+  const all = takeOptions('linkedPair', options, pairNames)
+  const { serve, latency = 1 } = all
   checkMethods('linkedPair', serve)
   const wait = typeof latency === 'function' ? latency : () => latency
   const first = wait()
-  if (!(first >= 0 && first < Infinity))
+  if (typeof first !== 'number' || !(first >= 0 && first < Infinity))
     throw new TypeError(`linkedPair() needs a latency in milliseconds from 0, but got ${named(first)}.`)
-  const { clock = client.clock ?? createFakeClock() } = options
+  const client = takeSide('client', all.client ?? {}, { serve: true, clock: true, reconnect: true })
+  const server = takeSide('server', all.server ?? {}, { clock: true })
+  const { reconnect = true } = client
+  if (typeof reconnect !== 'boolean')
+    throw new TypeError(`linkedPair() needs its option 'reconnect' to be true or false, but got ${named(reconnect)}.`)
+  const { clock = client.clock ?? createFakeClock() } = all
   const timeline = timelineOf(clock)
-  const near = sideOf('client', client, clock, timeline, { reconnect: true })
-  const far = sideOf('server', server, clock, timeline, {})
+  const near = sideOf('client', client, clock, timeline)
+  const far = sideOf('server', server, clock, timeline)
   const pair = new MemoryPair(timeline as Timeline, wait, near, { ...far, methods: serve })
-  await pair.open(client.reconnect ?? true)
+  await pair.open(reconnect)
   return pair
 }
 
 const pairNames: Record<keyof PairOptions, true> = { serve: true, clock: true, latency: true, client: true, server: true }
 
-function sideOf(side: string, options: SideOptions, shared: FakeClock, time: Timeline | undefined, own: object): Side {
+function takeSide<O extends LinkSettings>(side: string, options: O, own: Record<Exclude<keyof O, keyof LinkSettings>, true>): O {
+  return takeSettings('linkedPair', takeWithin('linkedPair', side, 'option', options, { ...settingNames, ...own }), own)
+}
+
+function sideOf(side: string, options: SideOptions, shared: FakeClock, time: Timeline | undefined): Side {
   const { serve, clock = shared, ...settings } = options
   if (time === undefined || timelineOf(clock) !== time) {
     throw new TypeError(
       `linkedPair() needs clocks from createFakeClock(), of one time, but that of the ${side} is ${time === undefined ? named(clock) : 'of another time: make it by another()'}.`,
     )
   }
-  checkSettings('linkedPair', settings, own)
   if (serve !== undefined) checkMethods('linkedPair', serve)
   return { clock, settings, methods: serve }
 }

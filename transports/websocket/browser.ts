@@ -1,6 +1,7 @@
 /** As `index.ts`, for browsers: without what serves, and over the page's own WebSocket. Imports no Node code. */
-import { connectBy, type DialOptions } from './connect.ts'
+import { connectBy, type DialOptions, takeDial } from './connect.ts'
 import type { Connection } from '../../lib/bridge/link-connection.ts'
+import { pageLease } from '../../lib/bridge/link-liveness.ts'
 import { pageSockets } from './page.ts'
 
 export type { LinkHandle, LinkLease, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
@@ -23,10 +24,10 @@ export interface ConnectOptions extends DialOptions {}
  * page is frozen or kept: its work goes on over there, as far as the lease goes, and it may lose its connection when a page that was kept is gone back to. The page's own is better.
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Promise<Connection> {
-  const headers: unknown = (options as { readonly headers?: unknown } | null)?.headers
+  const { headers, ...taken } = takeDial<ConnectOptions & { readonly headers?: unknown }>(options, { headers: true }, pageLease)
   if (headers !== undefined)
     throw new TypeError(
       'connect() can send no headers from a page: let the server look at a cookie, or give the name of who it is in a first call.',
     )
-  return connectBy(pageSockets, url, options)
+  return connectBy(pageSockets, url, taken)
 }

@@ -1,12 +1,13 @@
 /** What `connect` is on every platform. */
-import { checkSettings } from '../../lib/bridge/link-check.ts'
+import { takeSettings } from '../../lib/bridge/link-check.ts'
 import { checkMethods } from '../../lib/bridge/served.ts'
 import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
 import { dial, type Sockets } from '../../lib/bridge/link-dial.ts'
 import type { LinkSettings } from '../../lib/bridge/link-host.ts'
+import type { LinkLease } from '../../lib/bridge/link-liveness.ts'
 import { background, type Context } from '../../lib/context.ts'
 import { isContext } from '../../lib/foreign.ts'
-import { named } from '../../lib/given.ts'
+import { attempt, named } from '../../lib/given.ts'
 import { platform } from './platform.ts'
 
 /** What every platform has. */
@@ -24,33 +25,38 @@ export interface DialOptions extends LinkSettings {
 
 const dialNames: Record<Exclude<keyof DialOptions, keyof LinkSettings>, true> = { context: true, reconnect: true, serve: true }
 
-/** @param own options that the platform has beside those, already checked */
-export function connectBy<S>(
-  sockets: Sockets<S>,
-  url: string | URL,
-  options: DialOptions,
-  own: object = {},
-): Promise<Connection> {
-  checkSettings('connect', options, { ...dialNames, ...own }, sockets.lease)
-  const { context = background(), serve: methods, reconnect = true } = options
-  if (!isContext(context)) throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
-  if (methods !== undefined) checkMethods('connect', methods)
+/**
+ * The options of `connect`, checked but for those that the platform has beside them.
+ * @param own the names of these
+ * @param lease what the platform makes of leases, where that differs from the rest
+ */
+export function takeDial<O extends DialOptions>(
+  options: O,
+  own: Record<Exclude<keyof O, keyof DialOptions>, unknown>,
+  lease?: Partial<LinkLease>,
+): O {
+  const taken = takeSettings('connect', options, { ...dialNames, ...own }, lease)
+  const { context, serve, reconnect = true } = taken
+  if (context !== undefined && !isContext(context))
+    throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
+  if (serve !== undefined) checkMethods('connect', serve)
   if (typeof reconnect !== 'boolean')
     throw new TypeError(`connect() needs its option 'reconnect' to be true or false, but got ${named(reconnect)}.`)
-  const settings = { ...options, lease: { ...sockets.lease, ...options.lease } }
-  return dial(platform, sockets, urlOf(url), context, settings, methods, reconnect).then(
+  return taken
+}
+
+/** @param options as `takeDial` gave them */
+export function connectBy<S>(sockets: Sockets<S>, url: string | URL, options: DialOptions): Promise<Connection> {
+  const { context = background(), serve, reconnect = true } = options
+  return dial(platform, sockets, urlOf(url), context, options, serve, reconnect).then(
     ({ link, closed }) => new LinkConnection(link, closed),
   )
 }
 
 function urlOf(url: string | URL): URL {
-  try {
-    const parsed = new URL(url)
-    if (/^(?:wss?|https?|ws\+unix):$/.test(parsed.protocol)) return parsed
-  } catch {
-    // It is none.
-  }
+  const parsed = attempt(() => new URL(url))
+  if (parsed !== undefined && /^(?:wss?|https?|ws\+unix):$/.test(parsed.protocol)) return parsed
   throw new TypeError(
-    `connect() needs a URL such as 'wss://example.com/path', but got ${named(url instanceof URL ? url.href : url)}.`,
+    `connect() needs a URL such as 'wss://example.com/path', but got ${named(attempt(() => (url instanceof URL ? url.href : url)) ?? url)}.`,
   )
 }

@@ -2,9 +2,9 @@
  * Calls with a context over a WebSocket. The context of a call lives on the far side as long as the call: it ends when the
  * caller's ends, with the same kind and cause, and when the link is lost.
  */
-import { connectBy, type DialOptions } from './connect.ts'
+import { connectBy, type DialOptions, takeDial } from './connect.ts'
 import type { Connection } from '../../lib/bridge/link-connection.ts'
-import { checkUpgrade, nodeSockets, type UpgradeOptions } from './ws.ts'
+import { nodeSockets, takeUpgrade, type UpgradeOptions } from './ws.ts'
 
 export type { LinkHandle, LinkLease, LinkLimits, LinkStats } from '../../lib/bridge/link.ts'
 export { type Answer, type CloseOptions, type Connection, type Remote, wrap } from '../../lib/bridge/link-connection.ts'
@@ -24,5 +24,6 @@ export interface ConnectOptions extends DialOptions, UpgradeOptions {}
  * @throws TypeError at once when the URL or the options are not of the stated form
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Promise<Connection> {
-  return connectBy(nodeSockets(options), url, options, checkUpgrade(options))
+  const taken = takeDial(options, { headers: true, agent: true })
+  return connectBy(nodeSockets(takeUpgrade(taken)), url, taken)
 }

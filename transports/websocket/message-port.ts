@@ -5,10 +5,10 @@
 import { background, type Context } from '../../lib/context.ts'
 import { LinkLostError } from '../../lib/errors.ts'
 import { isContext } from '../../lib/foreign.ts'
-import { named } from '../../lib/given.ts'
+import { attempt, named } from '../../lib/given.ts'
 import { platform } from './platform.ts'
 import { PortChannel, type PortEndpoint } from './port-channel.ts'
-import { checkObject, checkSettings } from '../../lib/bridge/link-check.ts'
+import { takeSettings } from '../../lib/bridge/link-check.ts'
 import { checkMethods } from '../../lib/bridge/served.ts'
 import { type Connection, LinkConnection } from '../../lib/bridge/link-connection.ts'
 import { type LinkSettings, makeLink, maxMessageOf } from '../../lib/bridge/link-host.ts'
@@ -40,7 +40,7 @@ export interface PortOptions extends LinkSettings {
  *
  * @throws TypeError at once when `endpoint` speaks no `postMessage`, or has a connection already that is not closed; and when the options are not of the stated form
  */
-export function connect(endpoint: PostMessageEndpoint, given: PortOptions = {}): Promise<Connection> {
+export function connect(endpoint: PostMessageEndpoint, options: PortOptions = {}): Promise<Connection> {
   if (!isEndpoint(endpoint)) {
     throw new TypeError(`connect() needs a MessagePort, a Worker or what is like them, but got ${named(endpoint)}.`)
   }
@@ -49,26 +49,21 @@ export function connect(endpoint: PostMessageEndpoint, given: PortOptions = {}):
   }
   // Threads of a page have no word of the other's end, and timers that are late.
   const lease = typeof endpoint.on === 'function' ? {} : pageLease
-  checkObject('connect', 'options', given)
-  // Each is read once.
-  const options = { ...given }
-  checkSettings('connect', options, { serve: true, context: true }, lease)
-  const { context, serve: methods } = options
+  const settings = takeSettings('connect', options, { serve: true, context: true }, lease)
+  const { context, serve: methods } = settings
   if (context !== undefined && !isContext(context))
     throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
   if (methods !== undefined) checkMethods('connect', methods)
-  const settings = { ...options, limits: { ...options.limits }, lease: { ...lease, ...options.lease } }
   return open(endpoint, settings, methods, context)
 }
 
 /** What throws when it is looked at is none. */
 function isEndpoint(endpoint: PostMessageEndpoint): endpoint is PortEndpoint {
-  try {
+  const found = attempt(() => {
     const { postMessage, on, addEventListener } = endpoint as Partial<PortEndpoint>
     return typeof postMessage === 'function' && (typeof on === 'function' || typeof addEventListener === 'function')
-  } catch {
-    return false
-  }
+  })
+  return found ?? false
 }
 
 async function open(

@@ -2,7 +2,6 @@
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Life, Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { LinkLostError } from '../../lib/errors.ts'
-import { pageLease } from '../../lib/bridge/link-liveness.ts'
 import { closedByPeer, notSpoken } from '../../lib/bridge/link-show.ts'
 
 /** How long a peer has to answer a close before its connection counts as gone. */
@@ -108,7 +107,6 @@ function isKept(event: Event): boolean {
 export const pageSockets: Sockets<WebSocket> = {
   open: openSocket,
   channel: openChannel,
-  lease: pageLease,
   watch,
   refused: () => false,
 }

@@ -1,10 +1,10 @@
 /** The side that is connected to. */
 import type { IncomingMessage } from 'node:http'
-import { checkSettings, leastMessage } from '../../lib/bridge/link-check.ts'
+import { leastMessage, takeSettings } from '../../lib/bridge/link-check.ts'
 import { checkMethods } from '../../lib/bridge/served.ts'
 import { type LinkSettings, maxMessageOf } from '../../lib/bridge/link-host.ts'
 import { LinkService, type Service, type ServiceSettings } from '../../lib/bridge/link-service.ts'
-import { named } from '../../lib/given.ts'
+import { attempt, named } from '../../lib/given.ts'
 import { isKey, type Key } from '../../lib/key.ts'
 import { platform, warn } from './platform.ts'
 import {
@@ -29,7 +29,8 @@ export interface ServeSettings<Identity = unknown> extends ServiceSettings {
    * content; an object of a class must be the very same. A session that broke goes on only for that one, so leave out what changes with each request, such as when a token was made.
    *
    * Whatever is falsy refuses the request, with 401: `false`, `undefined`, `null`, and also an empty text and 0, which are nobody's. What it throws refuses it, too, with 500, and is reported by a warning of the process; and so does
-   * what the server's own `verifyClient` throws. A socket whose request this very service has not let in is closed with 1001. Compare secrets in constant
+   * what the server's own `verifyClient` throws. A socket whose request this very service has not let in is closed with 1001. What it has not said
+   * within `helloTimeout`, or when the service is closed, refuses with 503, and it is asked for at most `maxConnections` requests at once. Compare secrets in constant
    * time, and take no token from the URL, which is logged.
    *
    * Default: everybody, and a session goes on for whoever has its token.
@@ -60,12 +61,11 @@ export interface ServeSettings<Identity = unknown> extends ServiceSettings {
 export function serve<Identity = unknown>(
   server: WebSocketServer,
   methods: object,
-  settings: ServeSettings<Identity> = {},
+  options: ServeSettings<Identity> = {},
 ): Service {
   if (!isServer(server)) throw new TypeError(`serve() needs a WebSocketServer, but got ${named(server)}.`)
   checkMethods('serve', methods)
-  checkSettings('serve', settings, serveNames)
-  checkServeSettings(settings)
+  const settings = takeServeSettings(options)
   if (served.get(server)?.giveWay() === false) {
     throw new TypeError(
       'serve() needs a server that is not served yet: put all methods into one object, or close the service that is there.',
@@ -81,7 +81,7 @@ export function serve<Identity = unknown>(
     if (served.get(server) === service) served.delete(server)
   })
   served.set(server, service)
-  const giveBack = judgeUpgrades(server, (request) => judge(request, settings, admitted))
+  const giveBack = judgeUpgrades(server, service, (request) => judge(request, settings, admitted))
   const stop = onConnection(server, (socket, request) => {
     const known = admitted.get(request)
     // It was let in by a service that was here before, or by nobody.
@@ -133,47 +133,57 @@ const serveNames: Record<Exclude<keyof ServeSettings, keyof LinkSettings>, true>
   maxConnections: true,
 }
 
-function checkServeSettings<Identity>(settings: ServeSettings<Identity>): void {
+function takeServeSettings<Identity>(options: ServeSettings<Identity>): ServeSettings<Identity> {
+  const settings = takeSettings('serve', options, serveNames)
   const { authorize, identity, keys = [], allowedOrigins, helloTimeout = 1, maxConnections = 1 } = settings
   if (authorize !== undefined && typeof authorize !== 'function') {
     throw new TypeError(`serve() needs its option 'authorize' to be a function, but got ${named(authorize)}.`)
   }
   if (identity !== undefined) {
-    if (!isKey(identity)) throw new TypeError(`serve() needs its option 'identity' to be a key, but got ${named(identity)}.`)
+    if (!attempt(() => isKey(identity)))
+      throw new TypeError(`serve() needs its option 'identity' to be a key, but got ${named(identity)}.`)
     if (authorize === undefined)
       throw new TypeError("serve() needs the option 'authorize' beside 'identity': it gives the value.")
     if ((keys as readonly unknown[]).includes(identity))
       throw new TypeError("serve() cannot take the key of 'identity' from its peers: it may not be among 'keys'.")
   }
-  const isList = Array.isArray(allowedOrigins) && allowedOrigins.every((origin: unknown) => typeof origin === 'string')
-  if (allowedOrigins !== undefined && allowedOrigins !== '*' && !isList) {
-    throw new TypeError(
-      `serve() needs its option 'allowedOrigins' to be '*' or an array of origins, but got ${named(allowedOrigins)}.`,
-    )
-  }
-  if (isList) for (const origin of allowedOrigins) checkOrigin(origin)
+  const origins = allowedOrigins === undefined || allowedOrigins === '*' ? allowedOrigins : takeOrigins(allowedOrigins)
   for (const [name, value] of Object.entries({ helloTimeout, maxConnections })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new TypeError(`serve() needs its option '${name}' to be a whole number of at least 1, but got ${named(value)}.`)
     }
   }
+  return origins === undefined ? settings : { ...settings, allowedOrigins: origins }
+}
+
+function takeOrigins(given: unknown): readonly string[] {
+  const origins = attempt(() => {
+    if (!Array.isArray(given)) return undefined
+    const taken: string[] = []
+    for (const origin of given as readonly unknown[]) {
+      if (typeof origin !== 'string') return undefined
+      taken.push(origin)
+    }
+    return taken
+  })
+  if (origins === undefined) {
+    throw new TypeError(`serve() needs its option 'allowedOrigins' to be '*' or an array of origins, but got ${named(given)}.`)
+  }
+  for (const origin of origins) checkOrigin(origin)
+  return origins
 }
 
 /** What a browser sends is compared to the letter: `https://example.com/` would keep out the very page that it means. */
 function checkOrigin(text: string): void {
-  const origin = originOf(text)
+  const origin = attempt(() => originOf(text))
   if (origin === text || text === 'null') return
   const hint = origin === undefined ? 'a scheme, a host and perhaps a port' : `as browsers send it: ${JSON.stringify(origin)}`
   throw new TypeError(`serve() needs origins in its option 'allowedOrigins' (${hint}), but got ${named(text)}.`)
 }
 
-/** That of an extension's or an app's page has a scheme of its own, for which URL gives none. */
+/** That of an extension's or an app's page has a scheme of its own, for which URL gives none. Throws where it is none. */
 function originOf(text: string): string | undefined {
-  try {
-    const { protocol, host, origin } = new URL(text)
-    if (origin !== 'null') return origin
-    return host === '' ? undefined : `${protocol}//${host}`
-  } catch {
-    return undefined
-  }
+  const { protocol, host, origin } = new URL(text)
+  if (origin !== 'null') return origin
+  return host === '' ? undefined : `${protocol}//${host}`
 }

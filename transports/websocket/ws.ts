@@ -4,8 +4,10 @@ import { type ServerOptions, type VerifyClientCallbackSync, WebSocket, type WebS
 import { type Channel, closeCode } from '../../lib/bridge/link.ts'
 import type { Receiver, Sockets } from '../../lib/bridge/link-dial.ts'
 import { closedByPeer, notSpoken } from '../../lib/bridge/link-show.ts'
+import type { ServiceSettings } from '../../lib/bridge/link-service.ts'
+import { after, hostClock } from '../../lib/clock.ts'
 import { BridgeError, LinkLostError } from '../../lib/errors.ts'
-import { named } from '../../lib/given.ts'
+import { attempt, named } from '../../lib/given.ts'
 import { warn } from './platform.ts'
 
 export type { WebSocketServer } from 'ws'
@@ -92,19 +94,24 @@ export interface UpgradeOptions {
   readonly agent?: Agent
 }
 
-/** Gives the names of these options. */
-export function checkUpgrade(options: UpgradeOptions): Record<keyof UpgradeOptions, true> {
-  const { headers, agent } = (options as Partial<UpgradeOptions> | null) ?? {}
-  if (headers !== undefined && typeof headers !== 'function') checkHeaders(headers)
-  if (agent !== undefined && typeof (agent as { addRequest?: unknown } | null)?.addRequest !== 'function') {
+/** These options, checked, and copies. */
+export function takeUpgrade({ headers, agent }: UpgradeOptions): UpgradeOptions {
+  if (agent !== undefined && typeof attempt(() => (agent as { addRequest?: unknown } | null)?.addRequest) !== 'function') {
     throw new TypeError(`connect() needs its option 'agent' to be an Agent of node:http or node:https, but got ${named(agent)}.`)
   }
-  return { headers: true, agent: true }
+  return {
+    ...(headers === undefined ? {} : { headers: typeof headers === 'function' ? headers : takeHeaders(headers) }),
+    ...(agent === undefined ? {} : { agent }),
+  }
 }
 
-function checkHeaders(headers: unknown): Headers {
-  const fields = typeof headers === 'object' && headers !== null ? Object.entries(headers) : undefined
-  if (fields === undefined || Symbol.iterator in (headers as object)) {
+function takeHeaders(headers: Headers): Headers {
+  const fields = attempt(() =>
+    typeof headers === 'object' && headers !== null && !(Symbol.iterator in headers)
+      ? Object.entries<unknown>(headers)
+      : undefined,
+  )
+  if (fields === undefined) {
     throw new TypeError(
       `connect() needs headers that are an object of texts, or a function that gives one, but got ${named(headers)}.`,
     )
@@ -117,7 +124,7 @@ function checkHeaders(headers: unknown): Headers {
       )
     }
   }
-  return headers as Headers
+  return Object.fromEntries(fields) as Headers
 }
 
 /** What is asked may hang: then `signal` gives up. */
@@ -127,7 +134,7 @@ async function ask(give: () => Headers | PromiseLike<Headers>, signal: AbortSign
     Promise.resolve().then(give).then(resolve, reject)
   })
   signal.throwIfAborted()
-  return checkHeaders(given)
+  return takeHeaders(given)
 }
 
 /**
@@ -193,25 +200,38 @@ export interface Refusal {
 
 /**
  * Lets `admit` judge each request to upgrade before there is a socket, beside what the server's own `verifyClient` says. A rejection, and what is thrown,
- * refuses with 500. Returns what takes it back.
+ * refuses with 500; and with 503 what is not judged within `helloTimeout`, or beside `maxConnections` others. Returns what takes it back, and refuses
+ * who has not been judged yet.
  */
 export function judgeUpgrades(
   server: WebSocketServer,
+  { helloTimeout, maxConnections }: UpgradeBounds,
   admit: (request: IncomingMessage) => Promise<Refusal | undefined>,
 ): () => void {
   const { options } = server
   const { verifyClient: own } = options
+  const waiting = new Set<() => void>()
   const judge = (info: Upgrade, answer: Answer): void => {
-    admit(info.req).then(
-      (refusal) => (refusal === undefined ? passOn(own, info, answer) : answer(false, refusal.status)),
-      () => answer(false, 500),
-    )
+    if (waiting.size >= maxConnections) return answer(false, 503)
+    const decide = (refusal: Refusal | undefined): void => {
+      if (!waiting.delete(giveUp)) return
+      forget()
+      if (refusal === undefined) passOn(own, info, answer)
+      else answer(false, refusal.status)
+    }
+    const giveUp = (): void => decide({ status: 503 })
+    waiting.add(giveUp)
+    const forget = after(hostClock, helloTimeout, false, giveUp)
+    admit(info.req).then(decide, () => decide({ status: 500 }))
   }
   options.verifyClient = judge
   return () => {
     if (options.verifyClient === judge) options.verifyClient = own
+    for (const giveUp of waiting) giveUp()
   }
 }
+
+type UpgradeBounds = Required<Pick<ServiceSettings, 'helloTimeout' | 'maxConnections'>>
 
 interface Upgrade {
   readonly origin: string
@@ -250,9 +270,11 @@ export function longestMessage({ options: { maxPayload = 0 } }: WebSocketServer)
 
 /** Whether a value is a server of ws, of any copy of it. */
 export function isServer(value: unknown): value is WebSocketServer {
-  const server = value as Partial<WebSocketServer> | null
-  if (typeof server !== 'object' || server === null || typeof server.options !== 'object') return false
-  return typeof server.handleUpgrade === 'function' && typeof server.on === 'function'
+  const found = attempt(() => {
+    const { options, handleUpgrade, on } = value as Partial<WebSocketServer>
+    return typeof options === 'object' && typeof handleUpgrade === 'function' && typeof on === 'function'
+  })
+  return found ?? false
 }
 
 /** The error of the system, whose code says it all; what ws says itself has none. */
