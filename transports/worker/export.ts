@@ -31,6 +31,8 @@ export interface Owner {
   unsent(handle: SlotHandle): void
   /** An export is over. */
   forget(held: Export): void
+  /** What it exports never ends: it is the only one of its channel, and stands for a signal that was collected. */
+  never(): void
   close(): void
 }
 
@@ -106,6 +108,11 @@ export class Export extends Slot implements LateEnd {
     for (let o: Observer | undefined = watch?.listeners; o instanceof Herald; o = o.next)
       if (o instanceof Export && o.#owner === owner) return o
     return undefined
+  }
+
+  /** A live context, which nobody else observes, will never end: those who have imported it may let go of it. */
+  static never({ watch }: Scope): void {
+    for (let o: Observer | undefined = watch?.listeners; o instanceof Export; o = o.next) o.#owner.never()
   }
 
   get slot(): Slot | ToldSlot {

@@ -1,12 +1,15 @@
 /** AbortSignals on their way to another thread: as contexts that end with them. */
 
-import { listen } from '../../lib/boundary.ts'
+import { listen, withSource } from '../../lib/boundary.ts'
 import { background, cause, type Context } from '../../lib/context.ts'
 import { controllerFor, follow, signalsWith } from '../../lib/context-signal.ts'
+import { End } from '../../lib/end.ts'
 import { isContext, scopeOf } from '../../lib/foreign.ts'
 import { withSignal } from '../../lib/signal.ts'
+import { Source } from '../../lib/source.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
 import { isHandled } from './comlink.ts'
+import { Export } from './export.ts'
 import { carried, isSignal } from './within.ts'
 
 /** An argument that ends: a context, or an AbortSignal as one. */
@@ -77,6 +80,59 @@ export class TiedObject {
   }
 }
 
+/** Asks a signal that it does not hold. One that was collected never aborts: who could abort it holds it, and the platform those that abort by themselves and have a listener. */
+class WeakSignalSource extends Source {
+  readonly #signal: WeakRef<AbortSignal>
+  readonly #aborted = (): void => this.wake()
+  #end: End | undefined
+
+  constructor(signal: AbortSignal) {
+    super()
+    this.#signal = new WeakRef(signal)
+  }
+
+  poll(): End | undefined {
+    const signal = this.#signal.deref()
+    if (signal?.aborted !== true) return undefined
+    return (this.#end ??= new End('canceled', signal.reason, Number.NaN))
+  }
+
+  protected override watch(): void {
+    this.#signal.deref()?.addEventListener('abort', this.#aborted, { once: true })
+  }
+
+  protected override unwatch(): void {
+    this.#signal.deref()?.removeEventListener('abort', this.#aborted)
+  }
+
+  override label(): string {
+    return 'WithSignal'
+  }
+}
+
+/** What a signal is sent as, by itself. */
+export interface Stand {
+  /** Ends with it, and does not hold it. */
+  readonly ctx: Context
+  /** Tells it from all others of this thread. */
+  readonly id: number
+}
+
+let ids = 0
+const stands = new WeakMap<AbortSignal, Stand>()
+const collected = new FinalizationRegistry<Context>((ctx) => Export.never(scopeOf(ctx, 'SentSignal')))
+
+/** The same one each time. Who has imported its context is told when the signal was collected, which only then is no abort. */
+export function standFor(signal: AbortSignal): Stand {
+  let stand = stands.get(signal)
+  if (stand === undefined) {
+    stand = { ctx: withSource(background(), new WeakSignalSource(signal), 'SentSignal'), id: ++ids }
+    stands.set(signal, stand)
+    collected.register(signal, stand.ctx)
+  }
+  return stand
+}
+
 const signals = signalsWith(cause)
 const never = scopeOf(background(), 'SentSignal')
 
@@ -94,7 +150,7 @@ export class SentSignal {
     this.#stop = listen(ctx, () => controller.abort(cause(ctx)))
   }
 
-  /** Before its context is given back, which is no abort: from here on the signal stays as it is. */
+  /** When its context is given back, which is no abort: from here on the signal stays as it is. Nothing happens where it has aborted. */
   letGo(): void {
     if (this.#stop()) follow(this.signal, never)
   }
