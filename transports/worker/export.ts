@@ -6,7 +6,7 @@ import type { End } from '../../lib/end.ts'
 import { Herald, type Observer, unobserve } from '../../lib/observers.ts'
 import type { Scope } from '../../lib/scope.ts'
 import type { ContextHandle } from './handle.ts'
-import { beforeExit, randomId } from './host.ts'
+import { beforeExit, randomId, warn } from './host.ts'
 import type { LateEnd } from './late.ts'
 import { Numbered } from './link-numbers.ts'
 import type { ToldSlot } from './told.ts'
@@ -36,6 +36,9 @@ export interface Owner {
   close(): void
 }
 
+/** How many contexts may be out at once. */
+const LIMIT = 262_144
+
 let table: SlotTable | undefined
 /** Those who export at present, by the numbers of their links. */
 export const owners: Numbered<Owner> = new Numbered()
@@ -49,7 +52,7 @@ export function threadTable(): SlotTable {
   })
   return (table = new SlotTable({
     id: tableId,
-    limit: 262_144,
+    limit: LIMIT,
     onGrow: (chunk, buffer) => {
       for (const owner of owners) owner.announce(chunk, buffer)
     },
@@ -69,12 +72,20 @@ export function tableStats(): { readonly slots: number; readonly chunks: number 
   return { slots: inUse + told, chunks }
 }
 
-/** Gives an export a slot. False where the table is full. */
+let hasWarned = false
+
+/** Gives an export a slot. False where the table is full, which is told once. */
 export function openIn(table: SlotTable, link: number, held: Export): boolean {
   if (table.open(link, held) !== undefined) return true
   // Perhaps of those that nobody has asked for since.
   for (const owner of owners) owner.giveUpLate(true)
-  return table.open(link, held) !== undefined
+  if (table.open(link, held) !== undefined) return true
+  if (!hasWarned) {
+    hasWarned = true
+    const how = 'further ones go by messages alone, and a loop over there that never yields does not see them end.'
+    warn(`There is no shared memory for more of the contexts that this thread has sent, which is for ${LIMIT} at most: ${how}`)
+  }
+  return false
 }
 
 /** Stops observing contexts that nobody on the other side holds any more: looks at `limit` slots at most. */
