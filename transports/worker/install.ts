@@ -50,7 +50,7 @@ export interface InstallOptions {
  * Each must be an argument of its own. A plain object that has one as a property, and a list, a map or a set that has one among its first hundred, is refused with a `TypeError`, unless another transfer handler takes it: what is inside of an argument Comlink does
  * not look at, and of an AbortSignal there Node makes an empty object.
  *
- * A context that arrives is given back when it has ended, is cancelled or disposed of, or is collected; and when the thread ends, where the platform tells. Comlink tells no transfer handler where an argument goes: so each time
+ * A context that arrives is given back when it has ended, is cancelled or disposed of, or is collected, which it is not when its `signal` or `done` was asked for; and when the thread ends, where the platform tells. Comlink tells no transfer handler where an argument goes: so each time
  * that a context is sent it takes a slot and a channel of its own, and one that goes with thousands of calls should go by `wrap`. A signal takes one of each in a thread, however often it is sent there, and is the same one each time. Nobody can
  * tell whether somebody there still hears of it (by `AbortSignal.any`, say): so it is held until it aborts, or the one that was sent is collected, or its thread ends. Comlink itself knows of no contexts: a call whose context has ended goes on waiting for its answer, and one whose worker has died waits for ever. The
  * calls of this module's `wrap` do neither.
