@@ -7,6 +7,7 @@ import { End } from '../../lib/end.ts'
 import { isContext, scopeOf } from '../../lib/foreign.ts'
 import { withSignal } from '../../lib/signal.ts'
 import { Source } from '../../lib/source.ts'
+import { attempt } from '../../lib/given.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
 import { isHandled } from './comlink.ts'
 import { Export } from './export.ts'
@@ -54,25 +55,27 @@ export class TiedObject {
     carried().delete(this.object)
   }
 
-  /** Undefined where the argument is no plain object, has none, or does not go as it is: `Comlink.proxy` leaves it here. Never throws. */
+  /** Undefined where the argument is no plain object, has none, or does not go as it is: `Comlink.proxy` leaves it here. Throws what a getter throws. */
   static of(arg: unknown): TiedObject | undefined {
     if (typeof arg !== 'object' || arg === null) return undefined
+    const members: [string, Tie][] = []
+    let thrown: { readonly error: unknown } | undefined
     try {
       if (!isPlain(arg)) return undefined
-      const members: [string, Tie][] = []
       for (const key of Object.keys(arg)) {
         const tie = Tie.to(arg[key])
         if (tie !== undefined) members.push([key, tie])
       }
-      if (members.length === 0) return undefined
-      const tied = new TiedObject(arg, members)
-      if (!isHandled(arg)) return tied
-      tied.letGo()
-      return undefined
-    } catch {
-      // What cannot be read cannot be cloned either, and that is told.
-      return undefined
+    } catch (error) {
+      thrown = { error }
     }
+    // What cannot be read cannot be cloned either, and that is told; but not where a context comes first.
+    if (members.length === 0) return undefined
+    const tied = new TiedObject(arg, members)
+    if (thrown === undefined && attempt(() => isHandled(arg)) === false) return tied
+    tied.letGo()
+    if (thrown !== undefined) throw thrown.error
+    return undefined
   }
 
   get ties(): readonly Tie[] {
