@@ -44,6 +44,7 @@ export default defineConfig({
             '--disable-background-networking',
             '--disable-component-update',
             '--disable-sync',
+            '--js-flags=--expose-gc',
           ],
         },
       }),

@@ -46,8 +46,8 @@ export function withSignal(parent: Context, signal: AbortSignal): CancelableCont
   return withSource(parent, new SignalSource(signal), 'withSignal')
 }
 
-/** An AbortSignal of this realm, of another one, or of a polyfill. */
-function isSignal(value: unknown): value is AbortSignal {
+/** An AbortSignal of this realm, of another one, or of a polyfill. Throws what a getter or a proxy of somebody else's throws. */
+export function isSignal(value: unknown): value is AbortSignal {
   const signal = value as Partial<AbortSignal> | null
   return (
     typeof signal === 'object' &&

@@ -201,6 +201,36 @@ test('a port that a frame of the page has made is one like any other', async () 
   port1.close()
 })
 
+test('an AbortSignal that a frame of the page has made is one like any other', async () => {
+  install(Comlink)
+  const frame = document.body.appendChild(document.createElement('iframe'))
+  onTestFinished(() => frame.remove())
+  const { AbortController: Controller } = frame.contentWindow as Window & typeof globalThis
+  const came: AbortSignal[] = []
+  const api = {
+    async wait(signal: AbortSignal, options: { signal?: AbortSignal }): Promise<void> {
+      const signals = options.signal === undefined ? [signal] : [signal, options.signal]
+      came.push(...signals)
+      await Promise.all(signals.map((each) => new Promise((resolve) => each.addEventListener('abort', resolve))))
+    },
+  }
+  const [own, plain] = [new MessageChannel(), new MessageChannel()]
+  expose(api, own.port1)
+  Comlink.expose(api, plain.port1)
+  const calls = [wrap<typeof api>(own.port2).wait, Comlink.wrap<typeof api>(plain.port2).wait]
+  for (const [i, wait] of calls.entries()) {
+    const controller = new Controller()
+    expect(controller.signal).not.toBeInstanceOf(AbortSignal)
+    const call = wait(controller.signal, i === 0 ? { signal: controller.signal } : {}).catch((error: unknown) => error)
+    while (came.length < 2 + i) await new Promise((resolve) => setTimeout(resolve))
+    controller.abort('enough')
+    await call
+    while (!came.every(({ aborted }) => aborted)) await new Promise((resolve) => setTimeout(resolve))
+  }
+  expect(came).toMatchObject([1, 2, 3].map(() => ({ aborted: true, reason: 'enough' })))
+  for (const { port1 } of [own, plain]) port1.close()
+})
+
 /** What is given back comes by another port than an answer. */
 async function nothingLeft(port: MessagePort): Promise<void> {
   const left = (): number => {

@@ -2,8 +2,25 @@
 import * as Comlink from 'comlink'
 import { background, cause, CanceledError, type Context, isDeadlineExceeded, withCancel, withTimeout } from 'ctxbridge'
 import { install, type InstallOptions } from 'ctxbridge/comlink'
+import { link } from 'ctxbridge/worker'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { PlainApi } from './plain-comlink.ts'
+
+/** How many contexts this thread has sent that were not given back: also by the workers of other tests, of whose end not every platform tells. */
+function slots(): number {
+  const { port1 } = new MessageChannel()
+  const mine = link(port1)
+  const { slots } = mine.stats()
+  mine[Symbol.dispose]()
+  return slots
+}
+
+/** In a job of its own, as finalizers run. */
+async function collect(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve))
+  if (globalThis.gc === undefined) throw new Error('Needs --expose-gc.')
+  globalThis.gc()
+}
 
 interface Started {
   readonly endpoint: Comlink.Endpoint
@@ -117,6 +134,48 @@ export function comlinkSuite(
       await over
       expect(String(signal.reason)).toBe('RangeError: the worker says so')
       expect(await remote.aborted()).toMatchObject({ aborted: true, reason: 'long ago' })
+    })
+
+    test('lets go of the AbortSignals of calls that are over, on both sides, when they are collected', async () => {
+      const remote = await begin()
+      const before = slots()
+      for (let i = 0; i < 200; i++) await remote.see(new AbortController().signal)
+      while (slots() > before || (await remote.held())[0] > 0) await collect()
+      expect(await remote.held()).toEqual([0, 0])
+    })
+
+    test('sends an AbortSignal once, however many calls it goes with', async () => {
+      const remote = await begin()
+      const before = slots()
+      const controller = new AbortController()
+      for (let i = 0; i < 50; i++) await remote.see(controller.signal)
+      while (slots() > before + 1) await collect()
+      expect(await remote.held()).toEqual([50, 1])
+      controller.abort('at last')
+      while (slots() > before) await collect()
+      expect(await remote.look(background(), controller.signal)).toMatchObject({ aborted: true })
+    })
+
+    test('sends AbortSignals that nobody holds and that abort all the same, as those of a controller do, and of any() and timeout()', async () => {
+      const remote = await begin()
+      const controllers = Array.from({ length: 20 }, () => new AbortController())
+      const makes: readonly (() => AbortSignal)[] = [
+        ...controllers.map((controller) => () => controller.signal),
+        ...controllers.map((controller) => () => AbortSignal.any([controller.signal])),
+        () => AbortSignal.timeout(500),
+      ]
+      let started = 0
+      const told = makes.map((make) =>
+        remote.waitSignal(
+          make(),
+          Comlink.proxy(() => ++started),
+        ),
+      )
+      while (started < makes.length) await collect()
+      for (let i = 0; i < 10; i++) await collect()
+      for (const controller of controllers) controller.abort(new RangeError('held'))
+      expect(new Set(await Promise.all(told.slice(0, -1)))).toEqual(new Set(['RangeError: held']))
+      expect(await told.at(-1)).toMatch(/^TimeoutError: /)
     })
 
     test.each(sharedMemory ? ['by shared memory'] : [])('ends a loop that never yields, %s', async () => {

@@ -5,6 +5,9 @@ import { install } from 'ctxbridge/comlink'
 
 install(Comlink)
 
+/** What has come, without being held here. */
+const seen: WeakRef<AbortSignal>[] = []
+
 const api = {
   async wait(ctx: Context, started: () => unknown): Promise<string> {
     await started()
@@ -30,6 +33,13 @@ const api = {
     Atomics.store(word, 0, 1)
     while (ctx.err() === undefined);
     return `${ctx.err()?.name}: ${String(cause(ctx))}`
+  },
+  see: (signal: AbortSignal): number => seen.push(new WeakRef(signal)),
+  /** How many of those are held, by whom ever, and how many of them are different ones. */
+  held(): readonly [all: number, different: number] {
+    globalThis.gc?.()
+    const held = seen.map((ref) => ref.deref()).filter((signal) => signal !== undefined)
+    return [held.length, new Set(held).size]
   },
   look: (ctx: Context, signal: AbortSignal): unknown => ({
     err: ctx.err()?.name,

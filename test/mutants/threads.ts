@@ -84,10 +84,24 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/importer.ts',
-    original: '    if (!this.#alone || this.#size > 0 || this.#closed) return\n',
+    original: '    if (this.#over === undefined || this.#size > 0 || this.#closed) return\n',
     replacement: '    if (this.#closed || this.#size >= 0) return\n',
     breaks: 'the channel of a context that came by plain Comlink is never closed',
     tests: late,
+  },
+  {
+    file: 'transports/worker/exporter.ts',
+    original: '    this.#post([NEVER])\n',
+    replacement: '    void NEVER\n',
+    breaks: 'a signal that was collected is held by whoever it was sent to',
+    tests: ['test/worker/comlink.test.ts'],
+  },
+  {
+    file: 'transports/worker/install.ts',
+    original: '    giveBack(ctx)\n    return known\n',
+    replacement: '    void giveBack\n    return known\n',
+    breaks: 'a signal takes a slot for each time that it is sent',
+    tests: ['test/worker/comlink.test.ts'],
   },
   {
     file: 'transports/worker/remote-source.ts',

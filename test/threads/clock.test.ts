@@ -119,7 +119,7 @@ test('an instant that was not, or is not yet, makes a deadline no less than a nu
 function importing(now?: number): (handle: Partial<ParsedHandle>) => Context {
   const { port1, port2 } = new MessageChannel()
   const attach = { table: 9, link: 1, chunks: [], port: port2 as unknown as MessagePort, ...(now === undefined ? {} : { now }) }
-  const importer = new Importer(attach, () => undefined, false, new PeerClock({ now: () => 1_000 }))
+  const importer = new Importer(attach, () => undefined, undefined, new PeerClock({ now: () => 1_000 }))
   onTestFinished(() => {
     importer.close(new LinkLostError('over'))
     port1.close()

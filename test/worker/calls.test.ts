@@ -221,6 +221,21 @@ test('an argument whose properties throw is told as one that cannot be sent', as
   }
   expect(await rejection(remote.size({ getter, ctx: withCancel(background()) }))).toMatchObject({ code: 'ERR_UNSENDABLE' })
   expect(await rejection(remote.size(getter))).toMatchObject({ code: 'ERR_UNSENDABLE' })
+  // Also behind a context, which would be the first that cannot be cloned.
+  const behind = Object.defineProperty({ first: withCancel(background()) }, 'ctx', {
+    get: () => getter.ctx,
+    enumerable: true,
+  })
+  expect(await rejection(remote.size(behind))).toMatchObject({
+    code: 'ERR_UNSENDABLE',
+    message: 'An argument of size() cannot be sent to the other thread: a getter',
+    cause: { message: 'a getter' },
+  })
+  expect(await rejection(remote.size([behind]))).toMatchObject({
+    code: 'ERR_UNSENDABLE',
+    message: expect.stringContaining('a context must be an argument of its own') as string,
+  })
+  expect(link(port1).stats()).toMatchObject(empty)
   revoke()
   expect(await rejection(remote.size([proxy]))).toMatchObject({ code: 'ERR_UNSENDABLE' })
   expect(link(port1).stats()).toMatchObject(empty)

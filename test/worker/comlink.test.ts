@@ -12,10 +12,14 @@ import { turn } from '../support/gc.ts'
 const adapter = ['comlink', 'dist/esm/node-adapter.mjs'].join('/')
 const { default: nodeEndpoint } = (await import(adapter)) as { default: (side: Worker | MessagePort) => Comlink.Endpoint }
 
-comlinkSuite('in Node', true, async () => {
-  const worker = new Worker(compiled('test/conformance/plain-comlink.ts'))
-  return { endpoint: nodeEndpoint(worker), terminate: () => worker.terminate() }
-})
+for (const sharedMemory of [true, false]) {
+  const name = sharedMemory ? 'in Node' : 'in Node, without shared memory'
+  const start = () => {
+    const worker = new Worker(compiled('test/conformance/plain-comlink.ts'))
+    return Promise.resolve({ endpoint: nodeEndpoint(worker), terminate: () => worker.terminate() })
+  }
+  comlinkSuite(name, sharedMemory, start, { sharedMemory })
+}
 
 test('a call that Comlink cannot post gives back its contexts, and one that was posted keeps them', async () => {
   install(Comlink)

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import * as Comlink from 'comlink'
-import { background, cause, LinkLostError, withCancel, withTimeout } from 'ctxbridge'
+import { background, type CancelableContext, cause, LinkLostError, withCancel, withTimeout } from 'ctxbridge'
 import { link, wrap } from 'ctxbridge/worker'
 import { buildSync } from 'esbuild'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -113,6 +113,47 @@ test('a thousand workers terminated at any moment leave an empty table', async (
     expect(own.stats().slots).toBe(0)
   }
 }, 300_000)
+
+test.each([true, false])(
+  'of workers that are terminated at any moment while they send contexts each one ends, and nothing is left; shared memory: %s',
+  async (sharedMemory) => {
+    const own = link(new MessageChannel().port1)
+    const causes = new Set<string>()
+    for (let round = 0; round < 25; round++) {
+      const worker = start('worker-exports')
+      const exited = once(worker, 'exit')
+      const mine = link(worker, { sharedMemory })
+      const imports: CancelableContext[] = []
+      const told: Promise<unknown>[] = []
+      // From the first message on to the middle of many.
+      let left = randomInt(30)
+      worker.on('message', (handles: unknown) => {
+        // The link's own messages are heard, too.
+        if (!Array.isArray(handles)) return
+        for (const [i, handle] of handles.entries()) {
+          const ctx = mine.import(handle)
+          imports.push(ctx)
+          if (i % 3 === 0) told.push(ctx.done)
+          if (i % 7 === 0) ctx.cancel('given back')
+        }
+        if (left-- > 0) return
+        for (let spin = randomInt(200_000); spin > 0; spin--);
+        void worker.terminate()
+      })
+      worker.postMessage(sharedMemory)
+      await exited
+      await Promise.all(told)
+      for (const ctx of imports) {
+        const why = cause(ctx)
+        causes.add(why instanceof LinkLostError ? 'lost' : String(why).slice(0, 3))
+      }
+      expect(mine.stats()).toMatchObject(empty)
+    }
+    expect([...causes].toSorted()).toEqual(['giv', 'lost', 'own'])
+    expect(own.stats().slots).toBe(0)
+  },
+  60_000,
+)
 
 test('contexts that came from a worker end with its loss as their cause', async () => {
   const worker = start('worker-handles')

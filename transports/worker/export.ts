@@ -6,7 +6,7 @@ import type { End } from '../../lib/end.ts'
 import { Herald, type Observer, unobserve } from '../../lib/observers.ts'
 import type { Scope } from '../../lib/scope.ts'
 import type { ContextHandle } from './handle.ts'
-import { beforeExit, randomId } from './host.ts'
+import { beforeExit, randomId, warn } from './host.ts'
 import type { LateEnd } from './late.ts'
 import { Numbered } from './link-numbers.ts'
 import type { ToldSlot } from './told.ts'
@@ -31,8 +31,13 @@ export interface Owner {
   unsent(handle: SlotHandle): void
   /** An export is over. */
   forget(held: Export): void
+  /** What it exports never ends: it is the only one of its channel, and stands for a signal that was collected. */
+  never(): void
   close(): void
 }
+
+/** How many contexts may be out at once. */
+const LIMIT = 262_144
 
 let table: SlotTable | undefined
 /** Those who export at present, by the numbers of their links. */
@@ -47,7 +52,7 @@ export function threadTable(): SlotTable {
   })
   return (table = new SlotTable({
     id: tableId,
-    limit: 262_144,
+    limit: LIMIT,
     onGrow: (chunk, buffer) => {
       for (const owner of owners) owner.announce(chunk, buffer)
     },
@@ -67,12 +72,20 @@ export function tableStats(): { readonly slots: number; readonly chunks: number 
   return { slots: inUse + told, chunks }
 }
 
-/** Gives an export a slot. False where the table is full. */
+let hasWarned = false
+
+/** Gives an export a slot. False where the table is full, which is told once. */
 export function openIn(table: SlotTable, link: number, held: Export): boolean {
   if (table.open(link, held) !== undefined) return true
   // Perhaps of those that nobody has asked for since.
   for (const owner of owners) owner.giveUpLate(true)
-  return table.open(link, held) !== undefined
+  if (table.open(link, held) !== undefined) return true
+  if (!hasWarned) {
+    hasWarned = true
+    const how = 'further ones go by messages alone, and a loop over there that never yields does not see them end.'
+    warn(`There is no shared memory for more of the contexts that this thread has sent, which is for ${LIMIT} at most: ${how}`)
+  }
+  return false
 }
 
 /** Stops observing contexts that nobody on the other side holds any more: looks at `limit` slots at most. */
@@ -106,6 +119,11 @@ export class Export extends Slot implements LateEnd {
     for (let o: Observer | undefined = watch?.listeners; o instanceof Herald; o = o.next)
       if (o instanceof Export && o.#owner === owner) return o
     return undefined
+  }
+
+  /** A live context, which nobody else observes, will never end: those who have imported it may let go of it. */
+  static never({ watch }: Scope): void {
+    for (let o: Observer | undefined = watch?.listeners; o instanceof Export; o = o.next) o.#owner.never()
   }
 
   get slot(): Slot | ToldSlot {

@@ -37,6 +37,7 @@ import {
   isMessage,
   type Memory,
   MEMORY,
+  NEVER,
   pairs,
   TOLD,
   type Told,
@@ -315,6 +316,11 @@ export class Exporter implements Owner {
     }
     observe(scope, held)
     return held
+  }
+
+  /** @internal For exports. */
+  never(): void {
+    this.#post([NEVER])
   }
 
   /** @internal For exports. */

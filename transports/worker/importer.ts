@@ -21,7 +21,21 @@ import { registerSoon } from './dropped.ts'
 import { hasSlot, type ParsedHandle } from './handle.ts'
 import { LateCauses } from './late.ts'
 import { importLabel, reasons, refused, unusable } from './import-ended.ts'
-import { type Attach, Batch, CAUSE, CHUNK, ENDED, HELD, isMessage, isPort, MEMORY, pairs, TOLD, UNSENT } from './messages.ts'
+import {
+  type Attach,
+  Batch,
+  CAUSE,
+  CHUNK,
+  ENDED,
+  HELD,
+  isMessage,
+  isPort,
+  MEMORY,
+  NEVER,
+  pairs,
+  TOLD,
+  UNSENT,
+} from './messages.ts'
 import { Port } from './port.ts'
 import { type Importing, RemoteSource } from './remote-source.ts'
 import { toldId, ToldView } from './told.ts'
@@ -62,8 +76,8 @@ export class Importer implements Importing {
   readonly #loose = new Map<RemoteSource, SlotParsed | undefined>()
   /** Handles of those that were given back before their memory came. */
   readonly #overEarly: SlotParsed[] = []
-  /** Whether it is for one import, and over with that. */
-  readonly #alone: boolean
+  /** Where it is for one import, and over with that: called then. */
+  readonly #over: (() => void) | undefined
   readonly #clock: PeerClock
   #size = 0
   /** Whether something waits for the bell. */
@@ -82,6 +96,7 @@ export class Importer implements Importing {
   /**
    * Takes ownership of the port. `lost` is called when the other side has closed it, or, in a browser, its thread has ended: after all imports have ended.
    *
+   * @param over given where it is for one import: called when that is over
    * @param clock of the thread that has this table, and of no other one
    */
   constructor(
@@ -96,12 +111,12 @@ export class Importer implements Importing {
       life,
     }: Omit<Attach, 'ctxbridge' | 'version' | 'port'> & { port: MessagePort | BroadcastChannel },
     lost: (hasDied: boolean) => void,
-    alone = false,
+    over?: () => void,
     clock: PeerClock = new PeerClock(),
   ) {
     this.table = table
     this.link = link
-    this.#alone = alone
+    this.#over = over
     this.#clock = clock
     clock.heard(now)
     this.#awaitsMemory = follows === true
@@ -335,7 +350,7 @@ export class Importer implements Importing {
   }
 
   #leaveIfOver(): void {
-    if (!this.#alone || this.#size > 0 || this.#closed) return
+    if (this.#over === undefined || this.#size > 0 || this.#closed) return
     this.#closed = true
     this.#leave()
   }
@@ -358,6 +373,8 @@ export class Importer implements Importing {
         return Port.takes ? undefined : this.#look(view)
       }
       if (cause.ok) this.#lateCauses.add(slot as number, generation as number, cause.value)
+    } else if (isMessage(message, NEVER)) {
+      if (this.#over !== undefined) for (const source of this.#all()) source.giveBack()
     } else if (isMessage(message, UNSENT)) {
       const view = this.reader.accept(message[1])
       if (typeof view !== 'string' && view.release()) this.reader.tellDrop()
@@ -401,5 +418,6 @@ export class Importer implements Importing {
   #leave(): void {
     this.reader.stopWaiting()
     this.#port.close()
+    this.#over?.()
   }
 }

@@ -43,7 +43,7 @@ export interface Link extends Disposable {
   export(ctx: Context): ContextHandle
   /**
    * The context that a handle stands for. Cancel or dispose it when you are through with it: that gives it back, and ends nothing on the other
-   * side; dropping it does so, too, some time later. It ends with the exporter's and for the same reason, by its deadline, or with a
+   * side; to drop it does so, too, some time later, unless its `signal` or `done`, or that of a context below it, was ever asked for, or somebody still waits for it: then it is held until its end. It ends with the exporter's and for the same reason, by its deadline, or with a
    * `LinkLostError` as its cause when the other thread is gone. A handle that is stale, forged or of another link gives a
    * context that is done, with a `BridgeError` of code `ERR_HANDLE` as its cause.
    *

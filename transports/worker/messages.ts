@@ -121,6 +121,9 @@ export const ALIVE = 8
 /** In browsers, both ways. The lock of somebody who said `ALIVE` is not seen. */
 export const THERE = 9
 
+/** Exporter to importer, on a channel of one import. Its context never ends: it stood for a signal, and that was collected. */
+export const NEVER = 10
+
 /** Id, kind or `gone`, cause. */
 export type Told = readonly [id: number, how: Kind | 'gone', cause: WireCause | undefined]
 
@@ -140,6 +143,7 @@ export type ChannelMessage =
   | readonly [type: typeof OVER]
   | readonly [type: typeof ALIVE, name: string, seesYou: boolean]
   | readonly [type: typeof THERE]
+  | readonly [type: typeof NEVER]
 
 /** A message of that type, as far as its first field tells. */
 export function isMessage(message: unknown, type: number): message is [type: number, ...unknown[]] {

@@ -1,12 +1,16 @@
 /** AbortSignals on their way to another thread: as contexts that end with them. */
 
-import { listen } from '../../lib/boundary.ts'
+import { listen, withSource } from '../../lib/boundary.ts'
 import { background, cause, type Context } from '../../lib/context.ts'
 import { controllerFor, follow, signalsWith } from '../../lib/context-signal.ts'
+import { End } from '../../lib/end.ts'
 import { isContext, scopeOf } from '../../lib/foreign.ts'
 import { withSignal } from '../../lib/signal.ts'
+import { Source } from '../../lib/source.ts'
+import { attempt } from '../../lib/given.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
 import { isHandled } from './comlink.ts'
+import { Export } from './export.ts'
 import { carried, isSignal } from './within.ts'
 
 /** An argument that ends: a context, or an AbortSignal as one. */
@@ -51,30 +55,85 @@ export class TiedObject {
     carried().delete(this.object)
   }
 
-  /** Undefined where the argument is no plain object, has none, or does not go as it is: `Comlink.proxy` leaves it here. Never throws. */
+  /** Undefined where the argument is no plain object, has none, or does not go as it is: `Comlink.proxy` leaves it here. Throws what a getter throws. */
   static of(arg: unknown): TiedObject | undefined {
     if (typeof arg !== 'object' || arg === null) return undefined
+    const members: [string, Tie][] = []
+    let thrown: { readonly error: unknown } | undefined
     try {
       if (!isPlain(arg)) return undefined
-      const members: [string, Tie][] = []
       for (const key of Object.keys(arg)) {
         const tie = Tie.to(arg[key])
         if (tie !== undefined) members.push([key, tie])
       }
-      if (members.length === 0) return undefined
-      const tied = new TiedObject(arg, members)
-      if (!isHandled(arg)) return tied
-      tied.letGo()
-      return undefined
-    } catch {
-      // What cannot be read cannot be cloned either, and that is told.
-      return undefined
+    } catch (error) {
+      thrown = { error }
     }
+    // What cannot be read cannot be cloned either, and that is told; but not where a context comes first.
+    if (members.length === 0) return undefined
+    const tied = new TiedObject(arg, members)
+    if (thrown === undefined && attempt(() => isHandled(arg)) === false) return tied
+    tied.letGo()
+    if (thrown !== undefined) throw thrown.error
+    return undefined
   }
 
   get ties(): readonly Tie[] {
     return this.members.map(([, tie]) => tie)
   }
+}
+
+/** Asks a signal that it does not hold. One that was collected never aborts: who could abort it holds it, and the platform those that abort by themselves and have a listener. */
+class WeakSignalSource extends Source {
+  readonly #signal: WeakRef<AbortSignal>
+  readonly #aborted = (): void => this.wake()
+  #end: End | undefined
+
+  constructor(signal: AbortSignal) {
+    super()
+    this.#signal = new WeakRef(signal)
+  }
+
+  poll(): End | undefined {
+    const signal = this.#signal.deref()
+    if (signal?.aborted !== true) return undefined
+    return (this.#end ??= new End('canceled', signal.reason, Number.NaN))
+  }
+
+  protected override watch(): void {
+    this.#signal.deref()?.addEventListener('abort', this.#aborted, { once: true })
+  }
+
+  protected override unwatch(): void {
+    this.#signal.deref()?.removeEventListener('abort', this.#aborted)
+  }
+
+  override label(): string {
+    return 'WithSignal'
+  }
+}
+
+/** What a signal is sent as, by itself. */
+export interface Stand {
+  /** Ends with it, and does not hold it. */
+  readonly ctx: Context
+  /** Tells it from all others of this thread. */
+  readonly id: number
+}
+
+let ids = 0
+const stands = new WeakMap<AbortSignal, Stand>()
+const collected = new FinalizationRegistry<Context>((ctx) => Export.never(scopeOf(ctx, 'SentSignal')))
+
+/** The same one each time. Who has imported its context is told when the signal was collected, which only then is no abort. */
+export function standFor(signal: AbortSignal): Stand {
+  let stand = stands.get(signal)
+  if (stand === undefined) {
+    stand = { ctx: withSource(background(), new WeakSignalSource(signal), 'SentSignal'), id: ++ids }
+    stands.set(signal, stand)
+    collected.register(signal, stand.ctx)
+  }
+  return stand
 }
 
 const signals = signalsWith(cause)
@@ -94,7 +153,7 @@ export class SentSignal {
     this.#stop = listen(ctx, () => controller.abort(cause(ctx)))
   }
 
-  /** Before its context is given back, which is no abort: from here on the signal stays as it is. */
+  /** When its context is given back, which is no abort: from here on the signal stays as it is. Nothing happens where it has aborted. */
   letGo(): void {
     if (this.#stop()) follow(this.signal, never)
   }

@@ -2,12 +2,13 @@
 
 import { inCommon } from '../../lib/bridge/copies.ts'
 import { isContext } from '../../lib/foreign.ts'
+import { isSignal as looksLikeSignal } from '../../lib/signal.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
 
-/** Never throws, as a proxy of somebody else's may. */
+/** Never throws. */
 export function isSignal(value: unknown): value is AbortSignal {
   try {
-    return value instanceof AbortSignal
+    return looksLikeSignal(value)
   } catch {
     return false
   }
@@ -25,11 +26,11 @@ export const carried: () => WeakSet<object> = inCommon('carried', () => new Weak
 export function hasWithin(value: unknown): boolean {
   try {
     if (typeof value !== 'object' || value === null || carried().has(value)) return false
-    return isPlain(value) && Object.values(value).some(isContextOrSignal)
+    if (isPlain(value)) for (const key of Object.keys(value)) if (isContextOrSignal(value[key])) return true
   } catch {
     // What cannot be read cannot be cloned either, and that is told.
-    return false
   }
+  return false
 }
 
 /** Whether it is one, or has one within. Never throws. */
@@ -69,18 +70,18 @@ export function isListWithOne(value: unknown): boolean {
 /** Whether a context stands inside of what could not be sent, not too far down. Never throws. */
 export function holdsContext(values: readonly unknown[]): boolean {
   let level = [...values]
-  try {
-    for (let depth = 0; depth < 4; depth++) {
-      if (level.some(isContext)) return true
-      const next: unknown[] = []
-      for (const value of level) {
-        next.push(...partsOf(value))
-        if (next.length >= 1_000) break
+  for (let depth = 0; depth < 4; depth++) {
+    if (level.some(isContext)) return true
+    const next: unknown[] = []
+    for (const value of level) {
+      try {
+        for (const part of partsOf(value)) next.push(part)
+      } catch {
+        // A getter of somebody else's threw: what stands behind that is not looked at by who clones, either.
       }
-      level = next
+      if (next.length >= 1_000) break
     }
-  } catch {
-    // A getter of somebody else's threw.
+    level = next
   }
   return false
 }

@@ -121,7 +121,7 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
   try {
     const ties: Tie[] = []
     const places = args.map((arg) => {
-      const place = Tie.to(arg) ?? TiedObject.of(arg)
+      const place = Tie.to(arg) ?? tiedObject(name, arg)
       if (place === undefined) return arg
       if (place instanceof TiedObject) objects.push(place)
       ties.push(...place.ties)
@@ -155,6 +155,15 @@ function call(link: WorkerLink, name: string, args: readonly unknown[], grace: n
     return Promise.reject(isSending && args.some(throws) ? unsendable(name, messageOf(error), error) : error)
   } finally {
     for (const object of objects) object.letGo()
+  }
+}
+
+/** Undefined where the argument is none. */
+function tiedObject(name: string, arg: unknown): TiedObject | undefined {
+  try {
+    return TiedObject.of(arg)
+  } catch (error) {
+    throw unsendable(name, messageOf(error), error)
   }
 }
 
