@@ -393,9 +393,30 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/pool.ts',
-    original: '      Atomics.compareExchange(state, 0, waiting, withdrawn)\n      forget?.()\n',
-    replacement: '      forget?.()\n',
+    original: 'const was = Atomics.compareExchange(state, 0, waiting, withdrawn)',
+    replacement: 'const was = Atomics.load(state, 0)',
     breaks: 'a job that its pool has refused begins later',
+    tests: ['test/pools/withdrawn.test.ts'],
+  },
+  {
+    file: 'transports/worker/pool.ts',
+    original: 'if (!given) return submitted.withdraw?.()',
+    replacement: 'return given ? undefined : submitted.withdraw?.()',
+    breaks: 'a worker that never comes to the job that it was given is kept',
+    tests: ['test/pools/withdrawn.test.ts'],
+  },
+  {
+    file: 'transports/worker/pool.ts',
+    original: 'if (was === begun) grant.abandon()',
+    replacement: 'if (was === begun) grant.release()',
+    breaks: 'a job that its pool is through with has a context that goes on',
+    tests: ['test/pools/withdrawn.test.ts'],
+  },
+  {
+    file: 'transports/worker/pool.ts',
+    original: 'if (Atomics.exchange(envelope.state, 0, over) === abandoned) await new Promise(() => undefined)',
+    replacement: 'Atomics.store(envelope.state, 0, over)',
+    breaks: 'a job that its pool is through with answers that all the same',
     tests: ['test/pools/withdrawn.test.ts'],
   },
 ]

@@ -149,3 +149,19 @@ describe('what is said of a job of workerpool beside its method', () => {
     expect(told).toEqual([undefined])
   })
 })
+
+test.each<[string, unknown]>([
+  ['one that throws when it is read', Proxy.revocable({}, {})],
+  ['a number', { proxy: 5 }],
+])('options that piscina and tinypool cannot read are named: %s', (_what, wrong) => {
+  const { proxy, revoke } = wrong as { proxy: unknown; revoke?: () => void }
+  revoke?.()
+  for (const run of [piscina.run, tinypool.run]) {
+    const pool = { run: () => Promise.reject(new Error('it was asked')) }
+    for (const option of ['filename', 'name', 'transferList', 'grace']) {
+      expect(() => run(pool, background(), 1, { [option]: option === 'grace' ? {} : proxy })).toThrow(
+        new RegExp(`^run\\(\\) needs .*(the name of a job|'${option}')`),
+      )
+    }
+  }
+})

@@ -409,6 +409,8 @@ describe.each(Object.entries(pools))('a job of %s', (name, make) => {
     const thrown = await rejection(pool.run(background(), { give: 'what throws when it is read' }, { name: 'give' }))
     expect(thrown).toMatchObject({ message: 'when it was read' })
     expect(await pool.run(background(), { give: 'an iterator of data' }, { name: 'give' })).toEqual({ at: 1 })
+    const like = { ctxbridge: 'failed', version: 1 }
+    expect(await pool.run(background(), { give: 'what looks like a failure' }, { name: 'give' })).toEqual(like)
   })
 
   test('needs its context', async () => {

@@ -87,6 +87,42 @@ test.each<[number | 'auto', number]>([
   expect(await refusals((pool, task) => piscina.run(pool, background(), task, { grace }))).toEqual(alone)
 })
 
+test.each([0, 2])(
+  'what waits in piscina counts, whatever its grace, also while its worker starts (maxQueue %d)',
+  async (maxQueue) => {
+    const accepted = async (
+      call: (pool: InstanceType<typeof Piscina>, grace: number) => PromiseLike<unknown>,
+      graces: readonly number[],
+    ): Promise<number> => {
+      const pool = new Piscina({ filename, minThreads: 0, maxThreads: 1, maxQueue, name: 'run' })
+      open.push(pool)
+      const calls = Array.from({ length: 12 }, (_, i) => call(pool, graces[i % graces.length] as number))
+      const all = await Promise.allSettled(calls)
+      return all.filter(({ status }) => status === 'fulfilled').length
+    }
+    const alone = await accepted((pool) => pool.run({ do: 'look' }, { name: 'bare' } as never), [200])
+    expect(alone).toBe(maxQueue + 1)
+    const ours = (pool: InstanceType<typeof Piscina>, grace: number): Promise<unknown> =>
+      piscina.run(pool, background(), { do: 'look' }, { grace })
+    expect(await accepted(ours, [200])).toBe(alone)
+    // Without a queue, one that waits for the worker is counted with its like alone.
+    expect(await accepted(ours, [200, Number.POSITIVE_INFINITY])).toBe(maxQueue === 0 ? alone + 1 : alone)
+  },
+)
+
+test.each([200, Number.POSITIVE_INFINITY])('a piscina that closes says so, also where it is full (grace %d)', async (grace) => {
+  const pool = poolOf(1)
+  const busy = flag()
+  const first = piscina.run(pool, background(), { do: 'wait until told', flag: busy })
+  await reached(busy)
+  const queued = piscina.run(pool, background(), { do: 'look' }, { grace })
+  const closed = pool.close()
+  expect(await rejection(piscina.run(pool, background(), { do: 'look' }, { grace }))).toMatchObject({ name: 'AbortError' })
+  Atomics.store(busy, 0, 2)
+  Atomics.notify(busy, 0)
+  await Promise.all([first, queued, closed])
+})
+
 describe('a task that cannot be cloned is told with the job that it was for, and the worker lives on', () => {
   const task = { f: () => 1 }
   const message = /^The task of the job 'run' cannot be sent to the other thread: .+could not be cloned\.$/

@@ -1,9 +1,10 @@
 /** Of a job whose `run` has settled nothing begins, whatever its pool still does with it. */
-import { background } from 'ctxbridge'
+import { background, type Context, withCancel } from 'ctxbridge'
 import * as piscina from 'ctxbridge/piscina'
 import * as tinypool from 'ctxbridge/tinypool'
 import * as workerpool from 'ctxbridge/workerpool'
 import { expect, test, vi } from 'vitest'
+import { turn } from '../support/gc.ts'
 import { rejection } from '../worker/workers.ts'
 
 test.each<[string, (refuse: (envelope: never) => Promise<never>) => Promise<unknown>]>([
@@ -26,4 +27,42 @@ test.each<[string, (refuse: (envelope: never) => Promise<never>) => Promise<unkn
   expect(String(why)).toBe('Error: full')
   expect(await inWorker(kept)).toBeUndefined()
   expect(begun).not.toHaveBeenCalled()
+})
+
+interface Signal {
+  once(event: 'abort', listener: () => void): unknown
+}
+
+test('a job that a worker was given, and does not come to, is ended by force, though it is rejected before', async () => {
+  const ctx = withCancel(background())
+  await new Promise<void>((forced) => {
+    const given = ({ state }: { readonly state: Int32Array }, { signal }: { readonly signal: Signal }): Promise<never> =>
+      new Promise((_resolve, reject) =>
+        signal.once('abort', () => {
+          reject(new Error(`aborted at ${state[0]}`))
+          forced()
+        }),
+      )
+    const call = rejection(piscina.run({ run: given as never }, ctx, 1, { grace: 1 }))
+    ctx.cancel()
+    void call.then((why) => expect(why).toBe(ctx.err()))
+  })
+})
+
+test('a job that its pool is through with has a context that has ended, and answers nobody', async () => {
+  let its: Context | undefined
+  const inWorker = piscina.job(async (ctx) => {
+    its = ctx
+    await ctx.done
+  })
+  const answered = vi.fn<() => void>()
+  const through = (envelope: never): Promise<never> => {
+    void inWorker(envelope).then(answered)
+    return Promise.reject(new Error('through'))
+  }
+  expect(String(await rejection(piscina.run({ run: through }, withCancel(background()), 1)))).toBe('Error: through')
+  expect(its?.err()?.name).toBe('AbortError')
+  await its?.done
+  await turn()
+  expect(answered).not.toHaveBeenCalled()
 })

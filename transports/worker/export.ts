@@ -104,6 +104,8 @@ export class Export extends Slot implements LateEnd {
   calls = 0
   /** Whether it was also sent by hand: of such a handle nobody says when it is over, or whether it ever comes. */
   byHand = false
+  /** Whether a call was given up that may go on over there. */
+  abandoned = false
   /** Whether its end is kept for such handles. */
   isLate = false
   /** What it has in place of a slot, where it goes by messages alone. */
@@ -187,6 +189,12 @@ export class Grant {
     // Those that were made later, by code that ran when this was to be sent, may be out: the importer must not wait for this one.
     if (!slot.revoke(this.handle) && this.#held.byHand)
       this.#owner.unsent({ slot: slot.number, generation: slot.generation, grant: this.handle.grant as number })
+    this.release()
+  }
+
+  /** The call is over on this side alone: its context ends over there with the last call that has it now, if not before. */
+  abandon(): void {
+    if (this.#held !== undefined) this.#held.abandoned = true
     this.release()
   }
 

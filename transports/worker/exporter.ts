@@ -254,9 +254,11 @@ export class Exporter implements Owner {
     // One that was also sent by hand is left to `collect`.
     if (--held.calls > 0 || held.byHand) return
     this.#unconfirmed?.delete(held)
+    const ends = held.abandoned && held.slot.open
+    if (ends) held.slot.end('canceled', undefined)
     // Whoever was called is through with it, or has never taken it: of a call of another version nothing is read.
     held.slot.takeBack()
-    if (held.slot.withdraw() || held.told?.returned === true) held.drop()
+    if (ends || held.slot.withdraw() || held.told?.returned === true) held.drop()
   }
 
   /** @internal For grants. */
@@ -299,7 +301,7 @@ export class Exporter implements Owner {
   #lend(scope: Scope): Export | undefined {
     if (scope.endless || scope.err() !== undefined) return undefined
     let held = Export.of(scope, this)
-    if (held?.slot.lend() !== true) {
+    if (held === undefined || held.abandoned || !held.slot.lend()) {
       held = this.#open(scope)
       // It may have ended while it was being opened: a deadline has passed.
       if (!held.slot.lend()) return undefined

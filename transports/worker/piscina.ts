@@ -1,9 +1,8 @@
 /** Contexts for the jobs of a piscina pool: `run(pool, ctx, task)` here, `export default job((ctx, task) => ...)` in the worker file. */
 
 import type { Context } from '../../lib/context.ts'
-import { attempt, named, readOptions } from '../../lib/given.ts'
-import { refuseSignal, runIn, type RunOptions } from './pool.ts'
-import { AbortEmitter, jobName, type Naming, poolTask } from './pool-task.ts'
+import { runIn, type RunOptions } from './pool.ts'
+import { AbortEmitter, type Naming, readCall } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -20,12 +19,6 @@ export interface PiscinaPool extends Naming {
   run(task: unknown, options?: never): PromiseLike<unknown>
 }
 
-/** Whether piscina would refuse the next task, with these words: of one with a signal, which it keeps in another queue, it asks for that no more. */
-function isFull(pool: PiscinaPool): boolean {
-  const { maxQueue } = (pool.options ?? {}) as { readonly maxQueue?: unknown }
-  return typeof maxQueue === 'number' && maxQueue > 0 && (pool.queueSize ?? 0) >= maxQueue
-}
-
 /**
  * Runs a task in the pool under a context, and keeps the worker when it is cancelled.
  *
@@ -33,14 +26,18 @@ function isFull(pool: PiscinaPool): boolean {
  * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by piscina, at the cost of its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause.
  *
+ * A job that was given to a worker and has not begun is rejected at once, too. A worker that does not come to it within `grace`, as something else blocks it, it has exited, or it takes longer to load its file, is
+ * ended by piscina like that of a job that goes on.
+ *
  * A job that is cancelled in the queue leaves it; without a `grace` it stays there until its turn, which takes no time then. So end a pool by `close()`, and when all of its jobs are settled: `destroy()` makes
  * piscina emit an error for each job that it has begun to hand out; and piscina's `close()`, here as without this, waits for the first worker of two, and rejects what the other one has, and what is queued.
  *
  * With a `grace`, piscina gives the task no worker that runs another one at the same time (see its `concurrentTasksPerWorker`), and keeps it in a queue of its own, so that a `taskQueue` of the
- * program's is mostly not asked about it: with `grace: Infinity` it is.
+ * program's is mostly not asked about it: with `grace: Infinity` it is. And a worker that runs such a task counts for none that is in use, so that `needsDrain` and `drain` do not tell of it. Piscina does all of that to any task with a
+ * signal.
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()` (one that throws rejects with its error), and with a `BridgeError` of code `ERR_UNSENDABLE` when the task or the result cannot be cloned, or `ERR_PROTOCOL` when the worker has another version of this package
- * @throws TypeError when `pool` is no pool, `ctx` no context, `task` has one within, `grace` is no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
+ * @throws TypeError when `pool` is no pool, `ctx` no context, `task` has one within, `grace` is no time, `filename` or `transferList` is not what its name says, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
  */
 export function run<Result = unknown>(
   pool: PiscinaPool,
@@ -48,21 +45,27 @@ export function run<Result = unknown>(
   task: unknown,
   options: PiscinaRunOptions = {},
 ): Promise<Result> {
-  if (attempt(() => typeof pool.run) !== 'function') throw new TypeError(`run() needs a pool of piscina, but got ${named(pool)}.`)
-  const given = readOptions('run', options, (all) => ({ ...all }))
-  refuseSignal(given)
-  const { grace, transferList, ...others } = given
-  const sent = poolTask('Piscina', task, transferList)
-  return runIn<Result>(ctx, sent.task, jobName(pool, others), given, (envelope) => {
-    const signal = grace === Infinity ? undefined : new AbortEmitter()
-    const more = {
-      ...others,
-      ...(sent.transferList && { transferList: sent.transferList }),
-      ...(signal && { signal }),
-    }
+  const call = readCall('Piscina', pool, task, options)
+  return runIn<Result>(ctx, call.task, call.name, call.options, (envelope) => {
+    const { maxQueue = Infinity } = (pool.options ?? {}) as { readonly maxQueue?: number }
+    const queued = (): number => pool.queueSize ?? 0
+    const before = queued()
+    const isFull = maxQueue > 0 && before >= maxQueue
+    const signal = call.options.grace === Infinity && !isFull ? undefined : new AbortEmitter()
     const abort = (): void => signal?.abort()
-    if (signal !== undefined && isFull(pool)) return { result: Promise.reject(new Error('Task queue is at limit')), force: abort }
-    // A job that stayed in the queue would be given to a worker at its turn, for nothing: and close() takes a worker between two jobs for finished.
-    return { result: pool.run(sent.label(envelope), more as never) as PromiseLike<Result>, force: abort, withdraw: abort }
+    // Piscina asks that only of the queue of those without a signal. What is aborted before, it does not even queue.
+    if (isFull) abort()
+    const result = pool.run(...call.args(envelope, signal)) as PromiseLike<Result>
+    // A pool without a queue keeps as many as there are workers that start, which it does not tell before.
+    if (!isFull && (maxQueue > 0 || signal === undefined || queued() <= before)) return { result, force: abort, withdraw: abort }
+    abort()
+    return { result: result.then(undefined, (error: unknown) => Promise.reject(refusal(error, isFull))), force: abort }
   })
+}
+
+/** Piscina's own words, also where it was made to refuse a task: one that closes has aborted it for a reason. */
+function refusal(error: unknown, isFull: boolean): unknown {
+  const { name, cause } = error as Error
+  if (name !== 'AbortError' || cause !== undefined) return error
+  return new Error(isFull ? 'Task queue is at limit' : 'No task queue available and all Workers are busy')
 }

@@ -3,33 +3,73 @@
  * task is aborted by a signal.
  */
 
-import { attempt } from '../../lib/given.ts'
+import { attempt, named, readOptions } from '../../lib/given.ts'
+import { refuseSignal, type RunOptions } from './pool.ts'
 
-/** A task as a pool takes it. */
-export interface PoolTask {
-  /** What is within `Piscina.move()`, or the task as it is. */
-  readonly task: unknown
-  /** What is to be transferred: what the caller lists, and what is within `move()`. */
-  readonly transferList: readonly unknown[] | undefined
-  /** Gives an envelope what a queue of the program's own asks of each task. */
-  label(envelope: object): object
+/** What `run` is given beside the task. */
+interface CallOptions extends RunOptions {
+  readonly filename?: string
+  readonly name?: string
+  readonly transferList?: readonly unknown[]
 }
 
-/** @param pool the prefix of the pool's symbols */
-export function poolTask(pool: 'Piscina' | 'Tinypool', task: unknown, transferList: readonly unknown[] | undefined): PoolTask {
-  const [transferable, value, queue] = ['transferable', 'valueOf', 'queueOptions'].map((name) =>
-    Symbol.for(`${pool}.${name}`),
-  ) as [symbol, symbol, symbol]
-  // What throws when it is read cannot be cloned either, and the pool tells that.
-  const moved = attempt(() => isMoved(task) && transferable in task && value in task && [task[transferable], task[value]])
-  const given = moved ? moved[1] : task
+/** A call of `run`, checked as far as both pools have it. */
+export interface Call<Options> {
+  /** What is within `Piscina.move()`, or the task as it is. */
+  readonly task: unknown
+  /** That of the job, as errors have it. */
+  readonly name: string
+  readonly options: Options
+  /** What the pool is to be given. */
+  args(envelope: object, signal: AbortEmitter | undefined): [task: object, options: never]
+}
+
+/** @param kind whose it is, which is also the prefix of the pool's symbols */
+export function readCall<Options extends CallOptions>(
+  kind: 'Piscina' | 'Tinypool',
+  pool: Naming & { readonly run: unknown },
+  task: unknown,
+  given: Options,
+): Call<Options> {
+  if (attempt(() => typeof pool.run) !== 'function')
+    throw new TypeError(`run() needs a pool of ${kind.toLowerCase()}, but got ${named(pool)}.`)
+  const options = readOptions('run', given, (all) => ({ ...all }))
+  refuseSignal(options)
+  const { grace: _, transferList, ...others } = options
+  const { filename } = options as { readonly filename?: unknown }
+  // Tinypool takes a URL as well.
+  if (typeof (filename ?? '') !== 'string' && !attempt(() => filename instanceof URL))
+    throw new TypeError(`run() needs 'filename' to be a text, but got ${named(filename)}.`)
+  const listed = attempt((): unknown[] | false => Array.isArray(transferList) && [...(transferList as unknown[])])
+  if (transferList !== undefined && !listed)
+    throw new TypeError(`run() needs 'transferList' to be an array, but got ${named(transferList)}.`)
+  const moved = movedBy(kind, task)
+  const sent = moved === undefined ? task : moved.value
+  const transfers = [...(listed || []), ...(moved === undefined ? [] : [moved.transferred])]
   return {
-    task: given,
-    transferList: moved ? [...(transferList ?? []), moved[0]] : transferList,
-    label: (envelope) =>
-      attempt(() => isObject(given) && queue in given && Object.defineProperty(envelope, queue, { value: given[queue] })) ||
-      envelope,
+    task: sent,
+    name: jobName(pool, options),
+    options,
+    args: (envelope, signal) => [
+      labelled(envelope, sent, Symbol.for(`${kind}.queueOptions`)),
+      { ...others, ...(transfers.length > 0 && { transferList: transfers }), ...(signal && { signal }) } as never,
+    ],
   }
+}
+
+/** What a pool's `move()` has made of a task. What throws when it is read cannot be cloned either, and the pool tells that. */
+function movedBy(kind: string, task: unknown): { readonly value: unknown; readonly transferred: unknown } | undefined {
+  const [transferable, value] = [Symbol.for(`${kind}.transferable`), Symbol.for(`${kind}.valueOf`)]
+  return attempt(() =>
+    isMoved(task) && transferable in task && value in task ? { value: task[value], transferred: task[transferable] } : undefined,
+  )
+}
+
+/** Gives an envelope what a queue of the program's own asks of each task. */
+function labelled(envelope: object, task: unknown, queue: symbol): object {
+  return (
+    attempt(() => isObject(task) && queue in task && Object.defineProperty(envelope, queue, { value: task[queue] })) || envelope
+  )
 }
 
 /** As a pool names a job, and its file, that are not named with its task. */
@@ -38,7 +78,7 @@ export interface Naming {
 }
 
 /** The name of the job that the pool calls, as errors give it: that of the task, or else of the pool. Many files have one that is called 'default': so that has the name of its file as well. */
-export function jobName(pool: Naming, given: { readonly name?: string; readonly filename?: string }): string {
+function jobName(pool: Naming, given: Pick<CallOptions, 'name' | 'filename'>): string {
   const ofPool = attempt(() => ({ name: pool.options?.name, file: pool.options?.filename }))
   const name = given.name ?? (typeof ofPool?.name === 'string' ? ofPool.name : 'default')
   const file = given.filename ?? ofPool?.file
@@ -63,6 +103,8 @@ function isObject(value: unknown): value is Record<symbol, unknown> {
  * caught here; from a listener of an `AbortSignal` it would go to nobody, and end the process.
  */
 export class AbortEmitter {
+  /** Both pools refuse what is aborted before they are given it. */
+  aborted = false
   #listener: (() => void) | undefined
 
   once(_event: 'abort', listener: () => void): this {
@@ -80,6 +122,7 @@ export class AbortEmitter {
   }
 
   abort(): void {
+    this.aborted = true
     const listener = this.#listener
     this.#listener = undefined
     // By then its promise is rejected, and no worker will get the task.

@@ -30,7 +30,7 @@ import { holdsContext, isOrHasWithin } from './within.ts'
 
 export interface RunOptions {
   /**
-   * How long, in ms, a job may go on after its context has ended, before the pool ends it by force, and its worker with it. `Infinity`: never. Default: 200.
+   * How long, in ms, a job may go on after its context has ended, or its worker may take until it comes to it, before the pool ends it by force, and its worker with it. `Infinity`: never. Default: 200.
    */
   readonly grace?: number
 }
@@ -56,18 +56,29 @@ interface Failed {
   readonly unsendable?: unknown
 }
 
-/** A job that has not begun is either begun by its worker or withdrawn by its caller, whoever is first. One that was begun may have returned: what fails then is the pool's. */
+/**
+ * A job that has not begun is either begun by its worker or withdrawn by its caller, whoever is first; and one that has begun either ends or is abandoned, as its pool is through with it before. What
+ * fails when it has returned is the pool's, and what it has returned is no failure, whatever it looks like.
+ */
 const waiting = 0
 const begun = 1
 const withdrawn = 2
-const returned = 3
+const abandoned = 3
+const failed = 4
+const returned = 5
+
+/** For a job that its pool is through with, whatever that still does with it: it begins no more, since nobody would end it, and answers nobody. Returns what it was. */
+function close(state: Int32Array): number {
+  const was = Atomics.compareExchange(state, 0, waiting, withdrawn)
+  return was === begun ? Atomics.compareExchange(state, 0, begun, abandoned) : was
+}
 
 /** What a pool does with a job. */
 export interface Submission<Result> {
   readonly result: PromiseLike<Result>
   /** Ends the job in the pool's own way, at the cost of its worker. */
   force(): void
-  /** Takes a job out of the pool's queue that has not been given to a worker; left out where one that stays there harms nobody. */
+  /** Takes a job out of the pool's queue that has not been given to a worker; left out where the pool has no way to do that, or fails at it: then it stays there until its turn, and does not begin. */
   withdraw?(): void
 }
 
@@ -158,50 +169,57 @@ export function runIn<Result>(
       task,
     } satisfies Envelope)
   } catch (error) {
-    grant.revoke()
-    leave(joined)
-    return Promise.reject(error)
+    // The pool may have it in its queue all the same.
+    submitted = { result: Promise.reject(error), force: () => undefined }
   }
   return new Promise((resolve, reject) => {
     let forget: (() => void) | undefined
     let ignored: BridgeError | undefined
+    let isOver = false
     const stop = listen(ctx, () => {
-      if (Atomics.compareExchange(state, 0, waiting, withdrawn) === waiting) {
+      const hasBegun = Atomics.compareExchange(state, 0, waiting, withdrawn) !== waiting
+      if (!hasBegun) {
         reject(scope.err())
-        return given ? undefined : submitted.withdraw?.()
+        if (!given) return submitted.withdraw?.()
       }
       if (grace === Infinity) return
-      forget = afterGrace(grace, true, () => {
+      // Nobody waits for one that has not begun: the process does not stay for it.
+      forget = afterGrace(grace, hasBegun, () => {
+        // Its worker is through with it, and the pool takes its time: tinypool does, where it replaces the worker.
+        if (Atomics.load(state, 0) >= failed) return reject(settled(failed))
         const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its pool was told to end it by force.`
         ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: scope.err() }))
         submitted.force()
       })
     })
-    const settled = (): unknown => {
-      // Whatever the pool still does with it: it begins no more, since nobody would end it.
-      Atomics.compareExchange(state, 0, waiting, withdrawn)
-      forget?.()
-      stop()
-      grant.release()
-      leave(joined)
+    const settled = (was: number): unknown => {
+      if (!isOver) {
+        isOver = true
+        forget?.()
+        stop()
+        if (was === begun) grant.abandon()
+        else grant.release()
+        leave(joined)
+      }
       // Also where only the other thread has seen yet that the deadline has passed.
       return ignored ?? scope.err()
     }
     // What is no promise of the platform's may do anything when it is asked.
     Promise.resolve(submitted.result).then(
       (result) => {
-        const never = Atomics.load(state, 0) === waiting && !isFailed(result)
-        const end = settled()
-        if (never) reject(notAJob(name))
+        const was = close(state)
+        const failure = was !== returned && isFailed(result) ? result : undefined
+        const end = settled(was)
+        if (was === waiting && failure === undefined) reject(notAJob(name))
         else if (end !== undefined) reject(end)
-        else if (!isFailed(result)) resolve(result)
-        else if (typeof result.unsendable === 'string') reject(unsendable(`result of the job '${name}'`, result.unsendable))
-        else reject(failureFromWire(result.failure))
+        else if (failure === undefined) resolve(result)
+        else if (typeof failure.unsendable === 'string') reject(unsendable(`result of the job '${name}'`, failure.unsendable))
+        else reject(failureFromWire(failure.failure))
       },
       (error: unknown) => {
-        const was = Atomics.load(state, 0)
+        const was = close(state)
         const why = was === returned ? notCloned(error) : undefined
-        const end = settled()
+        const end = settled(was)
         // Refused: where the pool keeps it all the same, as piscina does, nobody waits for it any more.
         if (was === waiting && !given) submitted.withdraw?.()
         if (end !== undefined) reject(end)
@@ -292,7 +310,7 @@ export interface JobOptions {
 
 /**
  * A function for a pool's worker file, which `run` calls there: `export default job((ctx, task) => ...)`. Its context ends with the caller's, for the same
- * reason, also in a loop that never yields; when the job is over, it is cancelled here. A job whose context has ended before it begins is not called.
+ * reason, also in a loop that never yields; when the job is over, or its pool is through with it before, it is cancelled here. A job whose context has ended before it begins is not called.
  * What it throws rejects `run`, by kind, name, message, code, causes and stack; what it returns goes the pool's own way, and where it cannot be cloned, `run` rejects with a `BridgeError` of code
  * `ERR_UNSENDABLE`.
  *
@@ -315,19 +333,22 @@ export function job<Task, Result>(
       return { ctxbridge: 'failed', version, failure: failureToWire(ofAnother(version)) } satisfies Failed as never
     }
     const ctx = importFrom(envelope, keys)
+    let over = failed
     try {
       if (Atomics.compareExchange(envelope.state, 0, waiting, begun) !== waiting) return undefined as never
       ctx.throwIfDone()
       const result = await f(ctx, envelope.task as Task)
       const unsendable = whyUnsendable(result)
       if (unsendable !== undefined) return { ctxbridge: 'failed', version: VERSION, unsendable } satisfies Failed as never
-      Atomics.store(envelope.state, 0, returned)
+      over = returned
       return result
     } catch (error) {
       const failure = failureToWire(error)
       return { ctxbridge: 'failed', version: VERSION, failure } satisfies Failed as never
     } finally {
       ctx[dispose]()
+      // A pool takes it for a fault of its own when it hears of a job that it is through with; tinypool throws it to nobody.
+      if (Atomics.exchange(envelope.state, 0, over) === abandoned) await new Promise(() => undefined)
     }
   }
 }

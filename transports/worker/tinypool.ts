@@ -1,9 +1,9 @@
 /** Contexts for the jobs of a tinypool pool: `run(pool, ctx, task)` here, `export default job((ctx, task) => ...)` in the worker file. */
 
 import type { Context } from '../../lib/context.ts'
-import { attempt, named, readOptions } from '../../lib/given.ts'
-import { refuseSignal, runIn, type RunOptions } from './pool.ts'
-import { AbortEmitter, jobName, type Naming, poolTask } from './pool-task.ts'
+import { attempt } from '../../lib/given.ts'
+import { runIn, type RunOptions } from './pool.ts'
+import { AbortEmitter, type Naming, readCall } from './pool-task.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
 
@@ -31,7 +31,10 @@ export interface TinypoolPool extends Naming {
  * The promise has the job's result or error; or, once the context has ended, its `err()`: at once while the job waits in the queue, and then it never
  * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by tinypool, at the cost of its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause. In a pool with a `teardown` a job that never returns runs on in a worker that the pool
- * has no more: tinypool terminates that when the teardown is done, for which the job would have to let go of it.
+ * has no more: tinypool terminates that when the teardown is done, for which the job would have to let go of it. Where tinypool replaces a worker whose job is over before it tells that, `run` does not wait for it beyond `grace`.
+ *
+ * A job that was given to a worker and has not begun is rejected at once, too. A worker that does not come to it within `grace`, as something else blocks it, it has exited, or it takes longer to load its file, is
+ * ended by tinypool like that of a job that goes on.
  *
  * A job that is cancelled in the queue leaves it, and tinypool emits no `drain` for that. In a pool whose workers run several tasks at a time (`concurrentTasksPerWorker`) it stays there until its
  * turn, which takes no time then: tinypool fails at taking out what it has put aside. There, with a `grace`, a job is given no worker that runs another one.
@@ -40,7 +43,7 @@ export interface TinypoolPool extends Naming {
  * ends in the middle, with code 13 where the job is awaited at its top level.
  *
  * @returns rejects with a `TypeError` when what the worker has under that name is no `job()` (one that throws rejects with its error), and with a `BridgeError` of code `ERR_UNSENDABLE` when the task or the result cannot be cloned, or `ERR_PROTOCOL` when the worker has another version of this package
- * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `grace` is no time, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
+ * @throws TypeError when `pool` is no pool or one of processes, which share no memory; when `ctx` is no context, `task` has one within, `grace` is no time, `filename` or `transferList` is not what its name says, or `options` has a `signal`, which `withSignal(ctx, signal)` joins to the context
  */
 export function run<Result = unknown>(
   pool: TinypoolPool,
@@ -48,25 +51,16 @@ export function run<Result = unknown>(
   task: unknown,
   options: TinypoolRunOptions = {},
 ): Promise<Result> {
-  if (attempt(() => typeof pool.run) !== 'function')
-    throw new TypeError(`run() needs a pool of tinypool, but got ${named(pool)}.`)
-  const given = readOptions('run', options, (all) => ({ ...all }))
-  refuseSignal(given)
-  const { grace, transferList, ...others } = given
-  if (((others as { readonly runtime?: unknown }).runtime ?? attempt(() => pool.options?.runtime)) === 'child_process')
+  const call = readCall('Tinypool', pool, task, options)
+  const { runtime } = call.options as { readonly runtime?: unknown }
+  if ((runtime ?? attempt(() => pool.options?.runtime)) === 'child_process')
     throw new TypeError("run() needs a pool of threads: make it with the option runtime: 'worker_threads'.")
-  const sent = poolTask('Tinypool', task, transferList)
-  return runIn<Result>(ctx, sent.task, jobName(pool, others), given, (envelope) => {
+  return runIn<Result>(ctx, call.task, call.name, call.options, (envelope) => {
     const oneByOne = (attempt(() => pool.options?.concurrentTasksPerWorker) ?? 1) === 1
-    const signal = oneByOne || grace !== Infinity ? new AbortEmitter() : undefined
+    const signal = oneByOne || call.options.grace !== Infinity ? new AbortEmitter() : undefined
     const abort = (): void => signal?.abort()
-    const more = {
-      ...others,
-      ...(sent.transferList && { transferList: sent.transferList }),
-      ...(signal && { signal }),
-    }
     const hadRoom = attempt(() => (pool.queueSize as number) < (pool.options?.maxQueue as number))
-    const result = pool.run(sent.label(envelope), more as never) as PromiseLike<Result>
+    const result = pool.run(...call.args(envelope, signal)) as PromiseLike<Result>
     // One that tinypool refuses, as its queue is full, is not in there: to abort it would reject a promise that nobody has. The refusal is heard in the next microtask.
     let refused = false
     if (!hadRoom) Promise.resolve(result).then(undefined, () => (refused = true))

@@ -32,8 +32,11 @@ export interface Workerpool {
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the method, with `err()` as its cause. The worker may run on after that for twice the pool's `workerTerminateTimeout`, which is 1 s by
  * default: workerpool asks it twice before it kills it.
  *
+ * A job that was given to a worker and has not begun is rejected at once, too. A worker that does not come to it within `grace`, as something else blocks it, is
+ * ended by workerpool like that of a job that goes on.
+ *
  * A job that is cancelled in the queue stays there until its turn, which takes no time then. What workerpool is told to cancel there stays as well, and many of those
- * would stop it for good: it steps over them by recursion.
+ * would stop it for good: it steps over them by recursion. What it keeps for a worker that is still loading its file is like that: such a worker is not ended.
  *
  * What cannot be posted, as the task cannot be cloned, or something in `transfer` cannot be transferred, costs workerpool a worker, as it does without this: it takes that for busy from then on. The promise
  * rejects where that worker was up and had nothing to do; otherwise it is pending until the context ends, and where the worker was still starting, workerpool throws to nobody. A context that stands within a
