@@ -273,10 +273,24 @@ const slots: readonly Mutant[] = [
     tests: interleavings,
   },
   {
-    file: 'lib/bridge/slot.ts',
+    file: 'lib/bridge/slot-memory.ts',
     original: '  bells.add(bellAt(link), RING)\n',
     replacement: '  bells.add(bellAt(link), 1)\n',
     breaks: 'a sweep rings as if one slot had ended',
+    tests: reader,
+  },
+  {
+    file: 'lib/bridge/slot-reader.ts',
+    original: 'if (stateOf(word) === OPEN) mem',
+    replacement: 'if (stateOf(word) !== FREE) mem',
+    breaks: 'what had ended when its owner died is taken back',
+    tests: reader,
+  },
+  {
+    file: 'lib/bridge/slot-reader.ts',
+    original: 'for (let link = 0; link < BELLS; link++) ringForAll(bells, link)',
+    replacement: 'ringForAll(bells, this.#link)',
+    breaks: 'the death of an owner is told to one link alone',
     tests: reader,
   },
   {

@@ -73,6 +73,33 @@ test.each(Object.entries(deaf))(
   },
 )
 
+test('an option that is inherited counts, also one that only the pool knows, and is read once', async () => {
+  const seen: unknown[] = []
+  const take = (_task: unknown, options: object): Promise<unknown> => (seen.push(options), Promise.resolve(1))
+  let reads = 0
+  const defaults = {
+    get name() {
+      return `inherited ${++reads}`
+    },
+  }
+  const options = Object.assign(Object.create(defaults) as object, { priority: 7 }) as object
+  for (const run of [piscina.run, tinypool.run]) {
+    const name = `inherited ${reads + 1}`
+    expect(String(await rejection(run({ run: take } as never, background(), 1, options)))).toContain(
+      `needs the worker's '${name}' to`,
+    )
+    expect(seen.pop()).toMatchObject({ name, priority: 7 })
+  }
+  const exec = (method: string, _args: unknown[], options: object): Promise<unknown> => (
+    seen.push(method, options), Promise.resolve(1)
+  )
+  const inherits = Object.create({ method: 'theirs', metadata: 'data' }) as never
+  expect(String(await rejection(workerpool.run({ exec } as never, background(), 1, inherits)))).toContain(
+    "needs the worker's 'theirs' to",
+  )
+  expect(seen).toMatchObject(['theirs', { metadata: 'data' }])
+})
+
 describe('a job that is no job() is named as', () => {
   const getter = {
     get name(): never {

@@ -3,8 +3,8 @@
  * task is aborted by a signal.
  */
 
-import { attempt, named, readOptions } from '../../lib/given.ts'
-import { refuseSignal, type RunOptions } from './pool.ts'
+import { attempt, named } from '../../lib/given.ts'
+import { readRunOptions, type RunOptions } from './pool.ts'
 
 /** What `run` is given beside the task. */
 interface CallOptions extends RunOptions {
@@ -33,8 +33,7 @@ export function readCall<Options extends CallOptions>(
 ): Call<Options> {
   if (attempt(() => typeof pool.run) !== 'function')
     throw new TypeError(`run() needs a pool of ${kind.toLowerCase()}, but got ${named(pool)}.`)
-  const options = readOptions('run', given, (all) => ({ ...all }))
-  refuseSignal(options)
+  const options = readRunOptions(given)
   const { grace: _, transferList, ...others } = options
   const { filename } = options as { readonly filename?: unknown }
   // Tinypool takes a URL as well.

@@ -110,10 +110,17 @@ function leave(joined: Channel): void {
   if (--joined.jobs === 0 && joined !== channel) joined.exporter.close()
 }
 
-/** The pools' own way to cancel a job, which would be lost here: it aborts by force, at the cost of the worker. */
-export function refuseSignal(options: object): void {
+/** What `run` was given, read once, wherever it is inherited from: also what only the pool knows. */
+export function readRunOptions<Options extends object>(given: Options): Options {
+  const options = readOptions('run', given, (all) => {
+    const taken: Partial<Options> = {}
+    for (const name in all) taken[name] = all[name]
+    return taken as Options
+  })
+  // The pools' own way to cancel a job, which would be lost here: it aborts by force, at the cost of the worker.
   if ((options as { readonly signal?: unknown }).signal !== undefined)
     throw new TypeError("run() has no option 'signal': make a context that ends with it, by withSignal(ctx, signal).")
+  return options
 }
 
 /** Not within `runIn`, whose first task and context it would keep. */

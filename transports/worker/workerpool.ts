@@ -1,8 +1,8 @@
 /** Contexts for the jobs of a workerpool: `run(pool, ctx, task, { method })` here, `worker({ method: job((ctx, task) => ...) })` in the worker file. */
 
 import type { Context } from '../../lib/context.ts'
-import { attempt, named, readOptions } from '../../lib/given.ts'
-import { contextWithin, refuseSignal, runIn, type RunOptions } from './pool.ts'
+import { attempt, named } from '../../lib/given.ts'
+import { contextWithin, readRunOptions, runIn, type RunOptions } from './pool.ts'
 import { holdsContext } from './within.ts'
 
 export { job, type JobOptions, type RunOptions } from './pool.ts'
@@ -55,10 +55,8 @@ export function run<Result = unknown>(
   if (attempt(() => pool.workerType) === 'process')
     throw new TypeError("run() needs a pool of threads: make it with the option workerType: 'thread'.")
   const given: Partial<WorkerpoolRunOptions> = options === undefined ? {} : options
-  const taken = readOptions('run', given, (all) => ({ ...all }))
-  refuseSignal(taken)
   // Without an `on` among its options workerpool throws to nobody when it is to tell what a worker prints.
-  const { method, grace = 200, on = (): void => undefined, ...others } = taken
+  const { method, grace = 200, on = (): void => undefined, ...others } = readRunOptions(given)
   if (typeof method !== 'string')
     throw new TypeError(`run() needs the name of a method of the worker as 'method', but got ${named(method)}.`)
   // Of what it cannot post workerpool tells nobody, and its worker is lost to it.
