@@ -47,7 +47,7 @@ export function withSignal(parent: Context, signal: AbortSignal): CancelableCont
 }
 
 /** An AbortSignal of this realm, of another one, or of a polyfill. Throws what a getter or a proxy of somebody else's throws. */
-export function isSignal(value: unknown): value is AbortSignal {
+function isSignal(value: unknown): value is AbortSignal {
   const signal = value as Partial<AbortSignal> | null
   return (
     typeof signal === 'object' &&

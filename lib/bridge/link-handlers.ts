@@ -177,7 +177,8 @@ export class Handlers<M> {
     const { handler, args } = beginning
     const bytes = bytesOf(args)
     const most = this.#core.limits.maxBacklog
-    if (this.#waitingBytes + bytes > most) {
+    // One alone may be larger.
+    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > most) {
       return this.#turnAway(handler, new BridgeError('ERR_LIMIT', `More than ${most} bytes of calls wait for others to finish.`))
     }
     this.#waiting.set(handler.id, { beginning, bytes })

@@ -2,14 +2,17 @@
 
 const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom')
 
+const { MessagePort: Port } = globalThis as { readonly MessagePort?: { readonly prototype: object } }
+const shownByNode: unknown = Port && Reflect.get(Port.prototype, inspect)
+
 /** How an endpoint has ended of which nothing tells any more, since it did before anybody listened. Undefined where it is open, or nobody can tell: a browser does not. Never throws. */
 export function goneBefore(endpoint: object): 'exited' | 'closed' | undefined {
   try {
     if ((endpoint as { readonly threadId?: unknown }).threadId === -1) return 'exited'
-    // Node has no property for it: what it shows of a port says whether that is active.
-    const { [inspect]: show } = endpoint as { [inspect]?: () => unknown }
-    const shown = typeof show === 'function' ? (show.call(endpoint) as { readonly active?: unknown } | null) : undefined
-    return shown?.active === false ? 'closed' : undefined
+    // Node has no property for it: what it shows of a port says whether that is active, unless somebody has put a property of that name there.
+    const { [inspect]: show } = endpoint as { [inspect]?: () => { readonly active?: unknown } }
+    if (show === undefined || show !== shownByNode || Object.hasOwn(endpoint, 'active')) return undefined
+    return show.call(endpoint).active === false ? 'closed' : undefined
   } catch {
     return undefined
   }

@@ -1,7 +1,8 @@
 import { EventEmitter, once } from 'node:events'
+import { inspect } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { background, type Context, LinkLostError, withCancel, withTimeout } from 'ctxbridge'
-import { connect, wrap } from 'ctxbridge/message-port'
+import { connect, type PostMessageEndpoint, wrap } from 'ctxbridge/message-port'
 import { describe, expect, test } from 'vitest'
 import { turn } from '../support/gc.ts'
 import { call, hello as rawHello, pack } from '../websocket/raw.ts'
@@ -286,6 +287,25 @@ describe('over a MessageChannel', () => {
       expect(String(error)).toContain(time === 0 ? why : '')
       if (time === 1) await turn()
     }
+  })
+
+  test("a port with a property 'active' of the program's own is no lost one, nor is an endpoint that shows itself as it likes", async () => {
+    const own = new MessageChannel()
+    const ends = [Object.assign(own.port1, { active: false }), own.port2]
+    const [one, two] = [new EventEmitter(), new EventEmitter()]
+    const like = (from: EventEmitter, to: EventEmitter): PostMessageEndpoint =>
+      Object.assign(from, {
+        postMessage: (data: unknown) => setImmediate(() => to.emit('message', data)),
+        [inspect.custom]: () => ({ active: false }),
+      })
+    for (const [a, b] of [ends, [like(one, two), like(two, one)]] as PostMessageEndpoint[][]) {
+      const pair = await Promise.all([connect(a as never), connect(b as never)])
+      await turn()
+      expect(pair.map((side) => side.stats().state)).toEqual(['open', 'open'])
+      pair[0].close()
+      await pair[1].closed
+    }
+    own.port1.close()
   })
 
   test('an endpoint that throws at who listens to it is free again', async () => {

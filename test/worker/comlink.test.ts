@@ -6,7 +6,7 @@ import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
 import { comlinkSuite } from '../conformance/comlink-suite.ts'
 import { compiled } from '../support/compiled.ts'
-import { turn } from '../support/gc.ts'
+import { collected, turn } from '../support/gc.ts'
 
 // It comes without types.
 const adapter = ['comlink', 'dist/esm/node-adapter.mjs'].join('/')
@@ -40,6 +40,37 @@ test('a call that Comlink cannot post gives back its contexts, and one that was 
   while (mine.stats().slots > 0) await turn()
   port1.close()
 })
+
+test('a proxy of a signal, which nobody holds, is sent as the signal is, and its abort arrives', async () => {
+  install(Comlink)
+  const { port1, port2 } = new MessageChannel()
+  const came: AbortSignal[] = []
+  const told = new Promise((resolve) => {
+    const take = (signal: AbortSignal): void => {
+      came.push(signal)
+      signal.addEventListener('abort', () => resolve(signal.reason))
+    }
+    Comlink.expose(take, nodeEndpoint(port2))
+  })
+  const remote = Comlink.wrap<(signal: AbortSignal) => void>(nodeEndpoint(port1))
+  const controller = new AbortController()
+  const send = async (): Promise<WeakRef<AbortSignal>> => {
+    const proxy = new Proxy(controller.signal, { get: (target, name) => bound(target, Reflect.get(target, name, target)) })
+    await remote(proxy)
+    return new WeakRef(proxy)
+  }
+  const sent = await send()
+  // Were it held weakly, it would be collected in some of these rounds.
+  await collected(sent)
+  expect(came[0]?.aborted).toBe(false)
+  controller.abort('behind it')
+  expect(await told).toBe('behind it')
+  port1.close()
+})
+
+function bound(target: object, member: unknown): unknown {
+  return typeof member === 'function' ? (member.bind(target) as unknown) : member
+}
 
 test('a context behind an argument that Comlink cannot post holds no slot', async () => {
   install(Comlink)

@@ -329,7 +329,7 @@ test('a table that is full of ends that nobody has asked for has slots again whe
   // By messages alone, which is told once.
   for (let i = 0; i < 3; i++) expect(next()).toBeLessThan(0)
   await turn()
-  expect(warnings).toMatchObject([{ name: 'CtxbridgeWarning', message: expect.stringContaining('262144 at most') as string }])
+  expect(warnings).toMatchObject([{ name: 'CtxbridgeWarning', message: expect.stringContaining('262080 at most') as string }])
   later(61_000)
   // Of those that are free again, each export finds some.
   const slots = Array.from({ length: 4_000 }, next)

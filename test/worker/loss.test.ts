@@ -179,6 +179,7 @@ test.each([
   ['block', 'crash'],
   ['spin', 'terminate'],
   ['block', 'terminate'],
+  ['spin', 'terminate, when the link to it is closed'],
 ] as const)('a worker that never yields sees that the thread of its context has ended: %s, %s', async (how, end) => {
   const { worker, jobs: owner } = startJobs()
   const { jobs: holder } = startJobs()
@@ -190,8 +191,10 @@ test.each([
   const at = flag()
   const seen = holder.waitForKept(how, at)
   await reached(at)
-  if (end === 'terminate') await worker.terminate()
-  else await rejection(end === 'exit' ? owner.exit(0) : owner.crash())
+  if (end.startsWith('terminate')) {
+    if (end !== 'terminate') owner[Symbol.dispose]()
+    await worker.terminate()
+  } else await rejection(end === 'exit' ? owner.exit(0) : owner.crash())
   expect(await seen).toMatchObject({ name: 'AbortError', cause: { name: 'LinkLostError' }, turned: false })
 })
 

@@ -36,8 +36,8 @@ export interface Owner {
   close(): void
 }
 
-/** How many contexts may be out at once. */
-const LIMIT = 262_144
+/** How many contexts may be out at once: in whole chunks, of which the first ones are smaller. */
+const LIMIT = 262_080
 
 let table: SlotTable | undefined
 /** Those who export at present, by the numbers of their links. */

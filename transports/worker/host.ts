@@ -11,6 +11,10 @@ const { process: node } = globalThis as { readonly process?: NodeJS.Process }
 export const threads: NodeThreads | undefined =
   node?.versions?.node === undefined ? undefined : node.getBuiltinModule('node:worker_threads')
 
+/** Whether it is a proxy, as far as anybody can tell: where nobody can, in a browser, the platform takes none for what is behind it. */
+export const isProxy: (value: unknown) => boolean =
+  threads === undefined ? () => false : (node?.getBuiltinModule('node:util').types.isProxy ?? (() => false))
+
 /** Whether this is the thread that a program begins with: it is not to be blocked. */
 export const isMainThread: boolean =
   threads?.isMainThread ?? typeof (globalThis as { WorkerGlobalScope?: unknown }).WorkerGlobalScope === 'undefined'

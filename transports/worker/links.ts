@@ -2,9 +2,9 @@
 
 import { inCommon, version } from '../../lib/bridge/copies.ts'
 import { aroundOne, endpointOf, type WorkerEndpoint } from './endpoint.ts'
-import { threads } from './host.ts'
 import type { LinkOptions } from './link.ts'
 import { readOptions } from '../../lib/given.ts'
+import { tellMaker } from './maker.ts'
 import { portableKeys, switchOf } from './options.ts'
 import { WorkerLink } from './worker-link.ts'
 
@@ -45,18 +45,8 @@ export function linkOf(endpoint: unknown, options: LinkOptions, caller: string):
     if (closedHere().has(target)) found.announce()
   }
   found.register(keys, copy)
-  tellMaker(target)
+  tellMaker(target, (maker) => linked().get(maker)?.link.announce())
   return found
-}
-
-let hasThird = false
-
-/** Node tells of a thread's death who made it, and that one tells those in third threads who never yield: so it has the table of a thread that has links to such. */
-function tellMaker(target: WorkerEndpoint): void {
-  const maker = threads?.parentPort ?? undefined
-  if (maker === undefined) return
-  hasThird ||= target !== maker
-  if (hasThird) linked().get(maker)?.link.announce()
 }
 
 function ofAnother(caller: string, theirs: string): TypeError {

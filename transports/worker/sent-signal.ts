@@ -11,6 +11,7 @@ import { attempt } from '../../lib/given.ts'
 import { isPlain } from '../../lib/wire/sendable.ts'
 import { isHandled } from './comlink.ts'
 import { Export } from './export.ts'
+import { isProxy } from './host.ts'
 import { carried, isSignal } from './within.ts'
 
 /** An argument that ends: a context, or an AbortSignal as one. */
@@ -83,7 +84,7 @@ export class TiedObject {
   }
 }
 
-/** Asks a signal that it does not hold. One that was collected never aborts: who could abort it holds it, and the platform those that abort by themselves and have a listener. */
+/** Asks a signal that it does not hold. One of the platform's that was collected never aborts: who could abort it holds it, and the platform those that abort by themselves and have a listener. */
 class WeakSignalSource extends Source {
   readonly #signal: WeakRef<AbortSignal>
   readonly #aborted = (): void => this.wake()
@@ -128,11 +129,15 @@ const collected = new FinalizationRegistry<Context>((ctx) => Export.never(scopeO
 /** The same one each time. Who has imported its context is told when the signal was collected, which only then is no abort. */
 export function standFor(signal: AbortSignal): Stand {
   let stand = stands.get(signal)
-  if (stand === undefined) {
+  if (stand !== undefined) return stand
+  if (isProxy(signal)) {
+    // Whoever can abort what is behind it does not hold it.
+    stand = { ctx: withSignal(background(), signal), id: ++ids }
+  } else {
     stand = { ctx: withSource(background(), new WeakSignalSource(signal), 'SentSignal'), id: ++ids }
-    stands.set(signal, stand)
     collected.register(signal, stand.ctx)
   }
+  stands.set(signal, stand)
   return stand
 }
 

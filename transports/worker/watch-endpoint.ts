@@ -13,8 +13,6 @@ export interface EndpointWatcher {
   garbled(error: unknown): void
   /** Nothing comes any more. May be called again. */
   lost(why: LinkLostError): void
-  /** As `lost`, and the other thread runs no more. */
-  exited(why: LinkLostError): void
   /** Nothing will come, unless something does: its script failed before anything was heard from it. */
   failed(why: LinkLostError): void
   /** Whether somebody will be told of a loss. */
@@ -28,7 +26,7 @@ export function watchEndpoint(endpoint: WorkerEndpoint, watcher: EndpointWatcher
   return isWebWorker(endpoint) ? watchWebWorker(port, watcher) : listen(port, watcher)
 }
 
-function isNodeWorker(endpoint: unknown): endpoint is NodeWorker {
+export function isNodeWorker(endpoint: unknown): endpoint is NodeWorker {
   return threads !== undefined && endpoint instanceof threads.Worker
 }
 
@@ -52,7 +50,7 @@ function watchWorker(worker: NodeWorker, watcher: EndpointWatcher): () => void {
     // By listening we have kept it from being thrown. Where nobody else heard of it, and no caller will, it is.
     if (uncaught?.heard === false && !watcher.isAwaited()) report(uncaught.error)
     const options = uncaught === undefined ? undefined : { cause: uncaught.error }
-    watcher.exited(new LinkLostError(`The worker exited with code ${code}.`, options))
+    watcher.lost(new LinkLostError(`The worker exited with code ${code}.`, options))
   }
   worker.on('message', message).on('messageerror', garbled).once('exit', exit)
   // First, since whoever listens by `once` has gone when it has heard.

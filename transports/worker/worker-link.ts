@@ -2,7 +2,6 @@
 
 import { inspectAsText, show } from '../../lib/bridge/link-show.ts'
 import { goneBefore, goneSoon } from '../../lib/bridge/port.ts'
-import type { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import { disposable } from '../../lib/dispose.ts'
 import { hostClock } from '../../lib/clock.ts'
 import { background, type CancelableContext, type Context } from '../../lib/context.ts'
@@ -48,6 +47,7 @@ import {
   VERSION,
 } from './messages.ts'
 import { Server, unread } from './server.ts'
+import { speakFor } from './maker.ts'
 import { keepSpecimens } from './specimens.ts'
 import { Unheard } from './unheard.ts'
 import { watchEndpoint } from './watch-endpoint.ts'
@@ -76,8 +76,6 @@ export class WorkerLink implements Link {
   /** By the copy of the package that they were given to: one may have keys of the same names as another. */
   readonly #keys = new Map<object, readonly Key<unknown>[]>()
   readonly #warned = new Set<string>()
-  /** The other side's table, also when the channel that it came by is closed. */
-  #table: SlotReader | undefined
   #exporter: Exporter | undefined
   #caller: Caller | undefined
   #server: Server | undefined
@@ -112,7 +110,6 @@ export class WorkerLink implements Link {
       message: (data) => this.#receive(data),
       garbled: (error) => this.#unreadable(error),
       lost: (why) => this.#lose(this.#terminated ?? why),
-      exited: (why) => this.#exited(this.#terminated ?? why),
       failed: (why) => this.#leave(this.#terminated ?? why),
       isAwaited: () => this.#caller?.isAwaited === true,
     })
@@ -266,14 +263,6 @@ export class WorkerLink implements Link {
     this.#letGo(error)
   }
 
-  /** Third threads have contexts of the one that has exited, and may be in loops that never yield: unless it has said so itself, nobody else tells them. */
-  #exited(error: LinkLostError): void {
-    // What it had said may be of a part of its table that is not known yet.
-    for (const importer of this.#importers) importer.drain()
-    this.#lose(error)
-    this.#table?.ownerDied()
-  }
-
   /** The other side has closed its end. What is served here stays, for when it opens that again. */
   #leave(error: LinkLostError): void {
     if (this.lost !== undefined) return
@@ -403,7 +392,7 @@ export class WorkerLink implements Link {
       if (hasDied && this.#importers.length === 0) this.#ended()
     })
     this.#importers = [...this.#importers, importer]
-    this.#table = importer.reader
+    speakFor(this.#endpoint, importer)
     if (importer.ready === undefined) return this.#serveEarly()
     this.#unready++
     void importer.ready.then(() => {
