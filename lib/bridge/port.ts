@@ -1,5 +1,7 @@
 /** What comes over a port, or over what is like one, a worker say; and whether anything still does. */
 
+import { after, hostClock } from '../clock.ts'
+
 const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom')
 
 const { MessagePort: Port } = globalThis as { readonly MessagePort?: { readonly prototype: object } }
@@ -18,10 +20,10 @@ export function goneBefore(endpoint: object): 'exited' | 'closed' | undefined {
   }
 }
 
-/** Calls `tell` in the next turn, where the endpoint has ended by then: Node does not show before that a port was closed, and may have told so already. */
+/** Calls `tell` in another turn, where the endpoint has ended by then: Node does not show before that a port was closed, and may have told so already. */
 export function goneSoon(endpoint: object, tell: (how: 'exited' | 'closed') => void): void {
-  const { setImmediate: later } = globalThis as { readonly setImmediate?: (f: () => void) => unknown }
-  later?.(() => {
+  if (shownByNode === undefined) return
+  after(hostClock, 0, true, () => {
     const gone = goneBefore(endpoint)
     if (gone !== undefined) tell(gone)
   })
