@@ -86,9 +86,9 @@ export const isolation: readonly Mutant[] = [
   },
   {
     file: 'transports/websocket/ws.ts',
-    original: "    socket.once('close', giveUp).once('end', giveUp)\n",
-    replacement: "    socket.once('close', giveUp)\n",
-    breaks: 'a request whose client has gone keeps its place among those that are judged',
+    original: "    socket.once('close', giveUp).once('readable', giveUp)\n",
+    replacement: "    socket.once('close', giveUp).once('end', giveUp)\n",
+    breaks: 'a request whose client has said something and gone keeps its place among those that are judged',
     tests: ['test/websocket/front.test.ts'],
   },
   {

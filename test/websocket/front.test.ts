@@ -178,6 +178,7 @@ describe('at the upgrade', { timeout }, () => {
   it.each([
     ['has closed its connection', (client: Socket) => client.destroy()],
     ['has reset its connection', (client: Socket) => client.resetAndDestroy()],
+    ['has said something too early, and closed', (client: Socket) => client.end('x')],
   ])('28 a request whose client %s waits for authorize no more', async (_name, go) => {
     const asked: IncomingMessage[] = []
     const authorize = (request: IncomingMessage): unknown => (asked.push(request) > 2 ? 'ann' : new Promise(() => {}))
@@ -212,23 +213,23 @@ describe('at the upgrade', { timeout }, () => {
       { f: () => 1 },
       {
         authorize: ({ socket }) => {
-          listeners.push(socket, socket.listeners('close').at(-1), socket.listeners('end').at(-1))
+          listeners.push(socket, socket.listeners('close').at(-1), socket.listeners('readable').at(-1))
           return 'ann'
         },
       },
     )
     await once(ask(port), 'data')
-    const [socket, onClose, onEnd] = listeners as [Socket, () => void, () => void]
-    expect(onClose).toBe(onEnd)
+    const [socket, onClose, onReadable] = listeners as [Socket, () => void, () => void]
+    expect(onClose).toBe(onReadable)
     expect(socket.listeners('close')).not.toContain(onClose)
-    expect(socket.listeners('end')).not.toContain(onEnd)
+    expect(socket.listeners('readable')).not.toContain(onReadable)
   })
 
   it('28 a session whose request to go on is one too many to be judged is asked for again', async () => {
     const asked: (() => void)[] = []
     let busy = false
     const authorize = (): unknown => (busy ? new Promise((resolve) => asked.push(() => resolve(false))) : 'ann')
-    const { port, url, service } = await local({ f: () => 1 }, { authorize, maxConnections: 1, lease: {} })
+    const { port, url, service } = await local({ f: () => 1 }, { authorize, maxConnections: 1, lease: { resume: 30_000 } })
     const proxy = await Proxy.to(url)
     const connection = await connect(proxy.url)
     busy = true

@@ -201,8 +201,8 @@ export interface Refusal {
 /**
  * Lets `judge` say of each request to upgrade, before there is a socket, why it is refused, or what is done when it is let in; beside what the server's own `verifyClient` says.
  * A rejection of `judge`, which is what `authorize` threw, refuses with 500; and with 503 is refused what is not judged within `helloTimeout`, or beside `maxConnections` others:
- * to refuse the newcomer bounds what is asked of `authorize`, and under a flood some are still let in, where to give up the oldest might let in nobody. A client that has gone
- * makes room. Returns what takes it back, and refuses who has not been judged yet.
+ * to refuse the newcomer bounds what is asked of `authorize`, and under a flood some are still let in, where to give up the oldest might let in nobody. A client that has gone,
+ * or says something before it is answered, makes room. Returns what takes it back, and refuses who has not been judged yet.
  */
 export function judgeUpgrades(
   server: WebSocketServer,
@@ -218,7 +218,7 @@ export function judgeUpgrades(
     const decide = (said: Refusal | (() => void)): void => {
       if (!waiting.delete(giveUp)) return
       forget()
-      socket.off('close', giveUp).off('end', giveUp)
+      socket.off('close', giveUp).off('readable', giveUp)
       if (typeof said !== 'function') return answer(false, said.status)
       said()
       passOn(own, info, answer)
@@ -226,8 +226,8 @@ export function judgeUpgrades(
     const giveUp = (): void => decide({ status: 503 })
     waiting.add(giveUp)
     const forget = after(hostClock, helloTimeout, false, giveUp)
-    // Who closes is still there to read until it is answered: only a reset closes at once.
-    socket.once('close', giveUp).once('end', giveUp)
+    // A socket that the client has closed is readable, and closes when it is answered. Nobody may say anything before that: it would hide the end behind it.
+    socket.once('close', giveUp).once('readable', giveUp)
     judge(info.req).then(decide, (error: unknown) => {
       warn(waiting.has(giveUp) ? 'A request was refused with 500, since authorize() threw' : 'authorize() threw', error)
       decide({ status: 500 })
