@@ -23,7 +23,7 @@ export const settingNames: Record<keyof LinkSettings, true> = {
 
 /**
  * What a function named `caller` was given as its options, in a plain object of its own: of each name that is known, what is there, read once, wherever it is
- * inherited from. What is undefined is left out. A name that nobody knows is a slip of the pen, whose default would go unnoticed.
+ * inherited from. What is undefined is left out. An own name that nobody knows is a slip of the pen, whose default would go unnoticed.
  */
 export function takeOptions<O extends object>(caller: string, options: O, known: object): O {
   return knownOf(
@@ -42,7 +42,7 @@ export function takeWithin<O extends object>(caller: string, option: string, kin
 
 interface Copy<O> {
   readonly taken: O
-  /** The first name that nobody knows. */
+  /** The first own name that nobody knows. What is inherited may be methods of a class, or what a library has put on Object.prototype. */
   readonly unknown: string | undefined
 }
 
@@ -52,9 +52,7 @@ function copyOf<O extends object>(all: O, known: object): Copy<O> {
     const value = all[name]
     if (value !== undefined) taken[name] = value
   }
-  const names: string[] = []
-  for (const name in all) if (!Object.hasOwn(known, name)) names.push(name)
-  return { taken: taken as O, unknown: names[0] }
+  return { taken: taken as O, unknown: Object.keys(all).find((name) => !Object.hasOwn(known, name)) }
 }
 
 function knownOf<O>(caller: string, kind: string, { taken, unknown }: Copy<O>): O {

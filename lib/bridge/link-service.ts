@@ -18,7 +18,7 @@ export interface ServiceSettings extends LinkSettings {
   readonly helloTimeout?: number
   /**
    * How many peers may be served at once, those included whose connection broke and who may come back. More are closed with 1013 when they greet. Beside them as many
-   * connections may be open whose peer has not greeted yet, and as many requests may be judged. Default: 10,000.
+   * connections may be open whose peer has not greeted yet, and as many requests may wait to be judged: more are refused with 503. Default: 10,000.
    */
   readonly maxConnections?: number
 }

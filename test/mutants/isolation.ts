@@ -85,6 +85,20 @@ export const isolation: readonly Mutant[] = [
     tests: ['test/websocket/front.test.ts'],
   },
   {
+    file: 'transports/websocket/ws.ts',
+    original: "    socket.once('close', giveUp).once('readable', giveUp)\n",
+    replacement: "    socket.once('close', giveUp).once('end', giveUp)\n",
+    breaks: 'a request whose client has said something and gone keeps its place among those that are judged',
+    tests: ['test/websocket/front.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link-check.ts',
+    original: 'Object.keys(all).find(',
+    replacement: 'Object.keys({ ...(Object.getPrototypeOf(all) as object), ...all }).find(',
+    breaks: 'what a library has put on Object.prototype is refused as an option',
+    tests: ['test/options.test.ts'],
+  },
+  {
     file: 'transports/websocket/port-channel.ts',
     original: '    if (from !== this.#peer) return\n',
     replacement: '',

@@ -1,11 +1,12 @@
 /** What stands in front of the world: who is let in, how much anybody may ask for, and the end in peace. Numbers are rows of the list of hostile input. */
 import { once } from 'node:events'
-import { request as httpRequest } from 'node:http'
-import { connect as connectTcp } from 'node:net'
+import { createServer, type IncomingMessage, request as httpRequest } from 'node:http'
+import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { afterFunc, background, cause, type Context, withCancel, withTimeout } from 'ctxbridge'
 import { type Connection, connect, serve, wrap } from 'ctxbridge/websocket'
 import { describe, expect, it, onTestFinished, test } from 'vitest'
+import { WebSocketServer } from 'ws'
 import { attacked } from './attacked.ts'
 import { Proxy } from './proxy.ts'
 import { call, frame, hello, message, opcode, RawClient, unpack } from './raw.ts'
@@ -41,6 +42,16 @@ async function upgrade(port: number, headers: Record<string, string> = {}): Prom
     })
     request.on('close', () => reject(new Error('no answer')))
   })
+}
+
+/** Asks for an upgrade, and does no more. */
+function ask(port: number): Socket {
+  const socket = connectTcp({ port, host: '127.0.0.1' })
+  socket.on('error', () => undefined)
+  onTestFinished(() => void socket.destroy())
+  const fields = 'Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n'
+  socket.write(`GET / HTTP/1.1\r\n${fields}Sec-WebSocket-Key: ${'A'.repeat(22)}==\r\n\r\n`)
+  return socket
 }
 
 function thrower(): never {
@@ -162,6 +173,87 @@ describe('at the upgrade', { timeout }, () => {
     expect(asked).toHaveLength(2)
     for (const decide of asked) decide('ann')
     expect(await Promise.all(statuses)).toEqual([101, 101])
+  })
+
+  it.each([
+    ['has closed its connection', (client: Socket) => client.destroy()],
+    ['has reset its connection', (client: Socket) => client.resetAndDestroy()],
+    ['has said something too early, and closed', (client: Socket) => client.end('x')],
+  ])('28 a request whose client %s waits for authorize no more', async (_name, go) => {
+    const asked: IncomingMessage[] = []
+    const authorize = (request: IncomingMessage): unknown => (asked.push(request) > 2 ? 'ann' : new Promise(() => {}))
+    const { port, service } = await local({ f: () => 1 }, { authorize, maxConnections: 2, helloTimeout: 600_000 })
+    const clients = [ask(port), ask(port)]
+    await until(() => asked.length === 2)
+    for (const client of clients) go(client)
+    await until(() => asked.every(({ socket }) => socket.readableEnded || socket.destroyed))
+    expect(await upgrade(port)).toBe(101)
+    await idle(service)
+  })
+
+  it('28 of a request whose client has gone before authorize is not asked', async () => {
+    let asked = 0
+    const server = new WebSocketServer({ noServer: true })
+    const service = serve(server, { f: () => 1 }, { authorize: () => ++asked })
+    onTestFinished(() => service.close())
+    const http = createServer()
+    onTestFinished(() => void http.close())
+    await once(http.listen(0, '127.0.0.1'), 'listening')
+    const client = ask((http.address() as AddressInfo).port)
+    const [request, socket, head] = (await once(http, 'upgrade')) as [IncomingMessage, Socket, Buffer]
+    client.destroy()
+    await once(socket, 'end')
+    server.handleUpgrade(request, socket, head, () => undefined)
+    expect(asked).toBe(0)
+  })
+
+  it('28 what authorize has judged listens to its socket no more', async () => {
+    const listeners: unknown[] = []
+    const { port } = await local(
+      { f: () => 1 },
+      {
+        authorize: ({ socket }) => {
+          listeners.push(socket, socket.listeners('close').at(-1), socket.listeners('readable').at(-1))
+          return 'ann'
+        },
+      },
+    )
+    await once(ask(port), 'data')
+    const [socket, onClose, onReadable] = listeners as [Socket, () => void, () => void]
+    expect(onClose).toBe(onReadable)
+    expect(socket.listeners('close')).not.toContain(onClose)
+    expect(socket.listeners('readable')).not.toContain(onReadable)
+  })
+
+  it('28 a session whose request to go on is one too many to be judged is asked for again', async () => {
+    const asked: (() => void)[] = []
+    let busy = false
+    const authorize = (): unknown => (busy ? new Promise((resolve) => asked.push(() => resolve(false))) : 'ann')
+    const { port, url, service } = await local({ f: () => 1 }, { authorize, maxConnections: 1, lease: { resume: 30_000 } })
+    const proxy = await Proxy.to(url)
+    const connection = await connect(proxy.url)
+    busy = true
+    const other = ask(port)
+    await until(() => asked.length === 1)
+    proxy.last.cut()
+    await until(() => proxy.passages[1]?.client.destroyed === true)
+    busy = false
+    asked[0]?.()
+    expect(await wrap<{ f(ctx: Context): number }>(connection).f(background())).toBe(1)
+    expect(asked).toHaveLength(1)
+    other.destroy()
+    connection.close()
+    await idle(service)
+  })
+
+  it('28 what authorize throws of a request that is refused already refuses it no second time', async () => {
+    const asked: ((error: Error) => void)[] = []
+    const authorize = (): Promise<never> => new Promise((_resolve, reject) => asked.push(reject))
+    const { port } = await local({ f: () => 1 }, { authorize, helloTimeout: 50 })
+    expect(await upgrade(port)).toBe(503)
+    const warned = once(process, 'warning')
+    asked[0]?.(new Error('the store is down'))
+    expect(await warned).toMatchObject([{ message: 'authorize() threw: "the store is down"' }])
   })
 
   it('28 a socket whose request the service has not judged is turned away', async () => {

@@ -6,7 +6,7 @@ import { type LinkSettings, maxMessageOf } from '../../lib/bridge/link-host.ts'
 import { LinkService, type Service, type ServiceSettings } from '../../lib/bridge/link-service.ts'
 import { attempt, named } from '../../lib/given.ts'
 import { isKey, type Key } from '../../lib/key.ts'
-import { platform, warn } from './platform.ts'
+import { platform } from './platform.ts'
 import {
   isServer,
   judgeUpgrades,
@@ -30,8 +30,9 @@ export interface ServeSettings<Identity = unknown> extends ServiceSettings {
    *
    * Whatever is falsy refuses the request, with 401: `false`, `undefined`, `null`, and also an empty text and 0, which are nobody's. What it throws refuses it, too, with 500, and is reported by a warning of the process; and so does
    * what the server's own `verifyClient` throws. A socket whose request this very service has not let in is closed with 1001. What it has not said
-   * within `helloTimeout`, or when the service is closed, refuses with 503, and it is asked for at most `maxConnections` requests at once. Compare secrets in constant
-   * time, and take no token from the URL, which is logged.
+   * within `helloTimeout`, or when the service is closed, refuses with 503, and so does a request that comes while `maxConnections` others wait for what it says. A request
+   * that is refused, or whose client has gone, waits no more, but `authorize` is not told: one that may hang needs a time limit of its own, as in each `helloTimeout` as many
+   * more may be asked. Compare secrets in constant time, and take no token from the URL, which is logged.
    *
    * Default: everybody, and a session goes on for whoever has its token.
    */
@@ -96,22 +97,16 @@ const served = new WeakMap<WebSocketServer, LinkService>()
 
 type Admitted = WeakMap<IncomingMessage, { readonly identity: unknown }>
 
+/** Rejects with what `authorize` throws. */
 async function judge<Identity>(
   request: IncomingMessage,
   { authorize, allowedOrigins }: ServeSettings<Identity>,
   admitted: Admitted,
-): Promise<Refusal | undefined> {
+): Promise<Refusal | (() => void)> {
   if (!isAllowed(request, allowedOrigins)) return { status: 403 }
-  let identity: Verdict<Identity>
-  try {
-    identity = await authorize?.(request)
-  } catch (error) {
-    warn('A request was refused with 500, since authorize() threw', error)
-    return { status: 500 }
-  }
+  const identity = await authorize?.(request)
   if (authorize !== undefined && !identity) return { status: 401 }
-  admitted.set(request, { identity })
-  return undefined
+  return () => admitted.set(request, { identity })
 }
 
 /** Whether a page of that origin may connect. What is no browser sends none. */

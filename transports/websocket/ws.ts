@@ -199,34 +199,43 @@ export interface Refusal {
 }
 
 /**
- * Lets `admit` judge each request to upgrade before there is a socket, beside what the server's own `verifyClient` says. A rejection, and what is thrown,
- * refuses with 500; and with 503 what is not judged within `helloTimeout`, or beside `maxConnections` others. Returns what takes it back, and refuses
- * who has not been judged yet.
+ * Lets `judge` say of each request to upgrade, before there is a socket, why it is refused, or what is done when it is let in; beside what the server's own `verifyClient` says.
+ * A rejection of `judge`, which is what `authorize` threw, refuses with 500; and with 503 is refused what is not judged within `helloTimeout`, or beside `maxConnections` others:
+ * to refuse the newcomer bounds what is asked of `authorize`, and under a flood some are still let in, where to give up the oldest might let in nobody. A client that has gone,
+ * or says something before it is answered, makes room. Returns what takes it back, and refuses who has not been judged yet.
  */
 export function judgeUpgrades(
   server: WebSocketServer,
   { helloTimeout, maxConnections }: UpgradeBounds,
-  admit: (request: IncomingMessage) => Promise<Refusal | undefined>,
+  judge: (request: IncomingMessage) => Promise<Refusal | (() => void)>,
 ): () => void {
   const { options } = server
   const { verifyClient: own } = options
   const waiting = new Set<() => void>()
-  const judge = (info: Upgrade, answer: Answer): void => {
-    if (waiting.size >= maxConnections) return answer(false, 503)
-    const decide = (refusal: Refusal | undefined): void => {
+  const verify = (info: Upgrade, answer: Answer): void => {
+    const { socket } = info.req
+    if (waiting.size >= maxConnections || !socket.readable) return answer(false, 503)
+    const decide = (said: Refusal | (() => void)): void => {
       if (!waiting.delete(giveUp)) return
       forget()
-      if (refusal === undefined) passOn(own, info, answer)
-      else answer(false, refusal.status)
+      socket.off('close', giveUp).off('readable', giveUp)
+      if (typeof said !== 'function') return answer(false, said.status)
+      said()
+      passOn(own, info, answer)
     }
     const giveUp = (): void => decide({ status: 503 })
     waiting.add(giveUp)
     const forget = after(hostClock, helloTimeout, false, giveUp)
-    admit(info.req).then(decide, () => decide({ status: 500 }))
+    // A socket that the client has closed is readable, and closes when it is answered. Nobody may say anything before that: it would hide the end behind it.
+    socket.once('close', giveUp).once('readable', giveUp)
+    judge(info.req).then(decide, (error: unknown) => {
+      warn(waiting.has(giveUp) ? 'A request was refused with 500, since authorize() threw' : 'authorize() threw', error)
+      decide({ status: 500 })
+    })
   }
-  options.verifyClient = judge
+  options.verifyClient = verify
   return () => {
-    if (options.verifyClient === judge) options.verifyClient = own
+    if (options.verifyClient === verify) options.verifyClient = own
     for (const giveUp of waiting) giveUp()
   }
 }
