@@ -26,8 +26,8 @@ export interface PiscinaPool extends Naming {
  * starts; otherwise when the job has let go of its worker. One that goes on for longer than `grace` is aborted by piscina, at the cost of its
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause.
  *
- * A job that was given to a worker and has not begun is rejected at once, too. A worker that does not come to it within `grace`, as something else blocks it, it has exited, or it takes longer to load its file, is
- * ended by piscina like that of a job that goes on.
+ * A job that was given to a worker and has not begun is rejected at once, too. A worker that does not come to it within `grace`, or 5 s where that is less, as something else blocks it, it has exited, or it takes
+ * longer to load its file, is ended by piscina like that of a job that goes on.
  *
  * A job that is cancelled in the queue leaves it; without a `grace` it stays there until its turn, which takes no time then. So end a pool by `close()`, and when all of its jobs are settled: `destroy()` makes
  * piscina emit an error for each job that it has begun to hand out; and piscina's `close()`, here as without this, waits for the first worker of two, and rejects what the other one has, and what is queued.
