@@ -91,6 +91,17 @@ describe.each(Object.entries(pools))('%s', (_name, make) => {
     expect(await run(background(), { do: 'look' })).toMatchObject({ err: undefined })
   })
 
+  test('replaces a worker that cannot tell that its job has returned', async () => {
+    const { run } = make()
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = rejection(run(ctx, { do: 'return and block', flag: at }, { grace: 1 }))
+    await reached(at, 2)
+    cancel()
+    expect(await call).toBe(ctx.err())
+    expect(await run(background(), { do: 'look' })).toMatchObject({ err: undefined })
+  })
+
   test('begins no job of which it has thrown', async () => {
     const { run, failNext } = make(2)
     const [busy, begun] = [flag(), flag()]
@@ -251,6 +262,8 @@ test.each<[string, object, (pool: Tinypool) => unknown]>([
     cancel()
     expect(await call).toBe(ctx.err())
     expect(slots()).toBe(0)
+    // It tears down once.
+    expect(Atomics.load(down, 0)).toBe(1)
     Atomics.store(down, 0, 2)
     expect(await run(background(), { do: 'look' })).toMatchObject({ err: undefined })
   }

@@ -199,11 +199,12 @@ export function runIn<Result>(
       if (grace === Infinity) return
       // Nobody waits for one that has not begun: the process does not stay for it.
       forget = afterGrace(hasBegun ? grace : Math.max(grace, MIN_GRACE_TO_BEGIN), hasBegun, () => {
-        // Its worker is through with it, and the pool takes its time: tinypool does, where it replaces the worker.
-        if (Atomics.load(state, 0) >= failed) return reject(settled(failed))
+        // It has come to its end, and its worker cannot tell that; or its pool takes its time: tinypool does, where it replaces the worker, and does not heed this then.
+        const hasEnded = Atomics.load(state, 0) >= failed
         const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its pool was told to end it by force.`
-        ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: scope.err() }))
+        if (!hasEnded) ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: scope.err() }))
         submitted.force()
+        if (hasEnded) reject(settled(failed))
       })
     })
     const settled = (was: number): unknown => {
