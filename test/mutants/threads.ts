@@ -407,6 +407,13 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/pool.ts',
+    original: 'hasBegun ? grace : Math.max(grace, MIN_GRACE_TO_BEGIN)',
+    replacement: 'grace',
+    breaks: 'a worker that is loading the file of a job that is cancelled is ended',
+    tests: ['test/pools/abandoned.test.ts'],
+  },
+  {
+    file: 'transports/worker/pool.ts',
     original: 'if (was === begun) grant.abandon()',
     replacement: 'if (was === begun) grant.release()',
     breaks: 'a job that its pool is through with has a context that goes on',

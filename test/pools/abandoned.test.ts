@@ -11,7 +11,9 @@ import { Tinypool } from 'tinypool'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { pool as makeWorkerpool } from 'workerpool'
 import type { PoolTask } from '../fixtures/pool-jobs.ts'
+import { afterGrace } from '../../transports/worker/after-grace.ts'
 import { compiled } from '../support/compiled.ts'
+import { impatient } from '../support/impatient.ts'
 import { flag, reached, rejection } from '../worker/workers.ts'
 
 /** By hand, as its own types do not compile under this project's strictness. */
@@ -81,9 +83,21 @@ describe.each(Object.entries(pools))('%s', (_name, make) => {
     const [ctx, cancel] = withCancel(background())
     const call = rejection(run(ctx, { do: 'look' }, { grace: 1 }))
     const before = timers()
+    onTestFinished(impatient())
     cancel('stop')
     // Nobody waits for that: the process does not stay.
     expect(timers()).toBe(before)
+    expect(await call).toBe(ctx.err())
+    expect(await run(background(), { do: 'look' })).toMatchObject({ err: undefined })
+  })
+
+  test('replaces a worker that cannot tell that its job has returned', async () => {
+    const { run } = make()
+    const [ctx, cancel] = withCancel(background())
+    const at = flag()
+    const call = rejection(run(ctx, { do: 'return and block', flag: at }, { grace: 1 }))
+    await reached(at, 2)
+    cancel()
     expect(await call).toBe(ctx.err())
     expect(await run(background(), { do: 'look' })).toMatchObject({ err: undefined })
   })
@@ -113,6 +127,7 @@ test('tinypool replaces a worker that has exited between two jobs', async () => 
   await exited
   const [ctx, cancel] = withCancel(background())
   const call = rejection(run(ctx, { do: 'spin' }, { grace: 1 }))
+  onTestFinished(impatient())
   cancel()
   expect(await call).toBe(ctx.err())
   expect(await run(background(), { do: 'look' })).toMatchObject({ err: undefined })
@@ -120,14 +135,47 @@ test('tinypool replaces a worker that has exited between two jobs', async () => 
 
 test('piscina replaces a worker that is never loaded', async () => {
   const loads = flag()
-  const pool = new Piscina({ filename: file('pool-hangs'), minThreads: 1, maxThreads: 1, workerData: { loads } })
+  const pool = new Piscina({ filename: file('pool-hangs'), minThreads: 1, maxThreads: 1, workerData: [loads, flag()] })
   open.push(() => pool.close())
   await reached(loads)
   const [ctx, cancel] = withCancel(background())
   const call = rejection(piscina.run(pool, ctx, 1, { name: 'run', grace: 1 }))
+  onTestFinished(impatient())
   cancel()
   expect(await call).toBe(ctx.err())
-  expect(await piscina.run(pool, background(), 1, { name: 'run' })).toBe('done')
+  expect(await piscina.run(pool, background(), 1, { name: 'run' })).toBe(2)
+})
+
+test.each<[string, (options: object) => (ctx: Context, options: object) => Promise<unknown>]>([
+  [
+    'piscina',
+    (options) => {
+      const pool = new Piscina(options)
+      open.push(() => pool.close())
+      return (ctx, more) => piscina.run(pool, ctx, 1, more)
+    },
+  ],
+  [
+    'tinypool',
+    (options) => {
+      const pool = new Tinypool(options)
+      open.push(() => pool.destroy())
+      return (ctx, more) => tinypool.run(pool, ctx, 1, more)
+    },
+  ],
+])('%s keeps a worker that is still loading the file of its job when the context of that has ended', async (_name, make) => {
+  const [loads, told] = [flag(), flag()]
+  const run = make({ minThreads: 1, maxThreads: 1, workerData: [loads, told] })
+  const its = { filename: file('pool-hangs'), name: 'run', grace: 1 }
+  const [ctx, cancel] = withCancel(background())
+  const call = rejection(run(ctx, its))
+  await reached(loads)
+  cancel()
+  expect(await call).toBe(ctx.err())
+  // A grace that was begun before this one, and is shorter, is over when this one is.
+  await new Promise<void>((resolve) => void afterGrace(3, true, resolve))
+  Atomics.store(told, 0, 1)
+  expect(await run(background(), its)).toBe(1)
 })
 
 /** Tinypool takes a message of a worker's own for a fault, and is through with its job; the worker lives until its teardown is done. */
@@ -214,6 +262,8 @@ test.each<[string, object, (pool: Tinypool) => unknown]>([
     cancel()
     expect(await call).toBe(ctx.err())
     expect(slots()).toBe(0)
+    // It tears down once.
+    expect(Atomics.load(down, 0)).toBe(1)
     Atomics.store(down, 0, 2)
     expect(await run(background(), { do: 'look' })).toMatchObject({ err: undefined })
   }

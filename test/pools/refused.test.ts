@@ -110,6 +110,24 @@ test.each([0, 2])(
   },
 )
 
+test('a job without a grace runs at once beside another one in a worker of piscina that takes two, whatever waits there', async () => {
+  const pool = new Piscina({ filename, minThreads: 1, maxThreads: 1, concurrentTasksPerWorker: 2, maxQueue: 1, name: 'run' })
+  open.push(pool)
+  const [ctx, cancel] = withCancel(background())
+  const at = flag()
+  const first = rejection(piscina.run(pool, ctx, { do: 'wait', flag: at }, { grace: Infinity }))
+  await reached(at)
+  // That is to have a worker for itself.
+  const queued = piscina.run(pool, background(), { do: 'look' })
+  expect(pool.queueSize).toBe(1)
+  expect(await piscina.run(pool, background(), { do: 'look' }, { grace: Infinity })).toMatchObject({ err: undefined })
+  expect(pool.queueSize).toBe(1)
+  expect(String(await rejection(piscina.run(pool, background(), { do: 'look' })))).toBe('Error: Task queue is at limit')
+  cancel()
+  expect(await first).toBe(ctx.err())
+  expect(await queued).toMatchObject({ err: undefined })
+})
+
 test.each([200, Number.POSITIVE_INFINITY])('a piscina that closes says so, also where it is full (grace %d)', async (grace) => {
   const pool = poolOf(1)
   const busy = flag()

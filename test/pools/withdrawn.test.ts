@@ -3,8 +3,9 @@ import { background, type Context, withCancel } from 'ctxbridge'
 import * as piscina from 'ctxbridge/piscina'
 import * as tinypool from 'ctxbridge/tinypool'
 import * as workerpool from 'ctxbridge/workerpool'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { turn } from '../support/gc.ts'
+import { impatient } from '../support/impatient.ts'
 import { rejection } from '../worker/workers.ts'
 
 test.each<[string, (refuse: (envelope: never) => Promise<never>) => Promise<unknown>]>([
@@ -34,6 +35,7 @@ interface Signal {
 }
 
 test('a job that a worker was given, and does not come to, is ended by force, though it is rejected before', async () => {
+  onTestFinished(impatient())
   const ctx = withCancel(background())
   await new Promise<void>((forced) => {
     const given = ({ state }: { readonly state: Int32Array }, { signal }: { readonly signal: Signal }): Promise<never> =>

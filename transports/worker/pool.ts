@@ -30,7 +30,8 @@ import { holdsContext, isOrHasWithin } from './within.ts'
 
 export interface RunOptions {
   /**
-   * How long, in ms, a job may go on after its context has ended, or its worker may take until it comes to it, before the pool ends it by force, and its worker with it. `Infinity`: never. Default: 200.
+   * How long, in ms, a job may go on after its context has ended before the pool ends it by force, and its worker with it. The worker that a job was given to may take as long until it comes to it, and at least 5 s,
+   * as it may be loading its file. `Infinity`: never. Default: 200.
    */
   readonly grace?: number
 }
@@ -72,6 +73,12 @@ function close(state: Int32Array): number {
   const was = Atomics.compareExchange(state, 0, waiting, withdrawn)
   return was === begun ? Atomics.compareExchange(state, 0, begun, abandoned) : was
 }
+
+/**
+ * How long, in ms, a worker has at least to come to a job whose context has ended: nothing tells one that is blocked from one that is loading its file; and that would have to begin again, and be ended
+ * again, if each job that waits for it had no more than its grace.
+ */
+const MIN_GRACE_TO_BEGIN = 5_000
 
 /** What a pool does with a job. */
 export interface Submission<Result> {
@@ -191,12 +198,13 @@ export function runIn<Result>(
       }
       if (grace === Infinity) return
       // Nobody waits for one that has not begun: the process does not stay for it.
-      forget = afterGrace(grace, hasBegun, () => {
-        // Its worker is through with it, and the pool takes its time: tinypool does, where it replaces the worker.
-        if (Atomics.load(state, 0) >= failed) return reject(settled(failed))
+      forget = afterGrace(hasBegun ? grace : Math.max(grace, MIN_GRACE_TO_BEGIN), hasBegun, () => {
+        // It has come to its end, and its worker cannot tell that; or its pool takes its time: tinypool does, where it replaces the worker, and does not heed this then.
+        const hasEnded = Atomics.load(state, 0) >= failed
         const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its pool was told to end it by force.`
-        ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: scope.err() }))
+        if (!hasEnded) ignored = withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', message, { cause: scope.err() }))
         submitted.force()
+        if (hasEnded) reject(settled(failed))
       })
     })
     const settled = (was: number): unknown => {

@@ -33,8 +33,8 @@ export interface TinypoolPool extends Naming {
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the job, with `err()` as its cause. In a pool with a `teardown` a job that never returns runs on in a worker that the pool
  * has no more: tinypool terminates that when the teardown is done, for which the job would have to let go of it. Where tinypool replaces a worker whose job is over before it tells that, `run` does not wait for it beyond `grace`.
  *
- * A job that was given to a worker and has not begun is rejected at once, too. A worker that does not come to it within `grace`, as something else blocks it, it has exited, or it takes longer to load its file, is
- * ended by tinypool like that of a job that goes on.
+ * A job that was given to a worker and has not begun is rejected at once, too. A worker that does not come to it within `grace`, or 5 s where that is less, as something else blocks it, it has exited, or it takes
+ * longer to load its file, is ended by tinypool like that of a job that goes on. So is one that cannot tell within `grace` that its job is over, as something that this has left behind blocks it; then `run` has `err()`.
  *
  * A job that is cancelled in the queue leaves it, and tinypool emits no `drain` for that. In a pool whose workers run several tasks at a time (`concurrentTasksPerWorker`) it stays there until its
  * turn, which takes no time then: tinypool fails at taking out what it has put aside. There, with a `grace`, a job is given no worker that runs another one.

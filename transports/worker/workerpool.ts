@@ -32,8 +32,8 @@ export interface Workerpool {
  * worker: then it is a `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the method, with `err()` as its cause. The worker may run on after that for twice the pool's `workerTerminateTimeout`, which is 1 s by
  * default: workerpool asks it twice before it kills it.
  *
- * A job that was given to a worker and has not begun is rejected at once, too. A worker that does not come to it within `grace`, as something else blocks it, is
- * ended by workerpool like that of a job that goes on.
+ * A job that was given to a worker and has not begun is rejected at once, too. A worker that does not come to it within `grace`, or 5 s where that is less, as something else blocks it, is
+ * ended by workerpool like that of a job that goes on. So is one that cannot tell within `grace` that its job is over, as something that this has left behind blocks it; then `run` has `err()`.
  *
  * A job that is cancelled in the queue stays there until its turn, which takes no time then. What workerpool is told to cancel there stays as well, and many of those
  * would stop it for good: it steps over them by recursion. What it keeps for a worker that is still loading its file is like that: such a worker is not ended.
