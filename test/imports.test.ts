@@ -11,6 +11,7 @@ const whiteBox = [
   'test/link/',
   'test/simulation/',
   'test/slots/',
+  'test/support/impatient.ts',
   'test/threads/',
   'test/wire/',
 ]

@@ -1,6 +1,7 @@
 /** Jobs that their workers never come to, and jobs whose pools are through with them before they end. */
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { background, type Context, withCancel } from 'ctxbridge'
 import * as piscina from 'ctxbridge/piscina'
@@ -11,7 +12,6 @@ import { Tinypool } from 'tinypool'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { pool as makeWorkerpool } from 'workerpool'
 import type { PoolTask } from '../fixtures/pool-jobs.ts'
-import { afterGrace } from '../../transports/worker/after-grace.ts'
 import { compiled } from '../support/compiled.ts'
 import { impatient } from '../support/impatient.ts'
 import { flag, reached, rejection } from '../worker/workers.ts'
@@ -172,8 +172,8 @@ test.each<[string, (options: object) => (ctx: Context, options: object) => Promi
   await reached(loads)
   cancel()
   expect(await call).toBe(ctx.err())
-  // A grace that was begun before this one, and is shorter, is over when this one is.
-  await new Promise<void>((resolve) => void afterGrace(3, true, resolve))
+  // A grace is over one timer after its own: where that began before these, and is shorter, it is over when these are.
+  for (const ms of [3, 1]) await setTimeout(ms)
   Atomics.store(told, 0, 1)
   expect(await run(background(), its)).toBe(1)
 })
