@@ -7,6 +7,7 @@ import { afterFunc, background, cause, type Context, withCancel, withTimeout } f
 import { type Connection, connect, serve, wrap } from 'ctxbridge/websocket'
 import { describe, expect, it, onTestFinished, test } from 'vitest'
 import { WebSocketServer } from 'ws'
+import { turn } from '../support/gc.ts'
 import { attacked } from './attacked.ts'
 import { Proxy } from './proxy.ts'
 import { call, frame, hello, message, opcode, RawClient, unpack } from './raw.ts'
@@ -205,6 +206,27 @@ describe('at the upgrade', { timeout }, () => {
     await once(socket, 'end')
     server.handleUpgrade(request, socket, head, () => undefined)
     expect(asked).toBe(0)
+  })
+
+  it('28 who is let in may be paused at once', async () => {
+    const server = new WebSocketServer({ noServer: true })
+    const service = serve(server, { f: () => 1 }, { authorize: () => 'ann' })
+    onTestFinished(() => service.close())
+    const http = createServer()
+    onTestFinished(() => void http.close())
+    await once(http.listen(0, '127.0.0.1'), 'listening')
+    const client = ask((http.address() as AddressInfo).port)
+    const [request, socket, head] = (await once(http, 'upgrade')) as [IncomingMessage, Socket, Buffer]
+    await new Promise<void>((resolve) =>
+      server.handleUpgrade(request, socket, head, (paused) => {
+        paused.pause()
+        resolve()
+      }),
+    )
+    await turn()
+    expect(socket.isPaused()).toBe(true)
+    client.destroy()
+    socket.destroy()
   })
 
   it('28 what authorize has judged listens to its socket no more', async () => {

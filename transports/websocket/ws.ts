@@ -220,8 +220,11 @@ export function judgeUpgrades(
       forget()
       socket.off('close', giveUp).off('readable', giveUp)
       if (typeof said !== 'function') return answer(false, said.status)
-      said()
-      passOn(own, info, answer)
+      // After what Node does when the last who waited for it to be readable has gone: it resumes a socket, also one that whoever gets it has paused.
+      process.nextTick(() => {
+        said()
+        passOn(own, info, answer)
+      })
     }
     const giveUp = (): void => decide({ status: 503 })
     waiting.add(giveUp)

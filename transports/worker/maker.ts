@@ -8,7 +8,7 @@ import { threads } from './host.ts'
 import type { Importer } from './importer.ts'
 import { isNodeWorker } from './watch-endpoint.ts'
 
-/** What each worker that this thread has made showed last: for longer than there is a link to it. */
+/** What each worker that this thread has made showed last: for longer than there is a link to it, but no part of its table that it has made since. */
 const shown = new WeakMap<object, Importer>()
 
 /** To be called with what a worker has shown of itself. */
@@ -19,7 +19,8 @@ export function speakFor(endpoint: WorkerEndpoint, importer: Importer): void {
     endpoint.prependOnceListener('exit', () => {
       const last = shown.get(endpoint)
       last?.drain()
-      last?.reader.ownerDied()
+      // After all who listen here: this thread's own imports have a better reason.
+      queueMicrotask(() => last?.reader.ownerDied())
     })
   }
   shown.set(endpoint, importer)
