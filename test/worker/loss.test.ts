@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import { background, type CancelableContext, cause, LinkLostError, withCancel, withTimeout } from 'ctxbridge'
 import { link, wrap } from 'ctxbridge/worker'
@@ -196,6 +196,35 @@ test.each([
     await worker.terminate()
   } else await rejection(end === 'exit' ? owner.exit(0) : owner.crash())
   expect(await seen).toMatchObject({ name: 'AbortError', cause: { name: 'LinkLostError' }, turned: false })
+})
+
+test('the exit of a worker that has passed on what another one has shown ends nothing of that one', async () => {
+  const { worker, jobs: owner } = startJobs()
+  const { jobs: holder } = startJobs()
+  const between = new MessageChannel()
+  await holder.serveOver(Comlink.transfer(between.port1, [between.port1]))
+  const held = flag()
+  await owner.lend(Comlink.transfer(between.port2, [between.port2]), held)
+  await reached(held)
+  const { port1, port2 } = new MessageChannel()
+  const heard = once(port2, 'message')
+  const asked = rejection(owner.spinOver(withCancel(background()), Comlink.transfer(port1, [port1]) as never, flag()))
+  let [message] = (await heard) as [{ readonly port?: MessagePort }]
+  while (message.port === undefined) [message] = (await once(port2, 'message')) as [{ readonly port?: MessagePort }]
+  const passOn =
+    "const { parentPort } = require('node:worker_threads'); parentPort.on('message', (m) => m.port && parentPort.postMessage(m, [m.port]))"
+  const relay = new Worker(passOn, { eval: true })
+  const mine = link(relay)
+  const passed = once(relay, 'message')
+  relay.postMessage(message, [message.port as never])
+  await passed
+  await relay.terminate()
+  await turn()
+  await turn()
+  expect(await holder.keptIsDone()).toBe(undefined)
+  expect(mine.stats()).toMatchObject({ imports: 0 })
+  await worker.terminate()
+  await asked
 })
 
 test('contexts in a worker end when this side closes the link, and a new link works', async () => {

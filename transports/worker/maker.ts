@@ -11,9 +11,9 @@ import { isNodeWorker } from './watch-endpoint.ts'
 /** What each worker that this thread has made showed last: for longer than there is a link to it, but no part of its table that it has made since. */
 const shown = new WeakMap<object, Importer>()
 
-/** To be called with what a worker has shown of itself. */
-export function speakFor(endpoint: WorkerEndpoint, importer: Importer): void {
-  if (!isNodeWorker(endpoint)) return
+/** To be called with what has come over a worker: `thread` is whose it is, as that says itself. Of another one, which the worker passes on, its exit says nothing. */
+export function speakFor(endpoint: WorkerEndpoint, importer: Importer, thread: number | undefined): void {
+  if (!isNodeWorker(endpoint) || endpoint.threadId !== thread) return
   if (!shown.has(endpoint)) {
     // First: what it had said may be of a part of its table that is not known yet, and the end of the link lets go of that.
     endpoint.prependOnceListener('exit', () => {

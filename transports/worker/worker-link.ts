@@ -392,7 +392,7 @@ export class WorkerLink implements Link {
       if (hasDied && this.#importers.length === 0) this.#ended()
     })
     this.#importers = [...this.#importers, importer]
-    speakFor(this.#endpoint, importer)
+    speakFor(this.#endpoint, importer, attach.thread)
     if (importer.ready === undefined) return this.#serveEarly()
     this.#unready++
     void importer.ready.then(() => {
