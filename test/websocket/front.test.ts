@@ -17,6 +17,23 @@ const timeout = 30_000
 const noContext = [null, null, []]
 const asking = (token: string, received = 0): unknown[] => [...hello, [token, received]]
 
+interface Requested {
+  readonly client: Socket
+  readonly request: IncomingMessage
+  readonly socket: Socket
+  readonly head: Buffer
+}
+
+/** A request to upgrade that nobody has handled. */
+async function requested(): Promise<Requested> {
+  const http = createServer()
+  onTestFinished(() => void http.close())
+  await once(http.listen(0, '127.0.0.1'), 'listening')
+  const client = ask((http.address() as AddressInfo).port)
+  const [request, socket, head] = (await once(http, 'upgrade')) as [IncomingMessage, Socket, Buffer]
+  return { client, request, socket, head }
+}
+
 /** The status with which a request to upgrade is answered; 101 where it is taken. */
 async function upgrade(port: number, headers: Record<string, string> = {}): Promise<number> {
   const request = httpRequest({
@@ -197,11 +214,7 @@ describe('at the upgrade', { timeout }, () => {
     const server = new WebSocketServer({ noServer: true })
     const service = serve(server, { f: () => 1 }, { authorize: () => ++asked })
     onTestFinished(() => service.close())
-    const http = createServer()
-    onTestFinished(() => void http.close())
-    await once(http.listen(0, '127.0.0.1'), 'listening')
-    const client = ask((http.address() as AddressInfo).port)
-    const [request, socket, head] = (await once(http, 'upgrade')) as [IncomingMessage, Socket, Buffer]
+    const { client, request, socket, head } = await requested()
     client.destroy()
     await once(socket, 'end')
     server.handleUpgrade(request, socket, head, () => undefined)
@@ -212,11 +225,7 @@ describe('at the upgrade', { timeout }, () => {
     const server = new WebSocketServer({ noServer: true })
     const service = serve(server, { f: () => 1 }, { authorize: () => 'ann' })
     onTestFinished(() => service.close())
-    const http = createServer()
-    onTestFinished(() => void http.close())
-    await once(http.listen(0, '127.0.0.1'), 'listening')
-    const client = ask((http.address() as AddressInfo).port)
-    const [request, socket, head] = (await once(http, 'upgrade')) as [IncomingMessage, Socket, Buffer]
+    const { client, request, socket, head } = await requested()
     await new Promise<void>((resolve) =>
       server.handleUpgrade(request, socket, head, (paused) => {
         paused.pause()
