@@ -208,7 +208,7 @@ test('the exit of a worker that has passed on what another one has shown ends no
   await reached(held)
   const { port1, port2 } = new MessageChannel()
   const heard = once(port2, 'message')
-  const asked = rejection(owner.spinOver(withCancel(background()), Comlink.transfer(port1, [port1]) as never, flag()))
+  const asked = rejection(owner.spinOver(withCancel(background()), Comlink.transfer(port1, [port1]), flag()))
   let [message] = (await heard) as [{ readonly port?: MessagePort }]
   while (message.port === undefined) [message] = (await once(port2, 'message')) as [{ readonly port?: MessagePort }]
   const passOn =
