@@ -144,6 +144,42 @@ export function comlinkSuite(
       expect(await remote.held()).toEqual([0, 0])
     })
 
+    test('sends a context once, however many calls it goes with: one there ends by itself, and all of them with it', async () => {
+      const remote = await begin()
+      const before = slots()
+      const [ctx, cancel] = withCancel(background())
+      for (let i = 0; i < 25; i++) await remote.keep(ctx)
+      await Promise.all(Array.from({ length: 25 }, () => remote.keep(ctx)))
+      while (slots() > before + 1) await collect()
+      expect(await remote.kept()).toEqual(Array.from({ length: 50 }, () => 'live'))
+      // What goes by the first of them is not that one's.
+      await remote.cancelKept(0, 'by itself')
+      const rest = Array.from({ length: 49 }, () => 'live')
+      expect(await remote.kept()).toEqual(['by itself', ...rest])
+      await remote.keep(ctx)
+      while (slots() > before + 1) await collect()
+      cancel('at last')
+      while (slots() > before) await collect()
+      expect(await remote.kept()).toEqual(['by itself', ...rest.map(() => 'at last'), 'at last'])
+    })
+
+    test('sends a context anew that was given back there', async () => {
+      const remote = await begin()
+      const before = slots()
+      const [ctx, cancel] = withCancel(background())
+      for (let i = 0; i < 3; i++) {
+        await remote.keep(ctx)
+        await remote.cancelKept(0, 'by itself')
+        while (slots() > before) await collect()
+        await remote.drop()
+      }
+      await remote.keep(ctx)
+      await remote.keep(ctx)
+      cancel('at last')
+      while (slots() > before) await collect()
+      expect(await remote.kept()).toEqual(['at last', 'at last'])
+    })
+
     test('sends an AbortSignal once, however many calls it goes with', async () => {
       const remote = await begin()
       const before = slots()

@@ -1,10 +1,12 @@
 /** A worker of a program that speaks Comlink and nothing else, and has been taught contexts: in Node's threads, in Web Workers, and in shared ones. */
 import * as Comlink from 'comlink'
-import { background, cause, type Context, withCancel } from 'ctxbridge'
+import { background, cause, type CancelableContext, type Context, withCancel } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
 
 install(Comlink)
 
+/** What has come, and is held here. */
+let kept: CancelableContext[] = []
 /** What has come, without being held here. */
 const seen: WeakRef<AbortSignal>[] = []
 
@@ -33,6 +35,14 @@ const api = {
     Atomics.store(word, 0, 1)
     while (ctx.err() === undefined);
     return `${ctx.err()?.name}: ${String(cause(ctx))}`
+  },
+  keep: (ctx: Context): number => kept.push(ctx as CancelableContext),
+  /** Ends one of them, for this side alone. */
+  cancelKept: (index: number, why: string): void => kept[index]?.cancel(why),
+  /** How each of them ended, or that it has not. */
+  kept: (): string[] => kept.map((ctx) => (ctx.err() === undefined ? 'live' : String(cause(ctx)))),
+  drop(): void {
+    kept = []
   },
   see: (signal: AbortSignal): number => seen.push(new WeakRef(signal)),
   /** How many of those are held, by whom ever, and how many of them are different ones. */

@@ -1,12 +1,13 @@
 /** A copy of the project that can be broken, one small way after the other. */
 import { spawnSync, type SpawnSyncOptionsWithStringEncoding } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Mutant } from './list.ts'
 
 const project = join(import.meta.dirname, '../..')
-const parts = ['lib', 'transports', 'test', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'vitest.config.ts']
+const folders = ['lib', 'transports', 'test', 'bench', 'examples']
+const files = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.aux.json', 'vitest.config.ts']
 
 export interface Outcome {
   readonly ok: boolean
@@ -22,7 +23,8 @@ export class ProjectCopy {
   readonly #folder = mkdtempSync(join(tmpdir(), 'ctxbridge-mutants-'))
 
   constructor() {
-    for (const name of parts) cpSync(join(project, name), join(this.#folder, name), { recursive: true })
+    const filter = (source: string): boolean => !source.includes('/node_modules')
+    for (const name of [...folders, ...files]) cpSync(join(project, name), join(this.#folder, name), { recursive: true, filter })
     symlinkSync(join(project, 'node_modules'), join(this.#folder, 'node_modules'))
   }
 
@@ -44,7 +46,13 @@ export class ProjectCopy {
    * @throws Error when it does not compile
    */
   build(): void {
-    const { out } = this.#node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json')
+    this.#compile('tsconfig.build.json')
+    // What the tests start imports the package by its name: it is compiled once.
+    if (!existsSync(join(this.#folder, '.build'))) this.#compile('tsconfig.aux.json')
+  }
+
+  #compile(config: string): void {
+    const { out } = this.#node('node_modules/typescript/bin/tsc', '-p', config)
     const errors = out.split('\n').filter((line) => /error TS(?!6133|6192|6196|6198)/.test(line))
     if (errors.length > 0) throw new Error(`it does not compile:\n${errors.join('\n')}`)
   }

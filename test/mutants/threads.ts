@@ -1,4 +1,4 @@
-/** Breakages of what is between threads, by files whose tests need no program that is compiled. */
+/** Breakages of what is between threads. */
 import type { Mutant } from './list.ts'
 
 const late = ['test/worker/late.test.ts']
@@ -97,10 +97,31 @@ export const threads: readonly Mutant[] = [
     tests: ['test/worker/comlink.test.ts'],
   },
   {
-    file: 'transports/worker/install.ts',
-    original: '    giveBack(ctx)\n    return known\n',
-    replacement: '    void giveBack\n    return known\n',
-    breaks: 'a signal takes a slot for each time that it is sent',
+    file: 'transports/worker/arrivals.ts',
+    original: 'if (arrived?.signal !== undefined) return',
+    replacement: 'if (arrived?.signal !== undefined && Math.random() > 2) return',
+    breaks: 'a signal that is sent by plain Comlink more than once is another one each time',
+    tests: ['test/worker/comlink.test.ts'],
+  },
+  {
+    file: 'transports/worker/arrivals.ts',
+    original: 'if (known !== undefined) {',
+    replacement: 'if (known !== undefined && Math.random() > 2) {',
+    breaks: 'a context, or a signal, takes a slot for each time that it is sent by plain Comlink',
+    tests: ['test/worker/comlink.test.ts'],
+  },
+  {
+    file: 'transports/worker/arrivals.ts',
+    original: 'if (name !== undefined) live.delete(name)',
+    replacement: 'void name',
+    breaks: 'a context that was given back by a thread, and is sent there once more by plain Comlink, never ends',
+    tests: ['test/worker/comlink.test.ts'],
+  },
+  {
+    file: 'transports/worker/arrivals.ts',
+    original: '    closeUnsent(attach.port)\n    return { parsed, arrived: known }',
+    replacement: '    return { parsed, arrived: known }',
+    breaks: 'a context that a thread has already keeps the channel that it came with once more',
     tests: ['test/worker/comlink.test.ts'],
   },
   {
@@ -385,7 +406,7 @@ export const threads: readonly Mutant[] = [
     tests: specimens,
   },
   {
-    file: 'transports/worker/install.ts',
+    file: 'transports/worker/arrivals.ts',
     original: '  keepSpecimens(attach.chunks.length > 0)\n',
     replacement: '    void keepSpecimens\n',
     breaks: 'a thread that imports by plain Comlink keeps no specimens',

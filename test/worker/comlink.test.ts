@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import * as Comlink from 'comlink'
-import { background, cause, type Context, withCancel } from 'ctxbridge'
+import { background, cause, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
@@ -189,6 +189,29 @@ test('a message that is posted later, as by an endpoint that waits for its worke
   expect(cause(arrived[0] as Context)).toBe('after that')
   while (mine.stats().slots > 0) await turn()
   port1.close()
+})
+
+test('contexts that end as one share a slot there, and each has its own values', async () => {
+  const name = createKey<string>('name', { portable: { encode: (text) => text, decode: String } })
+  install(Comlink, { keys: [name] })
+  const { port1, port2 } = new MessageChannel()
+  const came: Context[] = []
+  Comlink.expose((ctx: Context) => void came.push(ctx), nodeEndpoint(port2))
+  const remote = Comlink.wrap<(ctx: Context) => void>(nodeEndpoint(port1))
+  const mine = link(new MessageChannel().port1)
+  const app = withTimeout(background(), 60_000, 'in a minute')
+  const other = withCancel(app)
+  for (const ctx of [withValue(app, name, 'a'), app, withValue(app, name, 'b'), withValue(other, name, 'c')]) await remote(ctx)
+  while (mine.stats().slots > 2) await turn()
+  expect(came.map((ctx) => ctx.value(name))).toEqual(['a', undefined, 'b', 'c'])
+  for (const ctx of came) expect(Math.abs((ctx.deadline?.getTime() ?? 0) - (app.deadline?.getTime() ?? 0))).toBeLessThan(1_000)
+  other.cancel('the other one')
+  expect(came.map(cause)).toEqual([undefined, undefined, undefined, 'the other one'])
+  app.cancel('all of them')
+  expect(came.map(cause)).toEqual(['all of them', 'all of them', 'all of them', 'the other one'])
+  while (mine.stats().slots > 0) await turn()
+  port1.close()
+  install(Comlink)
 })
 
 test('of what nobody has any more before it was posted the channel is given back', async () => {

@@ -3,25 +3,22 @@
  * Comlink's own already, `install`.
  */
 
-import { type CancelableContext, type Context, withCancel } from '../../lib/context.ts'
+import type { Context } from '../../lib/context.ts'
 import { kindOf } from '../../lib/errors.ts'
-import { isContext } from '../../lib/foreign.ts'
+import { isContext, scopeOf } from '../../lib/foreign.ts'
 import { attempt, named, readOptions } from '../../lib/given.ts'
 import type { Key } from '../../lib/key.ts'
+import type { Scope } from '../../lib/scope.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
+import { receiveContext, receiveSignal, type Sent } from './arrivals.ts'
 import { type Alone, Exporter } from './exporter.ts'
 import { thrownLimits } from './failure.ts'
-import { isHandle, parseHandle } from './handle.ts'
 import { warn } from './host.ts'
-import { baseOf, importEnded, refused } from './import-ended.ts'
-import { giveBack, Importer } from './importer.ts'
-import { isAttach } from './messages.ts'
 import { portableKeys, switchOf } from './options.ts'
 import { closeUnsent } from './port.ts'
-import { SentSignal, standFor } from './sent-signal.ts'
-import { keepSpecimens } from './specimens.ts'
+import { standFor } from './sent-signal.ts'
 import { hasWithin, isListWithOne, isSignal } from './within.ts'
 
 export { expose, type LinkOptions, type Remote, wrap, type WrapOptions } from './index.ts'
@@ -51,8 +48,8 @@ export interface InstallOptions {
  * not look at, and of an AbortSignal there Node makes an empty object.
  *
  * A context that arrives is given back when it has ended, is cancelled or disposed of, or is collected, which it is not when its `signal` or `done` was asked for; and when the thread ends, where the platform tells. Comlink tells no transfer handler where an argument goes: so each time
- * that a context is sent it takes a slot and a channel of its own, and one that goes with thousands of calls should go by `wrap`. A signal takes one of each in a thread, however often it is sent there, and is the same one each time. Nobody can
- * tell whether somebody there still hears of it (by `AbortSignal.any`, say): so it is held until it aborts, or the one that was sent is collected, or its thread ends. Comlink itself knows of no contexts: a call whose context has ended goes on waiting for its answer, and one whose worker has died waits for ever. The
+ * that a context is sent it goes with a slot and a channel of its own, until it arrives. From then on it takes one of each in a thread, however often it is sent there, as `wrap` does; and so does a signal, which arrives as the same one each time. Nobody can
+ * tell whether somebody there still hears of a signal (by `AbortSignal.any`, say): so it is held until it aborts, or the one that was sent is collected, or its thread ends. Comlink itself knows of no contexts: a call whose context has ended goes on waiting for its answer, and one whose worker has died waits for ever. The
  * calls of this module's `wrap` do neither.
  *
  * @param comlink the module: `import * as Comlink from 'comlink'`
@@ -73,11 +70,11 @@ export function install(comlink: ComlinkLike, options: InstallOptions = {}): voi
   handlers.set('ctxbridge.context', {
     canHandle: isContext,
     serialize: (ctx: Context) => send(ctx, sharedMemory),
-    deserialize: (sent: Partial<Alone> | null | undefined) => receive(sent, keys),
+    deserialize: (sent: Partial<Sent> | null | undefined) => receiveContext(sent, keys),
   })
   handlers.set('ctxbridge.signal', {
     canHandle: isSignal,
-    serialize: (signal: AbortSignal) => send(standFor(signal).ctx, sharedMemory, signal),
+    serialize: (signal: AbortSignal) => send(standFor(signal), sharedMemory, signal),
     deserialize: receiveSignal,
   })
   refuseWithin(handlers)
@@ -134,19 +131,14 @@ function notSent(error: unknown, key: string): void {
   warn(`The value of the portable key ${named(key)} was not sent: ${String(error)}`)
 }
 
-interface SentAlone extends Alone {
-  /** The number of the signal that it stands for. */
-  readonly signal?: number | undefined
-}
-
 /**
  * Comlink does not tell when it cannot post a message, for the sake of another argument. So a context is exported only when it is read to be posted; and then the port that goes
  * with it is closed here, and the context given back, unless it has become another thread's.
  */
-function send(ctx: Context, shared: boolean, signal?: AbortSignal): readonly [SentAlone, readonly Transferable[]] {
+function send(ctx: Context, shared: boolean, signal?: AbortSignal): readonly [Sent | Alone, readonly Transferable[]] {
   const { port, alone } = Exporter.alone(ctx, notSent, shared)
   if (port === undefined) return [alone, []]
-  const sent: SentAlone = {
+  const sent: Sent = {
     get handle() {
       queueMicrotask(() => closeUnsent(port))
       return alone.handle
@@ -155,53 +147,21 @@ function send(ctx: Context, shared: boolean, signal?: AbortSignal): readonly [Se
       return alone.attach
     },
     // Until then it holds the signal: what is exported goes when that does.
-    get signal() {
-      return signal && standFor(signal).id
+    get number() {
+      return numberOf(signal === undefined ? ctx : standFor(signal))
     },
   }
   gone.register(sent, port)
   return [sent, [port]]
 }
 
-/** @param over given where the context is observed, and so never dropped: called when there is nothing left to hear of it */
-function receive(sent: Partial<Alone> | null | undefined, keys: readonly Key<unknown>[], over?: () => void): CancelableContext {
-  const { handle, attach }: { readonly handle?: unknown; readonly attach?: unknown } = sent ?? {}
-  const parsed = isHandle(handle) ? parseHandle(handle) : undefined
-  if (parsed === undefined) return refused('it is forged, damaged, or of another version')
-  const base = baseOf(parsed, keys)
-  if (parsed.slot === undefined) {
-    // It may have ended on its way to being posted.
-    if (isAttach(attach)) closeUnsent(attach.port)
-    return parsed.end === undefined ? withCancel(base) : importEnded(parsed.end, base)
-  }
-  if (!isAttach(attach)) return refused('it came without its channel')
-  keepSpecimens(attach.chunks.length > 0)
-  const importer = new Importer(attach, nothing, over ?? nothing)
-  const why = parsed.why === undefined ? undefined : reviveCause(parsed.why)
-  return importer.import(parsed, base, why, over === undefined)
-}
+let numbers = 0
+const numbered = new WeakMap<Scope, number>()
 
-const nothing = (): void => undefined
-
-/** Signals that have come and are held, each once however often it was sent: by its thread's table, and its number. */
-const held = new Map<string, AbortSignal>()
-
-function receiveSignal(sent: Partial<SentAlone> | null | undefined): AbortSignal {
-  const { handle, signal: id }: { readonly handle?: unknown; readonly signal?: unknown } = sent ?? {}
-  const name = isHandle(handle) && handle.slot !== undefined && Number.isInteger(id) ? `${handle.table} ${String(id)}` : ''
-  const known = held.get(name)
-  const over = (): void => {
-    if (known !== undefined) return
-    held.delete(name)
-    // It observes its context, which would keep both.
-    queueMicrotask(() => came.letGo())
-  }
-  const ctx = receive(sent, [], over)
-  if (known !== undefined && ctx.err() === undefined) {
-    giveBack(ctx)
-    return known
-  }
-  const came = new SentSignal(ctx)
-  if (name !== '' && ctx.err() === undefined) held.set(name, came.signal)
-  return came.signal
+/** One for all contexts that end as one. */
+function numberOf(ctx: Context): number {
+  const scope = scopeOf(ctx, 'install')
+  let number = numbered.get(scope)
+  if (number === undefined) numbered.set(scope, (number = ++numbers))
+  return number
 }

@@ -114,28 +114,19 @@ class WeakSignalSource extends Source {
   }
 }
 
-/** What a signal is sent as, by itself. */
-export interface Stand {
-  /** Ends with it, and does not hold it. */
-  readonly ctx: Context
-  /** Tells it from all others of this thread. */
-  readonly id: number
-}
-
-let ids = 0
-const stands = new WeakMap<AbortSignal, Stand>()
+const stands = new WeakMap<AbortSignal, Context>()
 const collected = new FinalizationRegistry<Context>((ctx) => Export.never(scopeOf(ctx, 'SentSignal')))
 
-/** The same one each time. Who has imported its context is told when the signal was collected, which only then is no abort. */
-export function standFor(signal: AbortSignal): Stand {
+/** What a signal is sent as, by itself: a context that ends with it, and does not hold it. The same one each time. Who has imported it is told when the signal was collected, which only then is no abort. */
+export function standFor(signal: AbortSignal): Context {
   let stand = stands.get(signal)
   if (stand !== undefined) return stand
   if (isProxy(signal)) {
     // Whoever can abort what is behind it does not hold it.
-    stand = { ctx: withSignal(background(), signal), id: ++ids }
+    stand = withSignal(background(), signal)
   } else {
-    stand = { ctx: withSource(background(), new WeakSignalSource(signal), 'SentSignal'), id: ++ids }
-    collected.register(signal, stand.ctx)
+    stand = withSource(background(), new WeakSignalSource(signal), 'SentSignal')
+    collected.register(signal, stand)
   }
   stands.set(signal, stand)
   return stand

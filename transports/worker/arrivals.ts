@@ -1,0 +1,100 @@
+/**
+ * Contexts and signals that have come by themselves, each with a channel of its own. What is held here already, over a channel that came before, needs no second one: so a thread
+ * has one channel, and its sender one slot, for each of them that is live, however often it is sent there.
+ */
+
+import { background, type CancelableContext, type Context, withCancel } from '../../lib/context.ts'
+import type { SlotHandle } from '../../lib/bridge/slot.ts'
+import type { Key } from '../../lib/key.ts'
+import { reviveCause } from '../../lib/wire/cause.ts'
+import type { Alone } from './exporter.ts'
+import { hasSlot, isHandle, type ParsedHandle, parseHandle } from './handle.ts'
+import { baseOf, importEnded, refused } from './import-ended.ts'
+import { Importer } from './importer.ts'
+import { isAttach } from './messages.ts'
+import { closeUnsent } from './port.ts'
+import { SentSignal } from './sent-signal.ts'
+import { keepSpecimens } from './specimens.ts'
+
+/** A context on its way, or a signal as one. */
+export interface Sent extends Alone {
+  /** Tells it from all others of its thread, whatever values it brings. */
+  readonly number: number
+}
+
+/** What has come once and is live: from there on whatever comes with its number goes by the same channel, and slot. */
+interface Arrived {
+  readonly importer: Importer
+  readonly slot: SlotHandle & { readonly link: number }
+  /** What it arrives as, where it is a signal. */
+  signal: SentSignal | undefined
+}
+
+/** By the table of their thread, and their number there. */
+const live = new Map<string, Arrived>()
+
+/** @param keys of values that are taken over */
+export function receiveContext(sent: Partial<Sent> | null | undefined, keys: readonly Key<unknown>[]): CancelableContext {
+  const came = arrive(sent)
+  return typeof came === 'string' ? refused(came) : importFrom(came, baseOf(came.parsed, keys))
+}
+
+/** The same one each time, until it has aborted. */
+export function receiveSignal(sent: Partial<Sent> | null | undefined): AbortSignal {
+  const came = arrive(sent)
+  if (typeof came === 'string') return new SentSignal(refused(came)).signal
+  const { arrived } = came
+  if (arrived?.signal !== undefined) return arrived.signal.signal
+  // It observes its context, which is never dropped.
+  const ctx = importFrom(came, background(), false)
+  const signal = new SentSignal(ctx)
+  if (arrived !== undefined && ctx.err() === undefined) arrived.signal = signal
+  return signal.signal
+}
+
+/** What has come: where it neither has ended nor never will, with what there is of it here. */
+interface Came {
+  readonly parsed: ParsedHandle
+  readonly arrived: Arrived | undefined
+}
+
+/** Or why it is of no use. */
+function arrive(sent: Partial<Sent> | null | undefined): Came | string {
+  const { handle, attach, number }: { readonly [K in keyof Sent]?: unknown } = sent ?? {}
+  const parsed = isHandle(handle) ? parseHandle(handle) : undefined
+  if (parsed === undefined) return 'it is forged, damaged, or of another version'
+  if (!hasSlot(parsed)) {
+    // It may have ended on its way to being posted.
+    if (isAttach(attach)) closeUnsent(attach.port)
+    return { parsed, arrived: undefined }
+  }
+  if (!isAttach(attach)) return 'it came without its channel'
+  const name = Number.isInteger(number) ? `${parsed.table} ${String(number)}` : undefined
+  const known = name === undefined ? undefined : live.get(name)
+  if (known !== undefined) {
+    closeUnsent(attach.port)
+    return { parsed, arrived: known }
+  }
+  keepSpecimens(attach.chunks.length > 0)
+  const { link, slot, generation, grant } = parsed
+  const arrived: Arrived = {
+    importer: new Importer(attach, nothing, () => {
+      if (name !== undefined) live.delete(name)
+      // It observes its context, which would keep both.
+      queueMicrotask(() => arrived.signal?.letGo())
+    }),
+    slot: { link, slot, generation, grant },
+    signal: undefined,
+  }
+  if (name !== undefined) live.set(name, arrived)
+  return { parsed, arrived }
+}
+
+/** @param mayBeDropped whether nobody observes the context, so that it can be collected */
+function importFrom({ parsed, arrived }: Came, base: Context, mayBeDropped = true): CancelableContext {
+  if (arrived === undefined) return parsed.end === undefined ? withCancel(base) : importEnded(parsed.end, base)
+  const why = parsed.why === undefined ? undefined : reviveCause(parsed.why)
+  return arrived.importer.import({ ...parsed, ...arrived.slot }, base, why, mayBeDropped)
+}
+
+const nothing = (): void => undefined
