@@ -172,7 +172,7 @@ export class Handlers<M> {
     }
   }
 
-  /** Until its turn, or until its context ends: then it is over, and another may wait in its place. What all have brought takes no more memory than what may wait for the peer. */
+  /** Until its turn, or until its context ends: then it is over, and another may wait in its place. What all have brought is no more bytes than may wait for the peer; as empty objects these take twenty times as much memory. */
   #wait(beginning: Beginning): void {
     const { handler, args } = beginning
     const bytes = bytesOf(args)

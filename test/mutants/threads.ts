@@ -414,6 +414,13 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/pool.ts',
+    original: '        countThen?.()\n',
+    replacement: '        void countThen\n',
+    breaks: 'a worker that does not come to a job which was cancelled in the queue, and stayed there, is never replaced',
+    tests: ['test/pools/abandoned.test.ts'],
+  },
+  {
+    file: 'transports/worker/pool.ts',
     original: 'const was = Atomics.compareExchange(state, 0, waiting, withdrawn)',
     replacement: 'const was = Atomics.load(state, 0)',
     breaks: 'a job that its pool has refused begins later',

@@ -118,6 +118,35 @@ describe.each(Object.entries(pools))('%s', (_name, make) => {
   })
 })
 
+test.each<[string, (typeof pools)[string]]>([
+  ['workerpool', pools['workerpool'] as never],
+  [
+    'tinypool with several tasks at a time',
+    () => {
+      const options = { minThreads: 1, maxThreads: 1, concurrentTasksPerWorker: 2, useAtomics: false }
+      const pool = new Tinypool({ filename: file('pool-jobs'), ...options })
+      open.push(() => pool.destroy())
+      const run: Run = (ctx, task, options) => tinypool.run(pool, ctx, task, { name: 'run', ...options })
+      return { run, failNext: () => undefined }
+    },
+  ],
+])('%s replaces a worker that does not come to a job which was cancelled in the queue, and stayed there', async (_name, make) => {
+  const { run } = make()
+  const at = flag()
+  const first = run(background(), { do: 'answer when told and block', flag: at }, { grace: 1 })
+  await reached(at)
+  const [ctx, cancel] = withCancel(background())
+  const call = rejection(run(ctx, { do: 'look' }, { grace: 1 }))
+  const next = run(background(), { do: 'look' }, { grace: 1 })
+  cancel('in the queue')
+  expect(await call).toBe(ctx.err())
+  onTestFinished(impatient())
+  Atomics.store(at, 0, 2)
+  Atomics.notify(at, 0)
+  await first
+  expect(await next).toMatchObject({ err: undefined })
+})
+
 test('tinypool replaces a worker that has exited between two jobs', async () => {
   const pool = new Tinypool({ filename: file('pool-jobs'), minThreads: 1, maxThreads: 1, useAtomics: false })
   open.push(() => pool.destroy())

@@ -313,9 +313,14 @@ describe('at the upgrade', { timeout }, () => {
     for (const verifyClient of [
       () => false,
       (_info: unknown, answer: (ok: boolean, code: number) => void) => answer(false, 418),
+      // As ws takes it: only one of two parameters answers later.
+      (_info: unknown, _: unknown, __: unknown) => false,
+      function (this: { readonly path?: string }) {
+        return this.path === undefined
+      },
     ] as (() => boolean)[]) {
-      const { port, server, service } = await local({ f: () => 1 }, {}, { verifyClient })
-      expect(await upgrade(port)).toBe(verifyClient.length === 0 ? 401 : 418)
+      const { port, server, service } = await local({ f: () => 1 }, {}, { verifyClient, path: '/' })
+      expect(await upgrade(port)).toBe(verifyClient.length === 2 ? 418 : 401)
       service.close()
       expect(server.options.verifyClient).toBe(verifyClient)
     }

@@ -223,7 +223,7 @@ export function judgeUpgrades(
       // After what Node does when the last who waited for it to be readable has gone: it resumes a socket, also one that whoever gets it has paused.
       process.nextTick(() => {
         said()
-        passOn(own, info, answer)
+        passOn(own, options, info, answer)
       })
     }
     const giveUp = (): void => decide({ status: 503 })
@@ -253,7 +253,8 @@ interface Upgrade {
 
 type Answer = (ok: boolean, status?: number, message?: string, headers?: OutgoingHttpHeaders) => void
 
-function passOn(own: ServerOptions['verifyClient'], info: Upgrade, answer: Answer): void {
+/** As ws does it: `own` is called on the options, and answers later where it has two parameters. */
+function passOn(own: ServerOptions['verifyClient'], options: ServerOptions, info: Upgrade, answer: Answer): void {
   if (own === undefined || own === null) return answer(true)
   let answered = false
   const ask: Answer = (...said) => {
@@ -261,11 +262,11 @@ function passOn(own: ServerOptions['verifyClient'], info: Upgrade, answer: Answe
     answer(...said)
   }
   try {
-    if (own.length > 1) {
-      own(info, ask)
+    if (own.length === 2) {
+      own.call(options, info, ask)
       return
     }
-    if (!(own as VerifyClientCallbackSync)(info)) return answer(false, 401)
+    if (!(own as VerifyClientCallbackSync).call(options, info)) return answer(false, 401)
   } catch (error) {
     // Where it has answered, it is a listener of the socket that threw.
     if (answered) throw error

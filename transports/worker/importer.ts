@@ -128,7 +128,9 @@ export class Importer implements Importing {
       message: (message) => this.#receive(message),
       closed: (hasDied) => {
         if (this.#closed) return
-        this.close(new LinkLostError(hasDied ? 'The other thread has ended.' : 'The other thread has closed the link.'))
+        this.close(
+          new LinkLostError(hasDied ? 'The other thread has ended.' : 'The other thread has ended, or has closed the link.'),
+        )
         lost(hasDied)
       },
     })

@@ -19,7 +19,7 @@ export function speakFor(endpoint: WorkerEndpoint, importer: Importer, thread: n
     endpoint.prependOnceListener('exit', () => {
       const last = shown.get(endpoint)
       last?.drain()
-      // After all who listen here: this thread's own imports have a better reason.
+      // After all who listen here: this thread's own imports that have not heard of it yet have a better reason.
       queueMicrotask(() => last?.reader.ownerDied())
     })
   }

@@ -168,6 +168,8 @@ export function runIn<Result>(
   const { handle } = grant
   const state = new Int32Array(new SharedArrayBuffer(4))
   let given = false
+  /** For a job that stays in the queue, though its context has ended: its worker may never come to it, as to any other. */
+  let countThen: (() => void) | undefined
   let submitted: Submission<Result>
   try {
     submitted = submit({
@@ -178,6 +180,7 @@ export function runIn<Result>(
       // Read when the pool posts the job to a worker.
       get state() {
         given = true
+        countThen?.()
         return state
       },
       task,
@@ -192,13 +195,15 @@ export function runIn<Result>(
     let isOver = false
     const stop = listen(ctx, () => {
       const hasBegun = Atomics.compareExchange(state, 0, waiting, withdrawn) !== waiting
-      if (!hasBegun) {
-        reject(scope.err())
-        if (!given) return submitted.withdraw?.()
-      }
-      if (grace === Infinity) return
+      if (!hasBegun) reject(scope.err())
+      if (hasBegun || given) return count(hasBegun)
+      countThen = () => count(false)
+      submitted.withdraw?.()
+    })
+    const count = (hasBegun: boolean): void => {
+      if (grace === Infinity || isOver) return
       // Nobody waits for one that has not begun: the process does not stay for it.
-      forget = afterGrace(hasBegun ? grace : Math.max(grace, MIN_GRACE_TO_BEGIN), hasBegun, () => {
+      forget ??= afterGrace(hasBegun ? grace : Math.max(grace, MIN_GRACE_TO_BEGIN), hasBegun, () => {
         // It has come to its end, and its worker cannot tell that; or its pool takes its time: tinypool does, where it replaces the worker, and does not heed this then.
         const hasEnded = Atomics.load(state, 0) >= failed
         const message = `The job '${name}' ignored its context for ${grace} ms after that had ended, so its pool was told to end it by force.`
@@ -206,7 +211,7 @@ export function runIn<Result>(
         submitted.force()
         if (hasEnded) reject(settled(failed))
       })
-    })
+    }
     const settled = (was: number): unknown => {
       if (!isOver) {
         isOver = true

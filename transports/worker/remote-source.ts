@@ -176,7 +176,8 @@ export class RemoteSource extends SlotView {
 function lost(how: 'stale' | 'corrupt' | 'spent'): End {
   // Of a handle whose own link is there, though there is nothing that it could be.
   if (how === 'spent') return new End('canceled', unusable(reasons[how]), unknown)
-  const message = how === 'stale' ? 'The other thread has closed the link.' : 'The shared memory of the link is damaged.'
+  const message =
+    how === 'stale' ? 'The other thread has ended, or has closed the link.' : 'The shared memory of the link is damaged.'
   const error = withoutStack(() => new LinkLostError(message))
   return new End('canceled', error, unknown)
 }
