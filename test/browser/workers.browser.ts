@@ -2,6 +2,7 @@
 import * as Comlink from 'comlink'
 import { background, cause, type Context, type LinkLostError, withCancel, withTimeout } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
+import { connect } from 'ctxbridge/message-port'
 import { type ContextHandle, expose, link, type Remote, wrap } from 'ctxbridge/worker'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { conformance } from '../conformance/suite.ts'
@@ -18,6 +19,19 @@ const isolated = globalThis.crossOriginIsolated
 
 test('the page is what it was asked to be', () => {
   expect(isolated).toBe(ISOLATED)
+})
+
+test('a window, whose other side may be anybody, is no endpoint of a connection', () => {
+  const frame = document.createElement('iframe')
+  const elsewhere = document.createElement('iframe')
+  elsewhere.sandbox.value = 'allow-scripts'
+  document.body.append(frame, elsewhere)
+  onTestFinished(() => {
+    frame.remove()
+    elsewhere.remove()
+  })
+  for (const window of [self, frame.contentWindow, elsewhere.contentWindow, new BroadcastChannel('many')])
+    expect(() => connect(window as never)).toThrow(/^connect\(\) needs an endpoint with one other side, but got a /)
 })
 
 test('something around a port or a worker, as frameworks make, is refused at once', () => {

@@ -386,6 +386,9 @@ describe('over a MessageChannel', () => {
     for (const wrong of [undefined, null, {}, 1, { postMessage: () => undefined }]) {
       expect(() => connect(wrong as never)).toThrow(/^connect\(\) needs a MessagePort/)
     }
+    const many = new BroadcastChannel('many')
+    expect(() => connect(many)).toThrow(/^connect\(\) needs an endpoint with one other side, but got a BroadcastChannel: /)
+    many.close()
     const { port1 } = new MessageChannel()
     expect(() => connect(port1, { serve: class {} })).toThrow(TypeError)
     expect(() => connect(port1, { context: {} as never })).toThrow(/'context'/)

@@ -428,8 +428,8 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/pool.ts',
-    original: 'if (!given) return submitted.withdraw?.()',
-    replacement: 'return given ? undefined : submitted.withdraw?.()',
+    original: 'if (hasBegun || given) return count(hasBegun)',
+    replacement: 'if (hasBegun) return count(hasBegun)\n      if (given) return undefined',
     breaks: 'a worker that never comes to the job that it was given is kept',
     tests: ['test/pools/withdrawn.test.ts'],
   },

@@ -4,8 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { background } from 'ctxbridge'
 import * as piscina from 'ctxbridge/piscina'
 import * as tinypool from 'ctxbridge/tinypool'
+import * as workerpool from 'ctxbridge/workerpool'
 import { Tinypool } from 'tinypool'
 import { expect, test } from 'vitest'
+import { pool as makeWorkerpool } from 'workerpool'
 import { compiled } from '../support/compiled.ts'
 
 interface Pool extends piscina.PiscinaPool {
@@ -26,6 +28,11 @@ const kinds: readonly (readonly [name: string, Kind, typeof piscina.run])[] = [
   ['piscina', Piscina, piscina.run],
   ['tinypool', Tinypool, tinypool.run],
 ]
+
+const threads = makeWorkerpool(fileURLToPath(compiled('test/fixtures/pool-workerpool.ts')), {
+  workerType: 'thread',
+  maxWorkers: 1,
+})
 
 /** A queue as programs make them: it asks each task for what was said of it. */
 class Queue<T extends object> {
@@ -67,6 +74,19 @@ test.each(kinds)('what is within move() of %s is transferred, beside what is lis
   expect(await run(pool, background(), kept, { name: 'bytes' })).toBe(4)
   expect(kept.byteLength).toBe(4)
   await pool.destroy()
+})
+
+test.each<[string, (name: string, task: unknown) => Promise<unknown>, () => Promise<unknown>]>([
+  ...kinds.map(([name, kind, run]) => {
+    const pool = new kind({ filename, minThreads: 1, maxThreads: 1 })
+    const ask = (name: string, task: unknown): Promise<unknown> => run(pool, background(), task, { name })
+    return [name, ask, () => pool.destroy()] as never
+  }),
+  ['workerpool', (method, task) => workerpool.run(threads, background(), task, { method }), async () => threads.terminate(true)],
+])('a result that is moved in the way of %s is not copied', async (name, ask, close) => {
+  expect(await ask('move', name)).toEqual(new Uint8Array(16))
+  expect(await ask('left', undefined)).toBe(0)
+  await close()
 })
 
 test.each(kinds)("a queue of the program's own finds its options in the tasks of %s", async (_name, kind, run) => {

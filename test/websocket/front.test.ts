@@ -314,7 +314,7 @@ describe('at the upgrade', { timeout }, () => {
       () => false,
       (_info: unknown, answer: (ok: boolean, code: number) => void) => answer(false, 418),
       // As ws takes it: only one of two parameters answers later.
-      (_info: unknown, _: unknown, __: unknown) => false,
+      (_info: unknown, _answer: unknown, _more: unknown) => false,
       function (this: { readonly path?: string }) {
         return this.path === undefined
       },

@@ -100,6 +100,25 @@ test('a context deeper inside of an argument is told', async () => {
   }
 })
 
+test('a function that is sent as it is, is told how it crosses', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const api = {
+    size: (...args: unknown[]) => args.length,
+    give: () => () => 1,
+    within: () => ({ f: () => 1 }),
+    text: () => Symbol('s'),
+  }
+  expose(api, port1)
+  const remote = wrap<typeof api>(port2)
+  const crosses =
+    / could not be cloned\. A function crosses as Comlink\.proxy\(f\), which must be an argument, or the result, itself\.$/
+  for (const call of [remote.size(() => 1), remote.size({ onProgress: Comlink.proxy(() => 1) }), remote.give(), remote.within()])
+    expect(await rejection(call)).toMatchObject({ code: 'ERR_UNSENDABLE', message: expect.stringMatching(crosses) as string })
+  for (const call of [remote.size(Symbol('s')), remote.text()])
+    expect(await rejection(call)).toMatchObject({ message: expect.stringMatching(/could not be cloned\.$/) as string })
+  port1.close()
+})
+
 test('of what cannot be sent only so much is searched for a context', async () => {
   const { jobs } = startJobs()
   let reads = 0

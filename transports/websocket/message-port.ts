@@ -38,9 +38,15 @@ export interface PortOptions extends LinkSettings {
  *
  * Rejects with a `LinkLostError` when the other side does not speak the protocol, is gone, or has not connected in time, and with `err()` of the context in the options.
  *
- * @throws TypeError at once when `endpoint` speaks no `postMessage`, or has a connection already that is not closed; and when the options are not of the stated form
+ * @throws TypeError at once when `endpoint` speaks no `postMessage`, is a window or a `BroadcastChannel`, which have more than one other side, or has a connection already that is not closed; and when the options are not of the stated form
  */
 export function connect(endpoint: PostMessageEndpoint, options: PortOptions = {}): Promise<Connection> {
+  const shared = manySided(endpoint)
+  if (shared !== undefined) {
+    throw new TypeError(
+      `connect() needs an endpoint with one other side, but got ${shared}: make a MessageChannel, and give each side one of its ports.`,
+    )
+  }
   if (!isEndpoint(endpoint)) {
     throw new TypeError(`connect() needs a MessagePort, a Worker or what is like them, but got ${named(endpoint)}.`)
   }
@@ -55,6 +61,16 @@ export function connect(endpoint: PostMessageEndpoint, options: PortOptions = {}
     throw new TypeError(`connect() needs its option 'context' to be a context, but got ${named(context)}.`)
   if (methods !== undefined) checkMethods('connect', methods)
   return open(endpoint, settings, methods, context)
+}
+
+/** What speaks to several, or hears from several. */
+function manySided(endpoint: unknown): string | undefined {
+  const found = attempt(() => {
+    if (typeof BroadcastChannel === 'function' && endpoint instanceof BroadcastChannel) return 'a BroadcastChannel'
+    // Also one of another origin tells that of itself.
+    return (endpoint as { readonly window?: unknown }).window === endpoint ? 'a window' : undefined
+  })
+  return found
 }
 
 /** What throws when it is looked at is none. */

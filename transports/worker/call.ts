@@ -8,7 +8,7 @@ import { BridgeError, LinkLostError } from '../../lib/errors.ts'
 import { handlerOf, hasFailed, type PackedAnswer, type PackedCall } from './call-message.ts'
 import { decode, hasHandler } from './comlink.ts'
 import type { Grant } from './export.ts'
-import { failureFromWire, messageOf, unreadable, unsendable } from './failure.ts'
+import { failureFromWire, unreadable, unsendable, whyUnposted } from './failure.ts'
 import type { Grace } from './grace.ts'
 import type { Tie } from './sent-signal.ts'
 import { holdsContext } from './within.ts'
@@ -87,7 +87,7 @@ export class Call {
   unsendable([, , , args]: PackedCall, error: unknown): BridgeError {
     const why = holdsContext(args)
       ? 'a context must be an argument of its own, or a property of one that is a plain object.'
-      : messageOf(error)
+      : whyUnposted(error, args)
     return unsendable(String(args[0]), why, error)
   }
 

@@ -1,9 +1,11 @@
 /** How a call failed, on its way back as data. */
 
 import { BridgeError, type BridgeErrorCode } from '../../lib/errors.ts'
+import { attempt } from '../../lib/given.ts'
 import { type CauseLimits, causeLimits, reviveAnswer } from '../../lib/wire/cause.ts'
 import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
+import { isPlain } from '../../lib/wire/sendable.ts'
 
 /** Says that the bridge itself refused a call, where the method's own errors are causes: `[code, message]`. */
 type Refusal = readonly [code: BridgeErrorCode, message: string]
@@ -56,6 +58,19 @@ export function refusal(
 export function unsendable(method: string, why: string, error: unknown): BridgeError {
   const message = `An argument of ${method}() cannot be sent to the other thread: ${why}`
   return new BridgeError('ERR_UNSENDABLE', message, { cause: error })
+}
+
+/** Why values could not be posted: of a function, also what to do. Never throws. */
+export function whyUnposted(error: unknown, values: readonly unknown[]): string {
+  const why = messageOf(error)
+  const has = values.some(
+    (value) => isFunction(value) || attempt(() => isPlain(value as object) && Object.values(value as object).some(isFunction)),
+  )
+  return has ? `${why} A function crosses as Comlink.proxy(f), which must be an argument, or the result, itself.` : why
+}
+
+function isFunction(value: unknown): boolean {
+  return typeof value === 'function'
 }
 
 /** Why what came cannot be read: it needs a transfer handler of Comlink that is not installed. */

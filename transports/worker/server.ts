@@ -19,7 +19,7 @@ import {
 import { decode, hasHandler, isHandled } from './comlink.ts'
 import { VERSION } from './messages.ts'
 import { SentSignal } from './sent-signal.ts'
-import { failureToWire, messageOf, refusal, unreadable } from './failure.ts'
+import { failureToWire, messageOf, refusal, unreadable, whyUnposted } from './failure.ts'
 import { isStream } from './stream.ts'
 import { hasWithin, holdsContext, isContextOrSignal, isListWithOne } from './within.ts'
 
@@ -106,7 +106,7 @@ export class Server {
       const [message, transfer] = packResult(id, result)
       this.#post(message, transfer)
     } catch (error) {
-      refuse(isStream(result) ? noStreams : holdsOne(result) ? noneWithin : messageOf(error))
+      refuse(isStream(result) ? noStreams : holdsOne(result) ? noneWithin : whyUnposted(error, [result]))
     }
   }
 
