@@ -7,6 +7,7 @@ import { expect, test } from 'vitest'
 import { comlinkSuite } from '../conformance/comlink-suite.ts'
 import { compiled } from '../support/compiled.ts'
 import { collected, turn } from '../support/gc.ts'
+import { rejection } from './workers.ts'
 
 // It comes without types.
 const adapter = ['comlink', 'dist/esm/node-adapter.mjs'].join('/')
@@ -96,6 +97,17 @@ test('a context, or a signal, that is within an argument is told with a remedy; 
     await expect((async () => remote(within))()).rejects.toThrow(/^Comlink cannot send a context, or an AbortSignal, .+\.$/)
   }
   for (const other of [{ n: 1, deeper: { n: 2 } }, [1, { n: 2 }], new Map([[1, 2]])]) expect(await remote(other)).toEqual(other)
+  const results: readonly (() => unknown)[] = [() => ({ ctx: background() }), () => [signal], () => Symbol('of another kind')]
+  const made = new MessageChannel()
+  Comlink.expose((index: number) => results[index]?.(), nodeEndpoint(made.port2))
+  const make = Comlink.wrap<(index: number) => unknown>(nodeEndpoint(made.port1))
+  const told = await Promise.all([0, 1, 2].map((index) => rejection(make(index))))
+  expect(told.map(String)).toEqual([
+    expect.stringMatching(/^TypeError: Comlink cannot send a context, or an AbortSignal, .+\.$/),
+    expect.stringMatching(/^TypeError: Comlink cannot send a context, or an AbortSignal, .+\.$/),
+    'TypeError: Unserializable return value',
+  ])
+  made.port1.close()
   Comlink.transferHandlers.set('test.options', {
     canHandle: (value: unknown): value is { n: number } => typeof value === 'object' && value !== null && 'signal' in value,
     serialize: ({ n }: { n: number }) => [n, []],

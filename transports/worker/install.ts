@@ -14,7 +14,7 @@ import { describeCause } from '../../lib/wire/cause-describe.ts'
 import { parseCause } from '../../lib/wire/cause-parse.ts'
 import { receiveContext, receiveSignal, type Sent } from './arrivals.ts'
 import { type Alone, Exporter } from './exporter.ts'
-import { thrownLimits } from './failure.ts'
+import { messageOf, thrownLimits } from './failure.ts'
 import { warn } from './host.ts'
 import { portableKeys, switchOf } from './options.ts'
 import { closeUnsent } from './port.ts'
@@ -87,8 +87,12 @@ function refuseWithin(handlers: Map<string, TransferHandler>): void {
       (hasWithin(value) || isListWithOne(value)) &&
       ![...handlers.values()].some((other) => other !== handler && other.canHandle(value)),
     serialize(): never {
-      const remedy = "give each as an argument of its own; or as a property of a plain object, by wrap() of 'ctxbridge/comlink'"
-      throw new TypeError(`Comlink cannot send a context, or an AbortSignal, that is within an argument: ${remedy}.`)
+      const remedy =
+        "give each as an argument, or a result, of its own; or as a property of an argument that is a plain object, by wrap() of 'ctxbridge/comlink'"
+      refused = new TypeError(`Comlink cannot send a context, or an AbortSignal, that is within another value: ${remedy}.`)
+      // Until Comlink has caught it, which it does next.
+      queueMicrotask(() => queueMicrotask(() => (refused = undefined)))
+      throw refused
     },
     deserialize: (sent: object) => sent,
   }
@@ -103,6 +107,9 @@ interface TransferHandler {
 
 const taught = new WeakSet<TransferHandler>()
 
+/** What was refused just now. Of a result Comlink tells its caller only that it cannot be sent, and not why. */
+let refused: TypeError | undefined
+
 /** Of what is thrown Comlink sends name, message and stack. Of the end of a context, and what it caused, more is sent beside that; who was not taught reads what it always did. */
 function teachEnds(handlers: Map<string, TransferHandler>): void {
   const plain = handlers.get('throw')
@@ -111,7 +118,8 @@ function teachEnds(handlers: Map<string, TransferHandler>): void {
     canHandle: (value) => plain.canHandle(value),
     serialize(thrown) {
       const { value } = thrown as { readonly value: unknown }
-      const [sent, transfer] = plain.serialize(thrown)
+      const isRefused = refused !== undefined && messageOf(value) === 'Unserializable return value'
+      const [sent, transfer] = plain.serialize(isRefused ? { ...(thrown as object), value: refused } : thrown)
       return [kindOf(value) === undefined ? sent : { ...sent, ctxbridge: describeCause(value, thrownLimits, true) }, transfer]
     },
     deserialize(sent) {
