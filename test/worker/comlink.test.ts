@@ -226,6 +226,23 @@ test('contexts that end as one share a slot there, and each has its own values',
   install(Comlink)
 })
 
+test('a context that came by messages alone, and comes again in shared memory, ends there at once', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const came: Context[] = []
+  install(Comlink, { sharedMemory: false })
+  Comlink.expose((ctx: Context) => void came.push(ctx), nodeEndpoint(port2))
+  const remote = Comlink.wrap<(ctx: Context) => void>(nodeEndpoint(port1))
+  const [ctx, cancel] = withCancel(background())
+  await remote(ctx)
+  install(Comlink)
+  await remote(ctx)
+  cancel('now')
+  expect(came.map(cause)).toEqual([undefined, 'now'])
+  await came[0]?.done
+  expect(came.map(cause)).toEqual(['now', 'now'])
+  port1.close()
+})
+
 test('of what nobody has any more before it was posted the channel is given back', async () => {
   install(Comlink)
   const mine = link(new MessageChannel().port1)

@@ -15,6 +15,7 @@ import { isAttach } from './messages.ts'
 import { closeUnsent } from './port.ts'
 import { SentSignal } from './sent-signal.ts'
 import { keepSpecimens } from './specimens.ts'
+import { toldId } from './told.ts'
 
 /** A context on its way, or a signal as one. */
 export interface Sent extends Alone {
@@ -30,7 +31,7 @@ interface Arrived {
   signal: SentSignal | undefined
 }
 
-/** By the table of their thread, and their number there. */
+/** By the table of their thread, their number there, and how their end comes. */
 const live = new Map<string, Arrived>()
 
 /** @param keys of values that are taken over */
@@ -69,7 +70,9 @@ function arrive(sent: Partial<Sent> | null | undefined): Came | string {
     return { parsed, arrived: undefined }
   }
   if (!isAttach(attach)) return 'it came without its channel'
-  const name = Number.isInteger(number) ? `${parsed.table} ${String(number)}` : undefined
+  // What came by messages alone is no help to a loop that never yields, where the next one is in shared memory.
+  const how = toldId(parsed.slot) === undefined ? 'in memory' : 'by messages'
+  const name = Number.isInteger(number) ? `${parsed.table} ${String(number)} ${how}` : undefined
   const known = name === undefined ? undefined : live.get(name)
   if (known !== undefined) {
     closeUnsent(attach.port)
