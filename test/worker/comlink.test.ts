@@ -240,6 +240,8 @@ test('a context that came by messages alone, and comes again in shared memory, e
   expect(came.map(cause)).toEqual([undefined, 'now'])
   await came[0]?.done
   expect(came.map(cause)).toEqual(['now', 'now'])
+  const mine = link(new MessageChannel().port1)
+  while (mine.stats().slots > 0) await turn()
   port1.close()
 })
 
