@@ -119,8 +119,8 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/arrivals.ts',
-    original: '    closeUnsent(attach.port)\n    return { parsed, arrived: known }',
-    replacement: '    return { parsed, arrived: known }',
+    original: '    closeUnsent(attach.port)\n    return { parsed, base, arrived: known }',
+    replacement: '    return { parsed, base, arrived: known }',
     breaks: 'a context that a thread has already keeps the channel that it came with once more',
     tests: ['test/worker/comlink.test.ts'],
   },

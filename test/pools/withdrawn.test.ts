@@ -1,6 +1,7 @@
 /** Of a job whose `run` has settled nothing begins, whatever its pool still does with it. */
 import { background, type Context, withCancel } from 'ctxbridge'
 import * as piscina from 'ctxbridge/piscina'
+import { link } from 'ctxbridge/worker'
 import * as tinypool from 'ctxbridge/tinypool'
 import * as workerpool from 'ctxbridge/workerpool'
 import { expect, onTestFinished, test, vi } from 'vitest'
@@ -49,6 +50,26 @@ test('a job that a worker was given, and does not come to, is ended by force, th
     ctx.cancel()
     void call.then((why) => expect(why).toBe(ctx.err()))
   })
+})
+
+test.each<[string, (submit: () => Promise<never>, ctx: Context) => Promise<unknown>]>([
+  ['piscina', (submit, ctx) => piscina.run({ run: submit }, ctx, 1)],
+  ['tinypool', (submit, ctx) => tinypool.run({ run: submit }, ctx, 1)],
+  ['workerpool', (submit, ctx) => workerpool.run({ exec: submit }, ctx, 1, { method: 'f' })],
+])('a job whose context ends while %s takes it is over, given to a worker or not', async (_name, run) => {
+  const before = link(new MessageChannel().port1)
+  for (const isGiven of [true, false]) {
+    const ctx = withCancel(background())
+    const submit = (...[first, second]: unknown[]): Promise<never> => {
+      const envelope: unknown = Array.isArray(second) ? second[0] : first
+      if (isGiven) void (envelope as { readonly state: unknown }).state
+      ctx.cancel('while it is taken')
+      return Promise.reject(new Error('refused'))
+    }
+    expect(await rejection(run(submit, ctx))).toBe(ctx.err())
+    await turn()
+    expect(before.stats().slots).toBe(0)
+  }
 })
 
 test('a job that its pool is through with has a context that has ended, and answers nobody', async () => {

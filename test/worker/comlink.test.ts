@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import * as Comlink from 'comlink'
-import { background, cause, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
+import { background, type CancelableContext, cause, type Context, createKey, withCancel, withTimeout, withValue } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
 import { expose, link, wrap } from 'ctxbridge/worker'
 import { expect, test } from 'vitest'
@@ -221,6 +221,32 @@ test('contexts that end as one share a slot there, and each has its own values',
   expect(came.map(cause)).toEqual([undefined, undefined, undefined, 'the other one'])
   app.cancel('all of them')
   expect(came.map(cause)).toEqual(['all of them', 'all of them', 'all of them', 'the other one'])
+  while (mine.stats().slots > 0) await turn()
+  port1.close()
+  install(Comlink)
+})
+
+test('a codec that ends what there is of a context, does not end what comes', async () => {
+  const came: CancelableContext[] = []
+  const name = createKey<string>('name', {
+    portable: {
+      encode: (text) => text,
+      decode(data) {
+        for (const ctx of came) ctx.cancel('by the codec')
+        return String(data)
+      },
+    },
+  })
+  install(Comlink, { keys: [name] })
+  const { port1, port2 } = new MessageChannel()
+  Comlink.expose((ctx: Context) => void came.push(ctx as CancelableContext), nodeEndpoint(port2))
+  const remote = Comlink.wrap<(ctx: Context) => void>(nodeEndpoint(port1))
+  const [ctx, cancel] = withCancel(background())
+  for (const text of ['a', 'b']) await remote(withValue(ctx, name, text))
+  expect(came.map(cause)).toEqual(['by the codec', undefined])
+  cancel('by its owner')
+  expect(came.map(cause)).toEqual(['by the codec', 'by its owner'])
+  const mine = link(new MessageChannel().port1)
   while (mine.stats().slots > 0) await turn()
   port1.close()
   install(Comlink)

@@ -3,7 +3,7 @@
  * has one channel, and its sender one slot, for each of them that is live, however often it is sent there.
  */
 
-import { background, type CancelableContext, type Context, withCancel } from '../../lib/context.ts'
+import { type CancelableContext, type Context, withCancel } from '../../lib/context.ts'
 import type { SlotHandle } from '../../lib/bridge/slot.ts'
 import type { Key } from '../../lib/key.ts'
 import { reviveCause } from '../../lib/wire/cause.ts'
@@ -36,18 +36,18 @@ const live = new Map<string, Arrived>()
 
 /** @param keys of values that are taken over */
 export function receiveContext(sent: Partial<Sent> | null | undefined, keys: readonly Key<unknown>[]): CancelableContext {
-  const came = arrive(sent)
-  return typeof came === 'string' ? refused(came) : importFrom(came, baseOf(came.parsed, keys))
+  const came = arrive(sent, keys)
+  return typeof came === 'string' ? refused(came) : importFrom(came)
 }
 
 /** The same one each time, until it has aborted. */
 export function receiveSignal(sent: Partial<Sent> | null | undefined): AbortSignal {
-  const came = arrive(sent)
+  const came = arrive(sent, [])
   if (typeof came === 'string') return new SentSignal(refused(came)).signal
   const { arrived } = came
   if (arrived?.signal !== undefined) return arrived.signal.signal
   // It observes its context, which is never dropped.
-  const ctx = importFrom(came, background(), false)
+  const ctx = importFrom(came, false)
   const signal = new SentSignal(ctx)
   if (arrived !== undefined && ctx.err() === undefined) arrived.signal = signal
   return signal.signal
@@ -56,18 +56,22 @@ export function receiveSignal(sent: Partial<Sent> | null | undefined): AbortSign
 /** What has come: where it neither has ended nor never will, with what there is of it here. */
 interface Came {
   readonly parsed: ParsedHandle
+  /** What the context gets its values from. */
+  readonly base: Context
   readonly arrived: Arrived | undefined
 }
 
 /** Or why it is of no use. */
-function arrive(sent: Partial<Sent> | null | undefined): Came | string {
+function arrive(sent: Partial<Sent> | null | undefined, keys: readonly Key<unknown>[]): Came | string {
   const { handle, attach, number }: { readonly [K in keyof Sent]?: unknown } = sent ?? {}
   const parsed = isHandle(handle) ? parseHandle(handle) : undefined
   if (parsed === undefined) return 'it is forged, damaged, or of another version'
+  // Before it is asked what there is of it here: the codecs of values may end that.
+  const base = baseOf(parsed, keys)
   if (!hasSlot(parsed)) {
     // It may have ended on its way to being posted.
     if (isAttach(attach)) closeUnsent(attach.port)
-    return { parsed, arrived: undefined }
+    return { parsed, base, arrived: undefined }
   }
   if (!isAttach(attach)) return 'it came without its channel'
   // What came by messages alone is no help to a loop that never yields, where the next one is in shared memory.
@@ -76,7 +80,7 @@ function arrive(sent: Partial<Sent> | null | undefined): Came | string {
   const known = name === undefined ? undefined : live.get(name)
   if (known !== undefined) {
     closeUnsent(attach.port)
-    return { parsed, arrived: known }
+    return { parsed, base, arrived: known }
   }
   keepSpecimens(attach.chunks.length > 0)
   const { link, slot, generation, grant } = parsed
@@ -90,11 +94,11 @@ function arrive(sent: Partial<Sent> | null | undefined): Came | string {
     signal: undefined,
   }
   if (name !== undefined) live.set(name, arrived)
-  return { parsed, arrived }
+  return { parsed, base, arrived }
 }
 
 /** @param mayBeDropped whether nobody observes the context, so that it can be collected */
-function importFrom({ parsed, arrived }: Came, base: Context, mayBeDropped = true): CancelableContext {
+function importFrom({ parsed, base, arrived }: Came, mayBeDropped = true): CancelableContext {
   if (arrived === undefined) return parsed.end === undefined ? withCancel(base) : importEnded(parsed.end, base)
   const why = parsed.why === undefined ? undefined : reviveCause(parsed.why)
   return arrived.importer.import({ ...parsed, ...arrived.slot }, base, why, mayBeDropped)

@@ -193,13 +193,6 @@ export function runIn<Result>(
     let forget: (() => void) | undefined
     let ignored: BridgeError | undefined
     let isOver = false
-    const stop = listen(ctx, () => {
-      const hasBegun = Atomics.compareExchange(state, 0, waiting, withdrawn) !== waiting
-      if (!hasBegun) reject(scope.err())
-      if (hasBegun || given) return count(hasBegun)
-      countThen = () => count(false)
-      submitted.withdraw?.()
-    })
     const count = (hasBegun: boolean): void => {
       if (grace === Infinity || isOver) return
       // Nobody waits for one that has not begun: the process does not stay for it.
@@ -212,6 +205,13 @@ export function runIn<Result>(
         if (hasEnded) reject(settled(failed))
       })
     }
+    const stop = listen(ctx, () => {
+      const hasBegun = Atomics.compareExchange(state, 0, waiting, withdrawn) !== waiting
+      if (!hasBegun) reject(scope.err())
+      if (hasBegun || given) return count(hasBegun)
+      countThen = () => count(false)
+      submitted.withdraw?.()
+    })
     const settled = (was: number): unknown => {
       if (!isOver) {
         isOver = true
