@@ -141,6 +141,9 @@ describe('util.inspect(ctx)', () => {
     const [why, cancelWhy] = withCancel(root)
     cancelWhy({ code: 7 })
     expect(inspect(why)).toBe('root.WithCancel { canceled: { code: 7 } }')
+    const [coded, cancelCoded] = withCancel(root)
+    cancelCoded(Object.assign(new RangeError('too far'), { code: 'E_FAR', at: { deep: 1 } }))
+    expect(inspect(coded)).toBe('root.WithCancel { canceled: RangeError: too far }')
     expect(inspect({ nested: why })).toBe('{ nested: root.WithCancel { canceled: { code: 7 } } }')
   })
 
