@@ -52,7 +52,8 @@ export interface Connection extends Disposable {
    * The context that a handle of the other side stands for: it ends when that one does, with the connection, by its deadline, or by its own `cancel`,
    * which the other side's context does not feel. Import a handle once, and cancel the import when it is not needed any more.
    *
-   * Never throws: a handle is from outside. One that is of no use gives a context that is done, with a `BridgeError` as its cause.
+   * Never throws: a handle is from outside. One that is of no use gives a context that is done, with a `BridgeError` as its cause; where it may have come before the frame that tells of it, when the peer has
+   * answered that it has made none.
    */
   import(handle: unknown): CancelableContext
   /** Closes it; all calls that are open on it reject with a `LinkLostError`. */

@@ -11,7 +11,7 @@ import type { Frame, HelloFrame } from '../wire/frame.ts'
 import { countElements } from '../wire/sendable.ts'
 import { utf8Length } from '../wire/text.ts'
 import { Budget } from './link-budget.ts'
-import { HeldLane } from './link-held.ts'
+import { HeldLane, inOrder } from './link-held.ts'
 import { Lane } from './link-lane.ts'
 import { type LinkLimits, limitsOf, linkLimits, type LinkOptions, type Peer } from './link-types.ts'
 
@@ -61,6 +61,8 @@ export class LinkCore<M> {
   readonly #held = new HeldLane()
   /** Whether something was said in this turn, whose end is awaited. */
   #speaking = false
+  /** Who is to be told of the answers to `ask`, in their order. */
+  #questions: (() => void)[] = []
   /** The id of whose end the peer was told before it came about here. */
   #announced = 0
   #described: (Described & { readonly error: ContextError }) | undefined
@@ -148,6 +150,18 @@ export class LinkCore<M> {
     if (this.lost !== undefined) return
     this.#queue.push(frame, elements, bytes)
     this.#speak()
+  }
+
+  /** Asks the peer whether it has heard all that was said before: when it has, and all that it had said by then has come, `answered` is called. */
+  ask(answered: () => void): void {
+    if (this.lost !== undefined) return
+    this.#questions.push(answered)
+    this.push({ type: 'ping', n: inOrder }, 4, 16)
+  }
+
+  /** The pong of such a ping has come, or of none. */
+  answered(): void {
+    this.#questions.shift()?.()
   }
 
   /**
@@ -240,6 +254,7 @@ export class LinkCore<M> {
   /** Nothing goes out any more. */
   end(reason: LinkLostError): void {
     this.lost = reason
+    this.#questions = []
     this.#queue.clear()
     this.#held.clear()
   }

@@ -6,7 +6,6 @@ import type { Calls } from './link-calls.ts'
 import { clockOf } from './link-contexts.ts'
 import type { LinkCore } from './link-core.ts'
 import type { Handlers } from './link-handlers.ts'
-import { inOrder } from './link-held.ts'
 import { Quiet } from './link-quiet.ts'
 
 /** How long a peer may take to hear that this side goes away, in milliseconds, where nothing else is on its way to it: what it calls after that does not run. */
@@ -55,14 +54,11 @@ export class Farewell<M> {
 
   #ask(): void {
     this.#asked++
-    this.#core.push({ type: 'ping', n: inOrder }, 4, 16)
-  }
-
-  /** The peer has heard all that was said before a question; and what comes from here on it has sent although it knew. */
-  heard(): void {
-    if (this.#heard === this.#asked) return
-    this.#heard++
-    this.#handlers.refuse()
+    this.#core.ask(() => {
+      this.#heard++
+      // What comes from here on the peer has sent although it knew.
+      this.#handlers.refuse()
+    })
   }
 
   /** Resolves when nothing runs any more, and all is heard; or when the grace is over and the contexts of handlers that still run have ended. */

@@ -62,6 +62,8 @@ export class Imports<M> {
   readonly #awaited = new Set<Imported>()
   /** None of those has a lower id. */
   #firstAwaited = Infinity
+  /** Whether the peer was asked for them, and has not answered. */
+  #isAsked = false
 
   constructor(core: LinkCore<M>) {
     this.#core = core
@@ -111,7 +113,7 @@ export class Imports<M> {
     if (highest <= this.#firstAwaited) return
     this.#firstAwaited = Infinity
     for (const entry of [...this.#awaited]) {
-      if (entry.id < highest) this.#close(entry, noneSuch('no context was ever exported by it'))
+      if (entry.id < highest) this.#close(entry, neverExported())
       else this.#firstAwaited = Math.min(this.#firstAwaited, entry.id)
     }
   }
@@ -168,8 +170,21 @@ export class Imports<M> {
       this.#entries.set(id, entry)
       this.#awaited.add(entry)
       this.#firstAwaited = Math.min(this.#firstAwaited, id)
+      this.#ask()
     }
     return this.#use(entry, parsed)
+  }
+
+  /** Who made a handle has said so before it can hear this question: of what has not come with the answer nobody has made one. */
+  #ask(): void {
+    if (this.#isAsked || this.#awaited.size === 0) return
+    this.#isAsked = true
+    const asked = [...this.#awaited]
+    this.#core.ask(() => {
+      this.#isAsked = false
+      for (const entry of asked) if (this.#awaited.has(entry)) this.#close(entry, neverExported())
+      this.#ask()
+    })
   }
 
   #use(entry: Imported, handle: ParsedHandle): CancelableContext {
@@ -247,6 +262,10 @@ class Use extends Source {
 
 function because(reason: BridgeError): ContextError {
   return withoutStack(() => new CanceledError({ cause: reason }))
+}
+
+function neverExported(): ContextError {
+  return noneSuch('no context was ever exported by it')
 }
 
 function noneSuch(why: string): ContextError {

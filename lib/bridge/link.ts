@@ -241,7 +241,7 @@ export class Link<M = Uint8Array> {
         this.#core.push({ type: 'pong', n: frame.n }, 4, 16)
         return undefined
       case 'pong':
-        if (frame.n === inOrder) this.#farewell.heard()
+        if (frame.n === inOrder) this.#core.answered()
         return undefined
       case 'ack':
         if (this.#replay === undefined) return 'ack: without a session'

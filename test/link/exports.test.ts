@@ -255,6 +255,34 @@ describe('an exported context', () => {
     expect([pair.client.link.stats().exports, pair.server.link.stats().imports]).toEqual([0, 0])
   })
 
+  it('that nobody has made gives a context which ends when the peer has answered that there is none, and holds no place of others', async () => {
+    const pair = await joined({ server: { limits: { maxContexts: 3 } } })
+    const ctx = withCancel(pair.client.root)
+    const real = pair.client.link.export(ctx)
+    const early = pair.server.link.import(real)
+    const forged = [999, 1_000].map((id) => pair.server.link.import({ ...real, export: [id, 1] }))
+    forged[1]?.cancel('not needed')
+    expect([early, ...forged].map((ctx) => ctx.err()?.cause)).toEqual([undefined, undefined, 'not needed'])
+    expect(pair.server.link.import({ ...real, export: [1_001, 1] }).err()).toMatchObject({ cause: { code: 'ERR_LIMIT' } })
+    await pair.settle()
+    expect(early.err()).toBeUndefined()
+    const message = 'The handle cannot be imported: no context was ever exported by it.'
+    expect(forged[0]?.err()).toMatchObject({ cause: { code: 'ERR_HANDLE', message } })
+    expect(pair.server.link.stats().imports).toBe(1)
+    // Those that come while the peer is asked are asked for after that.
+    const more = [2_000, 2_001].map((id) => pair.server.link.import({ ...real, export: [id, 1] }))
+    await turn()
+    pair.toClient()
+    const lateToo = pair.server.link.import(pair.client.link.export(withCancel(ctx)))
+    await pair.settle()
+    const invented = expect.objectContaining({ cause: expect.objectContaining({ code: 'ERR_HANDLE' }) as unknown }) as unknown
+    expect([...more, early, lateToo].map((ctx) => ctx.err())).toEqual([invented, invented, undefined, undefined])
+    expect([pair.server.open, pair.client.open]).toEqual([true, true])
+    ctx.cancel('all')
+    await pair.settle()
+    expect([early, lateToo].map(cause)).toEqual(['all', 'all'])
+  })
+
   it('whose handle is given back while calls are under it stays until they are over', async () => {
     const held = new Held()
     const pair = await joined({ server: { serve: { held: held.method } } })

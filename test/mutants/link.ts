@@ -6,6 +6,27 @@ const or = (...tests: string[]): string[] => [...simulation, ...tests]
 
 export const link: readonly Mutant[] = [
   {
+    file: 'lib/bridge/link-imports.ts',
+    original: '      this.#ask()\n    }\n    return this.#use',
+    replacement: '    }\n    return this.#use',
+    breaks: 'a handle that nobody has made gives a context that never ends',
+    tests: ['test/link/exports.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link-imports.ts',
+    original: '      this.#isAsked = false\n',
+    replacement: '',
+    breaks: 'the peer is asked once for handles that nobody has made, and never again',
+    tests: ['test/link/exports.test.ts'],
+  },
+  {
+    file: 'lib/bridge/link-imports.ts',
+    original: 'const asked = [...this.#awaited]',
+    replacement: 'const asked = this.#awaited',
+    breaks: 'an early handle that came behind a question is of no use when that is answered',
+    tests: ['test/link/exports.test.ts'],
+  },
+  {
     file: 'lib/bridge/link-held.ts',
     original: "['hello', 'cancel', 'cancels', 'ack',",
     replacement: "['hello', 'ack',",
@@ -49,8 +70,8 @@ export const link: readonly Mutant[] = [
   },
   {
     file: 'lib/bridge/link.ts',
-    original: 'if (frame.n === inOrder) this.#farewell.heard()',
-    replacement: 'this.#farewell.heard()',
+    original: 'if (frame.n === inOrder) this.#core.answered()',
+    replacement: 'this.#core.answered()',
     breaks: 'any pong counts for the one of a goaway',
     tests: ['test/link/shutdown.test.ts'],
   },
