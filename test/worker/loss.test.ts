@@ -136,7 +136,7 @@ test.each([true, false])(
           if (i % 3 === 0) told.push(ctx.done)
           if (i % 7 === 0) ctx.cancel('given back')
         }
-        if (left-- > 0) return
+        if (left-- !== 0) return
         for (let spin = randomInt(200_000); spin > 0; spin--);
         void worker.terminate()
       })
