@@ -109,9 +109,8 @@ export abstract class ContextNode implements Context {
   static {
     Object.defineProperty(this.prototype, Symbol.for('nodejs.util.inspect.custom'), {
       value(this: ContextNode, _depth: number, options: object, inspect: (value: unknown, options: object) => string) {
-        // In one line, but for an error, whose message has one of its own then.
         return showState(String(this), this, (value) =>
-          inspect(value, { ...options, depth: 1, compact: !(value instanceof Error), breakLength: Infinity }),
+          inspect(value, { ...options, depth: 1, compact: true, breakLength: Infinity }),
         )
       },
     })

@@ -144,6 +144,20 @@ describe('util.inspect(ctx)', () => {
     const [coded, cancelCoded] = withCancel(root)
     cancelCoded(Object.assign(new RangeError('too far'), { code: 'E_FAR', at: { deep: 1 } }))
     expect(inspect(coded)).toBe('root.WithCancel { canceled: RangeError: too far }')
+    // One without a stack, as those from elsewhere are, is shown with what it has; and what throws when it is looked at, as inspect shows it.
+    const error = Object.assign(new RangeError('too far'), { code: 'E_FAR' })
+    delete error.stack
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    const shown = [error, proxy].map((why) => {
+      const [ctx, cancelIt] = withCancel(root)
+      cancelIt(why)
+      return inspect(ctx)
+    })
+    expect(shown).toEqual([
+      "root.WithCancel { canceled: { [RangeError: too far] code: 'E_FAR' } }",
+      'root.WithCancel { canceled: <Revoked Proxy> }',
+    ])
     expect(inspect({ nested: why })).toBe('{ nested: root.WithCancel { canceled: { code: 7 } } }')
   })
 

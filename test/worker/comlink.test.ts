@@ -266,6 +266,21 @@ test('a context that came by messages alone, and comes again in shared memory, e
   expect(came.map(cause)).toEqual([undefined, 'now'])
   await came[0]?.done
   expect(came.map(cause)).toEqual(['now', 'now'])
+  // The other way round there is no need of a second one.
+  const signals: AbortSignal[] = []
+  const made = new MessageChannel()
+  Comlink.expose((signal: AbortSignal) => void signals.push(signal), nodeEndpoint(made.port2))
+  const see = Comlink.wrap<(signal: AbortSignal) => void>(nodeEndpoint(made.port1))
+  const controller = new AbortController()
+  for (const sharedMemory of [true, false, false]) {
+    install(Comlink, { sharedMemory })
+    await see(controller.signal)
+  }
+  install(Comlink)
+  expect([signals.length, new Set(signals).size]).toEqual([3, 1])
+  controller.abort('now')
+  expect(signals[2]?.reason).toBe('now')
+  made.port1.close()
   const mine = link(new MessageChannel().port1)
   while (mine.stats().slots > 0) await turn()
   port1.close()

@@ -40,7 +40,7 @@ export function receiveContext(sent: Partial<Sent> | null | undefined, keys: rea
   return typeof came === 'string' ? refused(came) : importFrom(came)
 }
 
-/** The same one each time, until it has aborted. */
+/** The same one each time, until it has aborted; but where it came by messages alone, and then in memory. */
 export function receiveSignal(sent: Partial<Sent> | null | undefined): AbortSignal {
   const came = arrive(sent, [])
   if (typeof came === 'string') return new SentSignal(refused(came)).signal
@@ -74,10 +74,11 @@ function arrive(sent: Partial<Sent> | null | undefined, keys: readonly Key<unkno
     return { parsed, base, arrived: undefined }
   }
   if (!isAttach(attach)) return 'it came without its channel'
-  // What came by messages alone is no help to a loop that never yields, where the next one is in shared memory.
-  const how = toldId(parsed.slot) === undefined ? 'in memory' : 'by messages'
-  const name = Number.isInteger(number) ? `${parsed.table} ${String(number)} ${how}` : undefined
-  const known = name === undefined ? undefined : live.get(name)
+  const isTold = toldId(parsed.slot) !== undefined
+  const inMemory = Number.isInteger(number) ? `${parsed.table} ${String(number)}` : undefined
+  const name = inMemory !== undefined && isTold ? `${inMemory} by messages` : inMemory
+  // What came by messages alone is no help to a loop that never yields, where the next one is in shared memory; but that is a help to all.
+  const known = live.get(inMemory ?? '') ?? live.get(name ?? '')
   if (known !== undefined) {
     closeUnsent(attach.port)
     return { parsed, base, arrived: known }

@@ -89,10 +89,15 @@ function refuseWithin(handlers: Map<string, TransferHandler>): void {
     serialize(): never {
       const remedy =
         "give each as an argument, or a result, of its own; or as a property of an argument that is a plain object, by wrap() of 'ctxbridge/comlink'"
-      refused = new TypeError(`Comlink cannot send a context, or an AbortSignal, that is within another value: ${remedy}.`)
+      const mine = (refused = new TypeError(
+        `Comlink cannot send a context, or an AbortSignal, that is within another value: ${remedy}.`,
+      ))
       // Until Comlink has caught it, which it does next.
-      queueMicrotask(() => queueMicrotask(() => (refused = undefined)))
-      throw refused
+      const forget = (): void => {
+        if (refused === mine) refused = undefined
+      }
+      queueMicrotask(() => queueMicrotask(forget))
+      throw mine
     },
     deserialize: (sent: object) => sent,
   }
