@@ -73,6 +73,30 @@ describe('an end with grace', () => {
     await turn()
   })
 
+  it('takes the answer to another question, which was asked before, for none to its own', async () => {
+    const pair = await joined({ server: { serve: { f: () => 'ran' } } })
+    const ctx = withCancel(pair.client.root)
+    const handle = pair.client.link.export(ctx)
+    await pair.settle()
+    const invented = pair.server.link.import({ ...handle, export: [999, 1] })
+    await turn()
+    pair.toClient()
+    await turn()
+    const over = pair.server.link.shutdown(1_000)
+    const crossing = pair.client.link.call(background(), 'f', [])
+    await turn()
+    pair.toServer()
+    await turn()
+    expect(cause(invented)).toMatchObject({ code: 'ERR_HANDLE' })
+    await pair.settle()
+    expect(await crossing).toBe('ran')
+    ctx.cancel()
+    await pair.settle()
+    await over
+    pair.cut()
+    await turn()
+  })
+
   it('does not wait for a handler that is deaf', async () => {
     const held = new Held()
     const pair = await joined({ server: { serve: { held: held.method } } })

@@ -6,6 +6,13 @@ const or = (...tests: string[]): string[] => [...simulation, ...tests]
 
 export const link: readonly Mutant[] = [
   {
+    file: 'lib/bridge/link-core.ts',
+    original: 'this.#questions.shift()',
+    replacement: 'this.#questions.pop()',
+    breaks: 'the answer to one question is taken for that to a later one',
+    tests: ['test/link/shutdown.test.ts'],
+  },
+  {
     file: 'lib/bridge/link-imports.ts',
     original: '      this.#ask()\n    }\n    return this.#use',
     replacement: '    }\n    return this.#use',
