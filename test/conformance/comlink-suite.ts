@@ -4,6 +4,7 @@ import { background, cause, CanceledError, type Context, isDeadlineExceeded, wit
 import { install, type InstallOptions } from 'ctxbridge/comlink'
 import { link } from 'ctxbridge/worker'
 import { afterEach, describe, expect, test } from 'vitest'
+import { collect } from './collect.ts'
 import type { PlainApi } from './plain-comlink.ts'
 
 /** How many contexts this thread has sent that were not given back: also by the workers of other tests, of whose end not every platform tells. */
@@ -13,13 +14,6 @@ function slots(): number {
   const { slots } = mine.stats()
   mine[Symbol.dispose]()
   return slots
-}
-
-/** In a job of its own, as finalizers run. */
-async function collect(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve))
-  if (globalThis.gc === undefined) throw new Error('Needs --expose-gc.')
-  globalThis.gc()
 }
 
 interface Started {

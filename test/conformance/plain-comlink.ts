@@ -2,6 +2,7 @@
 import * as Comlink from 'comlink'
 import { background, cause, type CancelableContext, type Context, withCancel } from 'ctxbridge'
 import { install } from 'ctxbridge/comlink'
+import { collect } from './collect.ts'
 
 install(Comlink)
 
@@ -46,8 +47,8 @@ const api = {
   },
   see: (signal: AbortSignal): number => seen.push(new WeakRef(signal)),
   /** How many of those are held, by whom ever, and how many of them are different ones. */
-  held(): readonly [all: number, different: number] {
-    globalThis.gc?.()
+  async held(): Promise<readonly [all: number, different: number]> {
+    await collect()
     const held = seen.map((ref) => ref.deref()).filter((signal) => signal !== undefined)
     return [held.length, new Set(held).size]
   },
