@@ -87,12 +87,15 @@ export function todo(): Context {
 
 /**
  * A root with a clock of its own: for simulations, and for tests that do not wait. All contexts derived from it use that clock.
- * @throws TypeError when `clock` lacks a method of {@link Clock}
+ * @throws TypeError when `clock` lacks a method of {@link Clock}, or an option is of another name
  */
 export function createRoot(options: { readonly clock?: Clock; readonly name?: string } = {}): Context {
-  const [clock, name, usable] = readOptions('createRoot', options, ({ clock = hostClock, name = 'context.Root' }) => {
-    return [clock, name, isClock(clock)]
-  })
+  const [clock, name, usable] = readOptions(
+    'createRoot',
+    options,
+    ['clock', 'name'],
+    ({ clock = hostClock, name = 'context.Root' }) => [clock, name, isClock(clock)],
+  )
   if (!usable) throw new TypeError('createRoot() needs a clock with the methods now, wall, setTimer and clearTimer.')
   if (typeof name !== 'string') throw new TypeError(`createRoot() needs a name that is a string, but got ${named(name)}.`)
   return new EndlessScope(name, new Bounds(timeOf(clock)))

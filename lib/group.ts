@@ -27,11 +27,11 @@ export interface Group<T> extends Disposable {
 /**
  * Starts a group of tasks under `parent`.
  *
- * @throws TypeError when `parent` is no context; RangeError when `limit` is no whole number of at least 1
+ * @throws TypeError when `parent` is no context, or an option is of another name; RangeError when `limit` is no whole number of at least 1
  */
 export function group<T = unknown>(parent: Context, options: GroupOptions = {}): Group<T> {
   scopeOf(parent, 'group')
-  const limit = readOptions('group', options, ({ limit = Infinity }) => limit)
+  const limit = readOptions('group', options, ['limit'], ({ limit = Infinity }) => limit)
   if (limit !== Infinity && (!Number.isSafeInteger(limit) || limit < 1)) {
     throw new RangeError(`group() needs a limit that is a whole number of at least 1, but got ${named(limit)}.`)
   }

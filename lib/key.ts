@@ -46,7 +46,7 @@ export function createKey<T>(name: string, options: KeyOptions<T> = {}): Key<T> 
   if (typeof name !== 'string' || name === '') {
     throw new TypeError(`createKey() needs a name that is a string and not empty, but got ${named(name)}.`)
   }
-  const [portable, show, usable] = readOptions('createKey', options, ({ portable, show = false }) => {
+  const [portable, show, usable] = readOptions('createKey', options, ['portable', 'show'], ({ portable, show = false }) => {
     return [portable, show, typeof portable?.encode === 'function' && typeof portable.decode === 'function']
   })
   if (portable !== undefined && !usable) {

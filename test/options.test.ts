@@ -1,4 +1,7 @@
-/** All functions that take options: each option is read once, wherever it is inherited from, and what was checked is what is used. */
+/**
+ * All functions that take options: each option is read once, wherever it is inherited from, what was checked is what is used, and a name that nobody knows is
+ * refused. Of a pool's `run` the pool may know it: see test/pools/options.test.ts.
+ */
 import { once } from 'node:events'
 import { Agent } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -188,10 +191,7 @@ test('what stands before the options is refused in a sentence, too, where it thr
   }
 })
 
-const checking = ['connect', 'serve', 'connect of a port', 'linkedPair', 'linkedPair, of its client', 'linkedPair, of its server']
-
-test.each(checking)('%s refuses a name that nobody knows, but not where it is inherited', async (name) => {
-  const taker = takers[name] as Taker
+test.each(Object.entries(takers))('%s refuses a name that nobody knows, but not where it is inherited', async (_name, taker) => {
   const slip = { ...taker.good, nmae: 'a' }
   expect(await outcome(taker, slip)).toMatchObject({
     message: expect.stringContaining('knows no option of the name "nmae".') as string,
@@ -199,11 +199,11 @@ test.each(checking)('%s refuses a name that nobody knows, but not where it is in
   expect(await outcome(taker, inherited(slip))).toBeUndefined()
 })
 
-test.each(checking)('%s does not mind what a library has put on Object.prototype', async (name) => {
+test.each(Object.entries(takers))('%s does not mind what a library has put on Object.prototype', async (_name, taker) => {
   const polluted = Object.prototype as { helper?: unknown }
   polluted.helper = () => 1
   onTestFinished(() => void delete polluted.helper)
-  expect(await outcome(takers[name] as Taker, (takers[name] as Taker).good)).toBeUndefined()
+  expect(await outcome(taker, taker.good)).toBeUndefined()
 })
 
 async function listening(settings: ServeSettings): Promise<string> {

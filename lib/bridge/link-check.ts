@@ -1,5 +1,5 @@
 /** Options, as users may get them wrong. */
-import { attempt, named, readOptions } from '../given.ts'
+import { attempt, knownOf, lookInto, named, readOptions } from '../given.ts'
 import { portableKeys } from '../key.ts'
 import { isText } from '../wire/text.ts'
 import type { LinkSettings } from './link-host.ts'
@@ -21,43 +21,27 @@ export const settingNames: Record<keyof LinkSettings, true> = {
   stacks: true,
 }
 
-/**
- * What a function named `caller` was given as its options, in a plain object of its own: of each name that is known, what is there, read once, wherever it is
- * inherited from. What is undefined is left out. An own name that nobody knows is a slip of the pen, whose default would go unnoticed.
- */
+/** The options of a function named `caller`, in a plain object of its own: of each name that is known, what is there. What is undefined is left out. */
 export function takeOptions<O extends object>(caller: string, options: O, known: object): O {
-  return knownOf(
-    caller,
-    'option',
-    readOptions(caller, options, (all) => copyOf(all, known)),
-  )
+  const names = Object.keys(known) as (keyof O)[]
+  return readOptions(caller, options, names, (all) => copyOf(all, names))
 }
 
 /** As `takeOptions`, of what one of the options has, which is of names called `kind`. */
 export function takeWithin<O extends object>(caller: string, option: string, kind: string, value: O, known: object): O {
-  const copy = attempt(() => readOptions(caller, value, (all) => copyOf(all, known)))
-  if (copy !== undefined) return knownOf(caller, kind, copy)
+  const names = Object.keys(known) as (keyof O)[]
+  const seen = attempt(() => lookInto(value, names, (all) => copyOf(all, names)))
+  if (seen !== undefined) return knownOf(caller, kind, seen)
   throw new TypeError(`${caller}() needs its option '${option}' to be an object that can be read, but got ${named(value)}.`)
 }
 
-interface Copy<O> {
-  readonly taken: O
-  /** The first own name that nobody knows. What is inherited may be methods of a class, or what a library has put on Object.prototype. */
-  readonly unknown: string | undefined
-}
-
-function copyOf<O extends object>(all: O, known: object): Copy<O> {
+function copyOf<O extends object>(all: O, names: readonly (keyof O)[]): O {
   const taken: Partial<O> = {}
-  for (const name of Object.keys(known) as (keyof O)[]) {
+  for (const name of names) {
     const value = all[name]
     if (value !== undefined) taken[name] = value
   }
-  return { taken: taken as O, unknown: Object.keys(all).find((name) => !Object.hasOwn(known, name)) }
-}
-
-function knownOf<O>(caller: string, kind: string, { taken, unknown }: Copy<O>): O {
-  if (unknown === undefined) return taken
-  throw new TypeError(`${caller}() knows no ${kind} of the name ${named(unknown)}.`)
+  return taken as O
 }
 
 /**

@@ -157,7 +157,7 @@ export function wrap<T extends object>(connection: Connection): Remote<T> {
 }
 
 export function graceOf(options: CloseOptions): number {
-  const grace: unknown = readOptions('close', options, ({ grace }) => grace)
+  const grace: unknown = readOptions('close', options, ['grace'], ({ grace }) => grace)
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`close() needs a grace that is a number of milliseconds from 0, but got ${named(grace)}.`)
   }

@@ -54,11 +54,13 @@ export function createFakeClock(options: FakeClockOptions = {}): FakeClock {
   return new TimelineClock(new Timeline(), checked('createFakeClock', options))
 }
 
-/** Each is read once. Of other names nobody asks. */
 function checked(caller: string, options: FakeClockOptions): Required<FakeClockOptions> {
-  const all = readOptions(caller, options, ({ early = 0, late = 0, now = 1_000, wall = Date.UTC(2030, 0, 1), rate = 1 }) => {
-    return { early, late, now, wall, rate }
-  })
+  const all = readOptions(
+    caller,
+    options,
+    ['early', 'late', 'now', 'wall', 'rate'],
+    ({ early = 0, late = 0, now = 1_000, wall = Date.UTC(2030, 0, 1), rate = 1 }) => ({ early, late, now, wall, rate }),
+  )
   for (const [name, value] of Object.entries(all)) {
     const good = typeof value === 'function' ? name === 'early' || name === 'late' : Number.isFinite(value)
     if (!good) throw new TypeError(`${caller}() needs its option '${name}' to be a number, but got ${named(value)}.`)

@@ -63,7 +63,10 @@ export function install(comlink: ComlinkLike, options: InstallOptions = {}): voi
     return map as Map<string, TransferHandler>
   })
   if (handlers === undefined) throw new TypeError(`install() needs the module of Comlink, but got ${named(comlink)}.`)
-  const given = readOptions('install', options, ({ keys = [], sharedMemory = true }) => ({ keys, sharedMemory }))
+  const given = readOptions('install', options, ['keys', 'sharedMemory'], ({ keys = [], sharedMemory = true }) => ({
+    keys,
+    sharedMemory,
+  }))
   const keys = portableKeys('install', given.keys)
   const sharedMemory = switchOf('install', given.sharedMemory)
   teachEnds(handlers)

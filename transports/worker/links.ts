@@ -55,6 +55,9 @@ function ofAnother(caller: string, theirs: string): TypeError {
 }
 
 function linkOptions(options: LinkOptions, caller: string): Required<LinkOptions> {
-  const { keys, sharedMemory } = readOptions(caller, options, ({ keys = [], sharedMemory = true }) => ({ keys, sharedMemory }))
+  const [keys, sharedMemory] = readOptions(caller, options, ['keys', 'sharedMemory'], ({ keys = [], sharedMemory = true }) => [
+    keys,
+    sharedMemory,
+  ])
   return { keys: portableKeys(caller, keys), sharedMemory: switchOf(caller, sharedMemory) }
 }

@@ -119,7 +119,7 @@ function leave(joined: Channel): void {
 
 /** What `run` was given, read once, wherever it is inherited from: also what only the pool knows. */
 export function readRunOptions<Options extends object>(given: Options): Options {
-  const options = readOptions('run', given, (all) => {
+  const options = readOptions('run', given, undefined, (all) => {
     const taken: Partial<Options> = {}
     for (const name in all) taken[name] = all[name]
     return taken as Options
@@ -343,7 +343,7 @@ export function job<Task, Result>(
   if (typeof f !== 'function') throw new TypeError(`job() needs a function, but got ${named(f)}.`)
   const keys = portableKeys(
     'job',
-    readOptions('job', options, ({ keys = [] }) => keys),
+    readOptions('job', options, ['keys'], ({ keys = [] }) => keys),
   )
   return async (envelope: unknown): Promise<Awaited<Result>> => {
     if (!isEnvelope(envelope)) {

@@ -84,12 +84,12 @@ export function wrap<T extends object>(options?: WrapOptions): Remote<T>
 export function wrap<T extends object>(endpoint: WorkerEndpoint | undefined, options?: WrapOptions): Remote<T>
 export function wrap<T extends object>(endpointOrOptions?: WorkerEndpoint | WrapOptions, more?: WrapOptions): Remote<T> {
   const [endpoint, given] = endpointAndOptions(endpointOrOptions, more)
-  const options = readOptions('wrap', given, ({ grace = Infinity, keys = [], sharedMemory = true }) => ({
-    grace,
-    keys,
-    sharedMemory,
-  }))
-  const { grace } = options
+  const [grace, options] = readOptions(
+    'wrap',
+    given,
+    ['grace', 'keys', 'sharedMemory'],
+    ({ grace = Infinity, keys = [], sharedMemory = true }) => [grace, { keys, sharedMemory }],
+  )
   if (typeof grace !== 'number' || !(grace >= 0)) {
     throw new TypeError(`wrap() needs 'grace' to be a number of milliseconds, at least 0, but got ${named(grace)}.`)
   }
