@@ -1,4 +1,4 @@
-/** The core is small, and the README says how small. */
+/** The core is small, and the README says how small, and what a page loads with the rest. */
 
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -15,10 +15,14 @@ import { expect, test } from 'vitest'
  */
 const budget = 10_050
 
-/** Bytes of all that `import * from 'ctxbridge'` loads: bundled, minified, gzipped. */
-async function measure(): Promise<number> {
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** Bytes of all that a page loads which imports all of `ctxbridge`, and of another part of it: bundled, minified, gzipped. */
+async function measure(part?: string): Promise<number> {
+  const names = ['ctxbridge', ...(part === undefined ? [] : [`ctxbridge/${part}`])]
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('../dist/lib/index.js', import.meta.url))],
+    stdin: { contents: names.map((name) => `export * from '${name}'`).join('\n'), resolveDir: root },
+    platform: 'browser',
     bundle: true,
     minify: true,
     format: 'esm',
@@ -39,4 +43,13 @@ test('the README states the size that is measured', async () => {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
   const stated = [...readme.matchAll(/\*\*(\d+\.\d kB)\*\* gzipped/g)].map(([, size]) => size)
   expect(stated, `README.md must state the size of the core once, as: **${measured}** gzipped.`).toEqual([measured])
+})
+
+test('the README states what a page loads with a boundary', async () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const stated = [...readme.matchAll(/(\d+) kB(?: in all)? with `ctxbridge\/(\w+)`/g)].map(([, size, part]) => [part, size])
+  const measured = await Promise.all(
+    ['worker', 'websocket'].map(async (part) => [part, ((await measure(part)) / 1000).toFixed(0)]),
+  )
+  expect(stated).toEqual(measured)
 })
