@@ -74,11 +74,11 @@ function arrive(sent: Partial<Sent> | null | undefined, keys: readonly Key<unkno
     return { parsed, base, arrived: undefined }
   }
   if (!isAttach(attach)) return 'it came without its channel'
-  const isTold = toldId(parsed.slot) !== undefined
-  const inMemory = Number.isInteger(number) ? `${parsed.table} ${String(number)}` : undefined
-  const name = inMemory !== undefined && isTold ? `${inMemory} by messages` : inMemory
+  const names = Number.isInteger(number) ? [`${parsed.table} ${String(number)}`] : []
   // What came by messages alone is no help to a loop that never yields, where the next one is in shared memory; but that is a help to all.
-  const known = live.get(inMemory ?? '') ?? live.get(name ?? '')
+  if (toldId(parsed.slot) !== undefined) names.push(...names.map((name) => `${name} by messages`))
+  const name = names.at(-1)
+  const known = names.map((name) => live.get(name)).find((arrived) => arrived !== undefined)
   if (known !== undefined) {
     closeUnsent(attach.port)
     return { parsed, base, arrived: known }
