@@ -68,13 +68,21 @@ export class Deadline {
   }
 }
 
+const yielded = Promise.resolve()
+
 /** One that something else guards: that ends its contexts at that time, and so a look may go by without a look at the clock. */
 export class GuardedDeadline extends Deadline {
   /** How many looks more do. */
   private skips = 0
+  /** How many looks there are from one reading to the next. */
+  private stride = 1
   private read = -Infinity
+  private lapses = false
 
-  /** Asked more than once per microsecond, it reads the clock at every 16th time: it may be 15 looks late. */
+  /**
+   * Asked more than once per microsecond, it reads the clock ever more rarely, at every 16th time at last. So it may be late by as many looks as have followed each other as
+   * quickly, and by 15 at most; but not once whoever asks has yielded.
+   */
   override passed(): boolean {
     if (this.skips > 0) {
       this.skips--
@@ -82,9 +90,20 @@ export class GuardedDeadline extends Deadline {
     }
     const now = this.time.clock.now()
     if (now >= this.at) return true
-    if (now - this.read < 0.016) this.skips = 15
+    this.stride = now - this.read < this.stride / 1_000 ? Math.min(16, this.stride * 2) : 1
+    this.skips = this.stride - 1
     this.read = now
+    if (this.skips > 0 && !this.lapses) this.lapse()
     return false
+  }
+
+  private lapse(): void {
+    this.lapses = true
+    void yielded.then(() => {
+      this.lapses = false
+      this.skips = 0
+      this.stride = 1
+    })
   }
 
   override remaining(): number {

@@ -29,6 +29,6 @@ export function showState(path: string, ctx: Context, show: (value: unknown) => 
 
 function firstLine(text: string): string {
   // An error that has more to show than its stack is in braces, the second of which is behind that.
-  const line = text.replace(/^(?:\{ (?=.*\n))?(.*)[^]*/, '$1')
+  const line = text.replace(/^(?:\{ (?=[^\n]*\n))?([^\n]*)[^]*/, '$1')
   return line.length > 200 ? `${line.slice(0, 200)}…` : line
 }

@@ -62,8 +62,8 @@ export class Imports<M> {
   readonly #awaited = new Set<Imported>()
   /** None of those has a lower id. */
   #firstAwaited = Infinity
-  /** Whether the peer was asked for them, and has not answered. */
-  #isAsked = false
+  /** Of those, whom the peer was asked for, and has not answered about: of handles that had come by then. */
+  #asked: Set<Imported> | undefined
 
   constructor(core: LinkCore<M>) {
     this.#core = core
@@ -171,17 +171,19 @@ export class Imports<M> {
       this.#awaited.add(entry)
       this.#firstAwaited = Math.min(this.#firstAwaited, id)
       this.#ask()
+    } else if (entry.awaited) {
+      // Its maker may have made this handle after the answer: they are asked once more.
+      this.#asked?.delete(entry)
     }
     return this.#use(entry, parsed)
   }
 
   /** Who made a handle has said so before it can hear this question: of what has not come with the answer nobody has made one. */
   #ask(): void {
-    if (this.#isAsked || this.#awaited.size === 0) return
-    this.#isAsked = true
-    const asked = [...this.#awaited]
+    if (this.#asked !== undefined || this.#awaited.size === 0) return
+    const asked = (this.#asked = new Set(this.#awaited))
     this.#core.ask(() => {
-      this.#isAsked = false
+      this.#asked = undefined
       for (const entry of asked) if (this.#awaited.has(entry)) this.#close(entry, neverExported())
       this.#ask()
     })

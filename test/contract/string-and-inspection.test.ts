@@ -144,6 +144,10 @@ describe('util.inspect(ctx)', () => {
     const [coded, cancelCoded] = withCancel(root)
     cancelCoded(Object.assign(new RangeError('too far'), { code: 'E_FAR', at: { deep: 1 } }))
     expect(inspect(coded)).toBe('root.WithCancel { canceled: RangeError: too far }')
+    // As some editors do: a line of its own to them, and none to a terminal.
+    const separated = withCancel(root)
+    separated.cancel('first\u2028second')
+    expect(inspect(separated)).toBe("root.WithCancel { canceled: 'first\u2028second' }")
     // One without a stack, as those from elsewhere are, is shown with what it has; and what throws when it is looked at, as inspect shows it.
     const error = Object.assign(new RangeError('too far'), { code: 'E_FAR' })
     delete error.stack

@@ -14,6 +14,7 @@ import {
 } from '../../lib/context.ts'
 import { CanceledError, DeadlineExceededError, LinkLostError } from '../../lib/errors.ts'
 import { createKey } from '../../lib/key.ts'
+import type { LinkHandle } from '../../lib/bridge/link-handle.ts'
 import type { Frame } from '../../lib/wire/frame.ts'
 import { collected, turn } from '../support/gc.ts'
 import { callFrame, framesOf, Held, hello, joined, noContext, Pair, rejection, Side } from './support.ts'
@@ -281,6 +282,47 @@ describe('an exported context', () => {
     ctx.cancel('all')
     await pair.settle()
     expect([early, lateToo].map(cause)).toEqual(['all', 'all'])
+  })
+
+  it('that is made, and whose handle comes by a quicker way, after the peer was asked for a guess at it, is not taken for a guess', async () => {
+    const pair = await joined()
+    const before = withCancel(background())
+    const first = pair.client.link.export(before)
+    await pair.settle()
+    const [id] = (first as LinkHandle).export ?? [0]
+    const guess = { ...first, export: [id + 1, 1] }
+    const guessed = pair.server.link.import(guess)
+    await turn()
+    pair.toClient()
+    // The peer has answered by now, which has not come.
+    await turn()
+    const [ctx, cancel] = withCancel(background())
+    const handle = pair.client.link.export(ctx)
+    expect(handle).toMatchObject({ export: guess.export })
+    const imported = pair.server.link.import(handle)
+    pair.toServer()
+    await turn()
+    expect([guessed.err(), imported.err()]).toEqual([undefined, undefined])
+    await pair.settle()
+    expect(imported.err()).toBeUndefined()
+    cancel('at last')
+    before.cancel()
+    await pair.settle()
+    expect(cause(imported)).toBe('at last')
+  })
+
+  it('that nobody has made is asked for again where its handle comes again while the peer is asked', async () => {
+    const pair = await joined()
+    const ctx = withCancel(background())
+    const guess = { ...pair.client.link.export(ctx), export: [999, 1] }
+    await pair.settle()
+    const first = pair.server.link.import(guess)
+    await turn()
+    const second = pair.server.link.import(guess)
+    await pair.settle()
+    expect([cause(first), cause(second)]).toMatchObject([{ code: 'ERR_HANDLE' }, { code: 'ERR_HANDLE' }])
+    ctx.cancel()
+    await pair.settle()
   })
 
   it('whose handle is given back while calls are under it stays until they are over', async () => {

@@ -98,6 +98,20 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/arrivals.ts',
+    original: "    closePortOf(attach)\n    return 'it came without its channel'",
+    replacement: "    return 'it came without its channel'",
+    breaks: 'what plain Comlink sends to another version takes a slot and a channel for each time that it is sent',
+    tests: ['test/worker/comlink.test.ts'],
+  },
+  {
+    file: 'transports/worker/install.ts',
+    original: '      refused = undefined\n      const [sent',
+    replacement: '      const [sent',
+    breaks: 'a result that cannot be sent is told as one with a context within, where one has failed before',
+    tests: ['test/worker/comlink.test.ts'],
+  },
+  {
+    file: 'transports/worker/arrivals.ts',
     original: 'if (arrived?.signal !== undefined) return',
     replacement: 'if (arrived?.signal !== undefined && Math.random() > 2) return',
     breaks: 'a signal that is sent by plain Comlink more than once is another one each time',

@@ -4,7 +4,17 @@ import { createRequire } from 'node:module'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { ResourceLimits } from 'node:worker_threads'
-import { background, BridgeError, type Context, isCanceled, RemoteError, withCancel, withTimeout, withValue } from 'ctxbridge'
+import {
+  background,
+  BridgeError,
+  type Context,
+  DeadlineExceededError,
+  isCanceled,
+  RemoteError,
+  withCancel,
+  withTimeout,
+  withValue,
+} from 'ctxbridge'
 import * as piscina from 'ctxbridge/piscina'
 import * as tinypool from 'ctxbridge/tinypool'
 import * as workerpool from 'ctxbridge/workerpool'
@@ -123,6 +133,27 @@ describe.each(Object.entries(pools))('a job of %s', (name, make) => {
     expect(seen.left).toBeLessThanOrEqual(60_000)
     expect(seen.left).toBeGreaterThan(1_000)
     expect(slots()).toBe(0)
+  })
+
+  test('has no result where its deadline has passed, also in a thread that has its context from another one, which has not noticed yet', async () => {
+    const pool = start()
+    await pool.run(background(), { do: 'look' })
+    const { port1, port2 } = new MessageChannel()
+    const [near, far] = [link(port1), link(port2)]
+    const probe = withCancel(background())
+    // Until they have heard of each other.
+    while (far.import(near.export(probe)).err() !== undefined) await turn()
+    for (let i = 0; i < 50; i++) {
+      // Between two whole milliseconds: so that the job returns before the timer of who made the context fires.
+      const ctx = far.import(near.export(withTimeout(background(), 4.2)))
+      while (ctx.remaining() > 3.2) ctx.throwIfDone()
+      const outcome: unknown = await pool.run(ctx, { do: 'spin and return' }, patient).catch((error: unknown) => error)
+      expect(outcome).toBeInstanceOf(DeadlineExceededError)
+      expect(outcome).toBe(ctx.err())
+    }
+    near[Symbol.dispose]()
+    far[Symbol.dispose]()
+    port1.close()
   })
 
   test.each(['spin', 'wait'] as const)('is cancelled with its cause and keeps its worker warm: %s', async (how) => {

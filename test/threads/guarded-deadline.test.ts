@@ -12,24 +12,37 @@ function make(): { deadline: GuardedDeadline; go(ms: number): void; reads(): num
   return { deadline: new GuardedDeadline(1_000, undefined, time), go: (ms) => (now += ms), reads: () => reads }
 }
 
-test('of looks that follow each other quickly every 16th reads the clock, however many there are', () => {
+test('of looks that follow each other quickly ever fewer read the clock, at last every 16th, however many there are', () => {
   const { deadline, go, reads } = make()
-  deadline.passed()
+  const read: number[] = []
   for (let i = 0; i < 16_000; i++) {
-    go(0.0005)
+    const before = reads()
     expect(deadline.passed()).toBe(false)
+    if (reads() > before) read.push(i)
+    go(0.0005)
   }
-  expect(reads()).toBe(1 + 1_000)
+  expect(read.slice(0, 7)).toEqual([0, 1, 3, 7, 15, 31, 47])
+  expect(read.length).toBe(4 + 1_000)
 })
 
-test('it is no more than 15 looks late, however many quick ones came before', () => {
+test('it is late by no more looks than quick ones came before, and by no more than 15', () => {
   for (let quick = 0; quick < 100; quick++) {
     const { deadline, go } = make()
     for (let i = 0; i < quick; i++) deadline.passed()
     go(1_000)
     let late = 0
     while (!deadline.passed()) late++
-    expect(late).toBeLessThanOrEqual(15)
+    expect(late).toBeLessThanOrEqual(Math.min(15, Math.max(0, quick - 1)))
+    expect(deadline.passed()).toBe(true)
+  }
+})
+
+test('it is not late once who looks has yielded, however many quick looks came before', async () => {
+  for (let quick = 0; quick < 100; quick++) {
+    const { deadline, go } = make()
+    for (let i = 0; i < quick; i++) deadline.passed()
+    go(1_000)
+    await Promise.resolve()
     expect(deadline.passed()).toBe(true)
   }
 })
@@ -47,7 +60,7 @@ test('looks that are further apart all read the clock, and none is late', () => 
 
 test('who has been told that nothing is left sees the end at the next look', () => {
   const { deadline, go } = make()
-  for (let i = 0; i < 3; i++) deadline.passed()
+  for (let i = 0; i < 4; i++) deadline.passed()
   go(1_000)
   expect(deadline.passed()).toBe(false)
   expect(deadline.remaining()).toBe(0)

@@ -107,6 +107,27 @@ test('a context, or a signal, that is within an argument is told with a remedy; 
     expect.stringMatching(/^TypeError: Comlink cannot send a context, or an AbortSignal, .+\.$/),
     'TypeError: Unserializable return value',
   ])
+  // Where all of them fail in one turn, too, in whatever order.
+  for (const order of [
+    [0, 2],
+    [2, 0],
+    [2, 1, 2, 0, 2],
+  ]) {
+    const { port1, port2 } = new MessageChannel()
+    const waiting: (() => void)[] = []
+    const api = async (index: number): Promise<unknown> => {
+      await new Promise<void>((resolve) => waiting.push(resolve))
+      return results[index]?.()
+    }
+    Comlink.expose(api, nodeEndpoint(port2))
+    const late = Comlink.wrap<typeof api>(nodeEndpoint(port1))
+    const calls = order.map((index) => rejection(late(index)))
+    while (waiting.length < order.length) await turn()
+    for (const finish of waiting) finish()
+    const messages = (await Promise.all(calls)).map((error) => (error as Error).message)
+    expect(messages).toEqual(order.map((index) => (told[index] as Error).message))
+    port1.close()
+  }
   made.port1.close()
   Comlink.transferHandlers.set('test.options', {
     canHandle: (value: unknown): value is { n: number } => typeof value === 'object' && value !== null && 'signal' in value,
@@ -222,6 +243,45 @@ test('contexts that end as one share a slot there, and each has its own values',
   app.cancel('all of them')
   expect(came.map(cause)).toEqual(['all of them', 'all of them', 'all of them', 'the other one'])
   while (mine.stats().slots > 0) await turn()
+  port1.close()
+  install(Comlink)
+})
+
+test('what was sent and is refused on arrival takes no slot and no channel, whatever of it is wrong', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const came: unknown[] = []
+  Comlink.expose((what: unknown) => void came.push(what), nodeEndpoint(port2))
+  const remote = Comlink.wrap<(what: unknown) => void>(nodeEndpoint(port1))
+  const mine = link(new MessageChannel().port1)
+  const [ctx, cancel] = withCancel(background())
+  const { signal } = new AbortController()
+  interface Envelope {
+    readonly handle: object
+    readonly attach: object
+  }
+  const damages: readonly ((sent: Envelope) => Envelope)[] = [
+    ({ handle, attach }) => ({ handle: { ...handle, ctxbridge: 99 }, attach }),
+    ({ handle, attach }) => ({ handle, attach: { ...attach, version: 99 } }),
+    ({ attach }) => ({ handle: {}, attach: { ...attach, ctxbridge: 'of another kind' } }),
+  ]
+  for (const damage of damages) {
+    install(Comlink)
+    for (const name of ['ctxbridge.context', 'ctxbridge.signal']) {
+      const plain = Comlink.transferHandlers.get(name) as Comlink.TransferHandler<unknown, Envelope>
+      const serialize = (value: unknown): [Envelope, Transferable[]] => {
+        const [sent, transfer] = plain.serialize(value)
+        return [damage(sent), transfer]
+      }
+      Comlink.transferHandlers.set(name, { ...plain, serialize })
+    }
+    await remote(ctx)
+    await remote(signal)
+    while (mine.stats().slots > 0) await turn()
+  }
+  expect(came.map((what) => (what instanceof AbortSignal ? what.aborted : cause(what as Context)))).toEqual(
+    damages.flatMap(() => [expect.objectContaining({ code: 'ERR_HANDLE' }) as unknown, true]),
+  )
+  cancel()
   port1.close()
   install(Comlink)
 })

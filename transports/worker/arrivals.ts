@@ -11,7 +11,7 @@ import type { Alone } from './exporter.ts'
 import { hasSlot, isHandle, type ParsedHandle, parseHandle } from './handle.ts'
 import { baseOf, importEnded, refused } from './import-ended.ts'
 import { Importer } from './importer.ts'
-import { isAttach } from './messages.ts'
+import { isAttach, isPort } from './messages.ts'
 import { closeUnsent } from './port.ts'
 import { SentSignal } from './sent-signal.ts'
 import { keepSpecimens } from './specimens.ts'
@@ -65,15 +65,21 @@ interface Came {
 function arrive(sent: Partial<Sent> | null | undefined, keys: readonly Key<unknown>[]): Came | string {
   const { handle, attach, number }: { readonly [K in keyof Sent]?: unknown } = sent ?? {}
   const parsed = isHandle(handle) ? parseHandle(handle) : undefined
-  if (parsed === undefined) return 'it is forged, damaged, or of another version'
+  if (parsed === undefined) {
+    closePortOf(attach)
+    return 'it is forged, damaged, or of another version'
+  }
   // Before it is asked what there is of it here: the codecs of values may end that.
   const base = baseOf(parsed, keys)
   if (!hasSlot(parsed)) {
     // It may have ended on its way to being posted.
-    if (isAttach(attach)) closeUnsent(attach.port)
+    closePortOf(attach)
     return { parsed, base, arrived: undefined }
   }
-  if (!isAttach(attach)) return 'it came without its channel'
+  if (!isAttach(attach)) {
+    closePortOf(attach)
+    return 'it came without its channel'
+  }
   const names = Number.isInteger(number) ? [`${parsed.table} ${String(number)}`] : []
   // What came by messages alone is no help to a loop that never yields, where the next one is in shared memory; but that is a help to all.
   if (toldId(parsed.slot) !== undefined) names.push(...names.map((name) => `${name} by messages`))
@@ -96,6 +102,12 @@ function arrive(sent: Partial<Sent> | null | undefined, keys: readonly Key<unkno
   }
   if (name !== undefined) live.set(name, arrived)
   return { parsed, base, arrived }
+}
+
+/** So its sender gives back what went with it, whatever this is taken for here. */
+function closePortOf(attach: unknown): void {
+  const { port } = (attach ?? {}) as { readonly port?: unknown }
+  if (isPort(port)) closeUnsent(port)
 }
 
 /** @param mayBeDropped whether nobody observes the context, so that it can be collected */

@@ -92,14 +92,12 @@ function refuseWithin(handlers: Map<string, TransferHandler>): void {
     serialize(): never {
       const remedy =
         "give each as an argument, or a result, of its own; or as a property of an argument that is a plain object, by wrap() of 'ctxbridge/comlink'"
-      const mine = (refused = new TypeError(
-        `Comlink cannot send a context, or an AbortSignal, that is within another value: ${remedy}.`,
-      ))
-      // Until Comlink has caught it, which it does next.
-      const forget = (): void => {
-        if (refused === mine) refused = undefined
-      }
-      queueMicrotask(() => queueMicrotask(forget))
+      const mine = new TypeError(`Comlink cannot send a context, or an AbortSignal, that is within another value: ${remedy}.`)
+      // Of a result Comlink catches it in a microtask, which is the next one behind this.
+      queueMicrotask(() => {
+        refused = mine
+        queueMicrotask(() => (refused = undefined))
+      })
       throw mine
     },
     deserialize: (sent: object) => sent,
@@ -126,8 +124,9 @@ function teachEnds(handlers: Map<string, TransferHandler>): void {
     canHandle: (value) => plain.canHandle(value),
     serialize(thrown) {
       const { value } = thrown as { readonly value: unknown }
-      const isRefused = refused !== undefined && messageOf(value) === 'Unserializable return value'
-      const [sent, transfer] = plain.serialize(isRefused ? { ...(thrown as object), value: refused } : thrown)
+      const mine = messageOf(value) === 'Unserializable return value' ? refused : undefined
+      refused = undefined
+      const [sent, transfer] = plain.serialize(mine === undefined ? thrown : { ...(thrown as object), value: mine })
       return [kindOf(value) === undefined ? sent : { ...sent, ctxbridge: describeCause(value, thrownLimits, true) }, transfer]
     },
     deserialize(sent) {
