@@ -92,7 +92,7 @@ export type BridgeErrorCode =
   | 'ERR_NO_METHOD' // the served object has no own method of that name
   | 'ERR_HANDLE' // a handle that is forged, stale, or of another link
   | 'ERR_UNSENDABLE' // an argument or a result that cannot cross
-  | 'ERR_CONTEXT_IGNORED' // a job went on after its context had ended, and was ended by force
+  | 'ERR_CONTEXT_IGNORED' // a job or a method went on after its context had ended, and was ended by force
   | 'ERR_GOING_AWAY' // the peer takes no new calls
   | 'ERR_REFUSED' // a server answered a request for a WebSocket with a status of its own
 

@@ -52,7 +52,7 @@ const check: Suite = {
     const [plain, timed] = [() => withCancel(background()), () => withTimeout(background(), hour)]
     return [
       await poll('ctx.err()', plain),
-      await poll('ctx.err(), with a deadline', timed, undefined, 'reads the clock at every 16th look'),
+      await poll('ctx.err(), with a deadline', timed, undefined, 'in such a loop it reads the clock at every 16th look'),
       await poll('ctx.err() of a child', plain, withCancel),
       await poll(
         'ctx.err() of a child with a deadline of its own',

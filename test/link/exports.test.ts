@@ -14,7 +14,6 @@ import {
 } from '../../lib/context.ts'
 import { CanceledError, DeadlineExceededError, LinkLostError } from '../../lib/errors.ts'
 import { createKey } from '../../lib/key.ts'
-import type { LinkHandle } from '../../lib/bridge/link-handle.ts'
 import type { Frame } from '../../lib/wire/frame.ts'
 import { collected, turn } from '../support/gc.ts'
 import { callFrame, framesOf, Held, hello, joined, noContext, Pair, rejection, Side } from './support.ts'
@@ -289,7 +288,7 @@ describe('an exported context', () => {
     const before = withCancel(background())
     const first = pair.client.link.export(before)
     await pair.settle()
-    const [id] = (first as LinkHandle).export ?? [0]
+    const [id] = first.export ?? [0]
     const guess = { ...first, export: [id + 1, 1] }
     const guessed = pair.server.link.import(guess)
     await turn()

@@ -15,10 +15,13 @@ test('a call that was answered, or lost, while another method kept the thread fr
   const link = { caller: { isHeldUp }, terminate: () => undefined }
   const grace = new Grace(link as unknown as WorkerLink, 'ignore', 1)
   const ctx = withCancel(background())
-  grace.watch([new Tie(ctx, false)])
+  const told: unknown[] = []
+  grace.watch([new Tie(ctx, false)], (error) => told.push(error))
   grace.begin()
   ctx.cancel()
   while (held.length === 0) await turn()
+  // Its caller waits no longer than for the grace.
+  expect(told).toEqual([ctx.err()])
   grace.over()
   const timers = vi.spyOn(hostClock, 'setTimer')
   onTestFinished(() => timers.mockRestore())

@@ -18,14 +18,39 @@ test('a method that ignores its context is ended with its worker after the grace
   const call = rejection(jobs.ignore(ctx, at))
   const beside = rejection(jobs.hang(withCancel(background())))
   await reached(at)
-  ctx.cancel('stop')
-  expect(await call).toBe(ctx.err())
   const exit = once(worker, 'exit')
+  ctx.cancel('stop')
+  const named = "The method 'ignore' ignored its context for 20 ms after that had ended, so its worker was terminated."
+  expect(await call).toMatchObject({ name: 'BridgeError', code: 'ERR_CONTEXT_IGNORED', message: named, cause: ctx.err() })
   expect(await beside).toMatchObject({ code: 'ERR_LINK_LOST', message: expect.stringContaining("method 'ignore'") as string })
   expect(await beside).toMatchObject({ cause: ctx.err() })
   await exit
   expect(link(worker).stats()).toMatchObject(empty)
   expect(await rejection(jobs.add(1, 1))).toBeInstanceOf(LinkLostError)
+})
+
+test('a call whose context ends while its method runs rejects when that has returned, and at once without a grace', async () => {
+  const worker = start()
+  const order: string[] = []
+  const at = flag()
+  const note =
+    (text: string) =>
+    (error: unknown): unknown => (order.push(text), error)
+  const ctx = withCancel(background())
+  // It sees the end only when it is let go on.
+  const patient = wrap<Jobs>(worker, { grace: 3_600_000 }).stuck(ctx, at).catch(note('with a grace'))
+  await reached(at)
+  // The other thread has said that the method has begun.
+  await arrived()
+  const plain = wrap<Jobs>(worker).hang(ctx).catch(note('without one'))
+  ctx.cancel('stop')
+  expect(await plain).toBe(ctx.err())
+  await arrived()
+  expect(order).toEqual(['without one'])
+  Atomics.store(at, 0, 2)
+  expect(await patient).toBe(ctx.err())
+  expect(await wrap<Jobs>(worker).add(1, 1)).toBe(2)
+  expect(link(worker).stats()).toMatchObject(empty)
 })
 
 test.each([true, false])(
@@ -152,13 +177,18 @@ test('what a grace must be, which is told before anything listens, or is posted'
 })
 
 test('a grace of 30 days is longer than a timer of the host takes, and ends nothing at once', async () => {
-  const jobs = wrap<Jobs>(start(), { grace: 30 * 86_400_000 })
+  const worker = start()
+  const jobs = wrap<Jobs>(worker, { grace: 30 * 86_400_000 })
   const ctx = withCancel(background())
-  const call = rejection(jobs.hang(ctx))
+  const told = vi.fn()
+  const call = jobs.hang(ctx).catch(told)
   await jobs.add(1, 1)
   ctx.cancel()
-  await call
   // A timer of the host that was set before this one has fired when this one has.
   await setTimeout(2)
   expect(await jobs.add(1, 1)).toBe(2)
+  expect(told).not.toHaveBeenCalled()
+  await worker.terminate()
+  await call
+  expect(told).toHaveBeenCalledWith(ctx.err())
 })

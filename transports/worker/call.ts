@@ -45,18 +45,25 @@ export class Call {
 
   /** It was sent: from now on its contexts may end it. */
   watch(): void {
-    this.grace?.watch(this.#ties)
+    this.grace?.watch(this.#ties, (error) => this.#give(error))
     for (const tie of this.#ties) {
       // To listen may tell others of an end, and whoever hears of it may close the link.
       if (!this.#waits) return
       const stop = listen(tie.ctx, () => {
-        this.#leave()
-        this.givenUp?.()
-        this.#reject(tie.end())
+        // Otherwise it is known within the grace what becomes of the method.
+        if (this.grace?.isCounting !== true) this.#give(tie.end())
       })
       if (this.#waits) this.#stops.push(stop)
       else stop()
     }
+  }
+
+  /** Rejects though it was not answered. */
+  #give(error: unknown): void {
+    if (!this.#waits) return
+    this.#leave()
+    this.givenUp?.()
+    this.#reject(error)
   }
 
   /** The other side has answered. */

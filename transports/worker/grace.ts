@@ -1,7 +1,7 @@
 /** A worker whose method does not heed its context is ended, some time later, with its method. */
 
 import { listen } from '../../lib/boundary.ts'
-import { LinkLostError } from '../../lib/errors.ts'
+import { BridgeError, LinkLostError, withoutStack } from '../../lib/errors.ts'
 import { afterGrace } from './after-grace.ts'
 import type { WorkerLink } from './worker-link.ts'
 import type { Tie } from './sent-signal.ts'
@@ -16,6 +16,8 @@ export class Grace {
   readonly #stops: (() => boolean)[] = []
   #isOver = false
   #forget: (() => void) | undefined
+  /** Called with what its caller is to be told, where the method has not returned by then. */
+  #tell: ((error: unknown) => void) | undefined
 
   constructor(link: WorkerLink, name: string, ms: number) {
     this.#link = link
@@ -29,8 +31,18 @@ export class Grace {
     this.#count()
   }
 
-  /** What must not end while the method goes on. */
-  watch(ties: readonly Tie[]): void {
+  /** Whether the method is given time, or may be. */
+  get isCounting(): boolean {
+    return this.#forget !== undefined
+  }
+
+  /**
+   * What must not end while the method goes on.
+   *
+   * @param tell called with what the caller of the method is to be told, where the time has passed
+   */
+  watch(ties: readonly Tie[], tell: (error: unknown) => void): void {
+    this.#tell = tell
     for (const tie of ties) {
       const stop = listen(tie.ctx, () => {
         this.#ended ??= tie
@@ -45,22 +57,33 @@ export class Grace {
   /** The call is over. */
   over(): void {
     this.#isOver = true
-    this.#runs = false
     this.#forget?.()
     for (const stop of this.#stops.splice(0)) stop()
   }
 
   #count(): void {
     const ended = this.#ended
-    // Before it runs it is another method that keeps the worker busy, and whoever called that may well wait for it.
-    if (!this.#runs || ended === undefined) return
+    if (ended === undefined || this.#isOver) return
+    // Before it runs it is another method that keeps the worker busy, and whoever called that may well wait for it. But that it has begun may have come, and not been read yet.
+    if (!this.#runs) {
+      this.#forget ??= afterGrace(0, true, () => {
+        this.#forget = undefined
+        if (this.#runs) this.#count()
+        else this.#tell?.(ended.end())
+      })
+      return
+    }
     // Where nothing else keeps the process alive, the worker ends with that.
     this.#forget ??= afterGrace(this.#ms, false, () => {
       this.#forget = undefined
-      // And so may one that has begun since: then this one could not run, and has its grace still before it.
-      if (this.#link.caller.isHeldUp(this, () => this.#count())) return
-      const method = `The worker was terminated: the method '${this.#name}' went on for ${this.#ms} ms after its context had ended.`
-      this.#link.terminate(new LinkLostError(method, { cause: ended.end() }))
+      const cause = ended.end()
+      // And so may one that has begun since: then this one could not run, and has its grace still before it. Its caller has waited for long enough.
+      if (this.#link.caller.isHeldUp(this, () => this.#count())) return this.#tell?.(cause)
+      const after = `${this.#ms} ms after`
+      const ignored = `The method '${this.#name}' ignored its context for ${after} that had ended, so its worker was terminated.`
+      this.#tell?.(withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', ignored, { cause })))
+      const method = `The worker was terminated: the method '${this.#name}' went on for ${after} its context had ended.`
+      this.#link.terminate(new LinkLostError(method, { cause }))
     })
   }
 }

@@ -56,8 +56,9 @@ export type Remote<T> = {
 export interface WrapOptions extends LinkOptions {
   /**
    * How long, in ms, a method may go on after it has begun and one of its contexts has ended. One that waits until another lets go of the worker has not; and
-   * where another one, which began later, has kept the thread from it, the time begins anew when that lets go. Then the worker is terminated, and all that was pending on it is rejected with
-   * a `LinkLostError` that names the method. Default: `Infinity`, nothing is terminated. Only for a `Worker`.
+   * where another one, which began later, has kept the thread from it, the time begins anew when that lets go. Then the worker is terminated: the call rejects with a
+   * `BridgeError` of code `ERR_CONTEXT_IGNORED` that names the method, with what ended its context as its cause, and all else that was pending on it with a `LinkLostError` that names it as well. So a call whose context
+   * ends while its method runs rejects when that has returned, or its time has passed. Default: `Infinity`, nothing is terminated. Only for a `Worker`.
    */
   readonly grace?: number
 }
@@ -69,7 +70,7 @@ export interface WrapOptions extends LinkOptions {
  * Not deeper inside: there a context is refused, and of a signal Node makes an empty object. The promise of a call
  *
  * - rejects at once with a context's `err()`, or a signal's reason, when one of them is done, the first that is, whether or not the method has answered, or ever
- *   does; where one is done already, nothing is sent, and where one is done before the worker comes to it, the method does not run;
+ *   does (with a `grace`, when it has answered, or that is over); where one is done already, nothing is sent, and where one is done before the worker comes to it, the method does not run;
  * - rejects with what the method throws, by kind, name, message, code and causes;
  * - rejects with a `LinkLostError` when the worker exits, crashes, is terminated, or is gone already;
  * - rejects with a `BridgeError`: `ERR_NO_METHOD`, `ERR_UNSENDABLE` when an argument or the result cannot be cloned, `ERR_LIMIT` when the other thread serves nothing, and 10,000
