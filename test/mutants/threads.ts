@@ -227,14 +227,14 @@ export const threads: readonly Mutant[] = [
     original: 'if (this.grace?.isCounting !== true) this.#give',
     replacement: 'this.#give',
     breaks: 'the caller of a method that ignores its context is not told',
-    tests: grace,
+    tests: ['test/worker/grace.test.ts'],
   },
   {
     file: 'transports/worker/grace.ts',
     original: 'return this.#tell?.(cause)',
     replacement: 'return',
     breaks: 'a call whose context has ended waits for as long as another method keeps the thread',
-    tests: grace,
+    tests: ['test/link/grace.test.ts'],
   },
   {
     file: 'lib/deadline.ts',
