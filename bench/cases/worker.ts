@@ -130,22 +130,24 @@ const busy: Suite = {
   ],
 }
 
-function messagePort(): Near {
-  const it = far('message-port')
-  const { port1, port2 } = new MessageChannel()
-  let first = true
-  return {
-    reports: it.reports,
-    arm() {
-      if (first) it.worker.postMessage({ port: port2 }, [port2])
-      else it.worker.postMessage({})
-      first = false
-      return () => port1.postMessage(1)
-    },
-    close: () => {
-      port1.close()
-      return it.close()
-    },
+function messagePort(role: 'message-port' | 'message-port-abort'): () => Near {
+  return () => {
+    const it = far(role)
+    const { port1, port2 } = new MessageChannel()
+    let first = true
+    return {
+      reports: it.reports,
+      arm() {
+        if (first) it.worker.postMessage({ port: port2 }, [port2])
+        else it.worker.postMessage({})
+        first = false
+        return () => port1.postMessage(1)
+      },
+      close: () => {
+        port1.close()
+        return it.close()
+      },
+    }
   }
 }
 
@@ -171,7 +173,13 @@ const idle: Suite = {
       note: 'the wake-up aborts an AbortController: what no AbortSignal can do without',
       start: bare('wait-async-abort', storeAndNotify),
     }),
-    latency({ name: 'bare MessagePort, long-lived', kind: 'limit', start: messagePort }),
+    latency({ name: 'bare MessagePort, long-lived', kind: 'limit', start: messagePort('message-port') }),
+    latency({
+      name: "bare MessagePort, long-lived, to an 'abort' listener",
+      kind: 'limit',
+      note: 'the message aborts an AbortController: what no AbortSignal can do without',
+      start: messagePort('message-port-abort'),
+    }),
     latency({
       name: 'bare MessagePort, in the same job',
       kind: 'limit',

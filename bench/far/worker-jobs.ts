@@ -11,6 +11,7 @@ export type Role =
   | 'wait-async'
   | 'wait-async-abort'
   | 'message-port'
+  | 'message-port-abort'
   | 'channel-per-job'
   | 'transferable-signal'
   | 'clock'

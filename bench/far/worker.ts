@@ -214,13 +214,22 @@ if (role === 'ctxbridge') {
     void waitAsync(words, 0, 0).value.then(role === 'wait-async' ? told : () => controller.abort(reason))
     ready()
   })
-} else if (role === 'message-port') {
-  onOrder(({ port }) => {
-    port?.on('message', seen)
+} else if (role === 'message-port' || role === 'message-port-abort') {
+  let told = seen
+  const arm = (): void => {
+    if (role === 'message-port-abort') {
+      const controller = new AbortController()
+      controller.signal.addEventListener('abort', seen, { once: true })
+      told = () => controller.abort(reason)
+    }
     ready()
+  }
+  onOrder(({ port }) => {
+    port?.on('message', role === 'message-port' ? seen : () => told())
+    arm()
     parentPort?.removeAllListeners('message')
     // It says itself when the next event is to come: the port lives on.
-    parentPort?.on('message', ready)
+    parentPort?.on('message', arm)
   })
 } else if (role === 'channel-per-job') {
   onOrder(({ port }) => {
