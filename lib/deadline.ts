@@ -81,7 +81,7 @@ export class GuardedDeadline extends Deadline {
 
   /**
    * Asked more than once per microsecond, it reads the clock ever more rarely, at every 16th time at last. So it may be late by as many looks as have followed each other as
-   * quickly, and by 15 at most; but not once whoever asks has yielded.
+   * quickly, and by 15 at most; but not once the thread has done what was queued before that, as after an `await`.
    */
   override passed(): boolean {
     if (this.skips > 0) {

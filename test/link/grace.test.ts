@@ -20,7 +20,8 @@ test('a call that was answered, or lost, while another method kept the thread fr
   grace.begin()
   ctx.cancel()
   while (held.length === 0) await turn()
-  // Its caller waits no longer than for the grace.
+  // Its caller waits for no longer than another grace.
+  while (told.length === 0) await turn()
   expect(told).toEqual([ctx.err()])
   grace.over()
   const timers = vi.spyOn(hostClock, 'setTimer')

@@ -224,6 +224,13 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/call.ts',
+    original: 'const ended = this.#first ?? this',
+    replacement: 'const ended = this',
+    breaks: 'with a grace, a call rejects with the end of its first argument that has ended, and not with the first end',
+    tests: ['test/worker/grace.test.ts'],
+  },
+  {
+    file: 'transports/worker/call.ts',
     original: 'if (this.grace?.isCounting !== true) this.#give',
     replacement: 'this.#give',
     breaks: 'the caller of a method that ignores its context is not told',
@@ -231,8 +238,8 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/grace.ts',
-    original: 'return this.#tell?.(cause)',
-    replacement: 'return',
+    original: '          this.#give(cause)\n',
+    replacement: '',
     breaks: 'a call whose context has ended waits for as long as another method keeps the thread',
     tests: ['test/link/grace.test.ts'],
   },

@@ -53,6 +53,23 @@ test('a call whose context ends while its method runs rejects when that has retu
   expect(link(worker).stats()).toMatchObject(empty)
 })
 
+test.each([Infinity, 3_600_000])(
+  'of several contexts the first that ends is what a call rejects with, with a grace of %s',
+  async (grace) => {
+    const worker = start()
+    const jobs = wrap<Jobs>(worker, { grace })
+    const [first, second] = [withCancel(background()), withCancel(background())]
+    const at = flag()
+    const call = rejection(jobs.stuckTwo(second, at, first))
+    await reached(at)
+    await arrived()
+    first.cancel('first')
+    second.cancel('second')
+    Atomics.store(at, 0, 2)
+    expect(await call).toBe(first.err())
+  },
+)
+
 test.each([true, false])(
   'a call that waits for its worker is not what keeps it busy: nothing is terminated, and its method does not run; shared memory: %s',
   async (sharedMemory) => {
@@ -108,7 +125,7 @@ test('a method that began later, and waits, keeps nobody else from running', asy
   const waits = rejection(jobs.idle(withCancel(background()), 'done', at))
   await reached(at)
   ctx.cancel()
-  expect(await deaf).toBe(ctx.err())
+  expect(await deaf).toMatchObject({ code: 'ERR_CONTEXT_IGNORED', cause: ctx.err() })
   expect(await waits).toMatchObject({ message: expect.stringContaining("method 'hang'") as string })
 })
 

@@ -352,17 +352,17 @@ describe('a process', { timeout: 30_000 }, () => {
     expect({ code, stderr, hung }).toEqual({ code: 0, stderr: '', hung: false })
   })
 
-  test('ends by itself when its worker is unref-ed, though a method has a grace before it', async () => {
+  test('waits for the grace of a call whose context has ended, though its worker is unref-ed, and for no longer', async () => {
     const { code, stdout, hung } = await run(`${head}
-      const stern = wrap(worker, { grace: 3_600_000 })
+      const stern = wrap(worker, { grace: 50 })
       const ctx = withCancel(background())
-      stern.hang(ctx).catch((error) => console.log(error.name))
+      const call = stern.hang(ctx)
       await stern.add(1, 2)
-      ctx.cancel()
-      console.log('cancelled')
       worker.unref()
+      ctx.cancel()
+      await call.catch((error) => console.log(error.code))
     `)
-    expect({ code, stdout, hung }).toEqual({ code: 0, stdout: 'cancelled\n', hung: false })
+    expect({ code, stdout, hung }).toEqual({ code: 0, stdout: 'ERR_CONTEXT_IGNORED\n', hung: false })
   })
 
   test('ends by itself also where an unref-ed worker has sent it a context', async () => {

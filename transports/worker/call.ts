@@ -27,6 +27,8 @@ export class Call {
   #reject!: (error: unknown) => void
   #stops: (() => boolean)[] = []
   #waits = true
+  /** Whichever ended first. */
+  #first: Tie | undefined
 
   constructor(ties: readonly Tie[], grants: readonly Grant[], grace: Grace | undefined) {
     this.grace = grace
@@ -50,6 +52,7 @@ export class Call {
       // To listen may tell others of an end, and whoever hears of it may close the link.
       if (!this.#waits) return
       const stop = listen(tie.ctx, () => {
+        this.#first ??= tie
         // Otherwise it is known within the grace what becomes of the method.
         if (this.grace?.isCounting !== true) this.#give(tie.end())
       })
@@ -114,7 +117,7 @@ export class Call {
     // the error of its own context.
     this.#leave()
     // One that has ended may not have come to us yet, where somebody who heard of it before has closed the link.
-    const ended = this.#ties.find((tie) => tie.ctx.err() !== undefined)
+    const ended = this.#first ?? this.#ties.find((tie) => tie.ctx.err() !== undefined)
     if (ended !== undefined) this.#reject(ended.end())
     for (const grant of this.#grants) grant.release()
   }

@@ -16,7 +16,7 @@ export class Grace {
   readonly #stops: (() => boolean)[] = []
   #isOver = false
   #forget: (() => void) | undefined
-  /** Called with what its caller is to be told, where the method has not returned by then. */
+  /** Called with what its caller is to be told, where the method has not returned by then. Undefined where nobody waits. */
   #tell: ((error: unknown) => void) | undefined
 
   constructor(link: WorkerLink, name: string, ms: number) {
@@ -69,21 +69,39 @@ export class Grace {
       this.#forget ??= afterGrace(0, true, () => {
         this.#forget = undefined
         if (this.#runs) this.#count()
-        else this.#tell?.(ended.end())
+        else this.#give(ended.end())
       })
       return
     }
-    // Where nothing else keeps the process alive, the worker ends with that.
-    this.#forget ??= afterGrace(this.#ms, false, () => {
+    // Where nobody waits, and nothing else keeps the process alive, the worker ends with that.
+    this.#forget ??= afterGrace(this.#ms, this.#tell !== undefined, () => {
       this.#forget = undefined
       const cause = ended.end()
-      // And so may one that has begun since: then this one could not run, and has its grace still before it. Its caller has waited for long enough.
-      if (this.#link.caller.isHeldUp(this, () => this.#count())) return this.#tell?.(cause)
+      const free = (): void => {
+        this.#forget?.()
+        this.#forget = undefined
+        this.#count()
+      }
+      // And so may one that has begun since: then this one could not run, and has its grace still before it.
+      if (this.#link.caller.isHeldUp(this, free)) {
+        // Its caller does not wait for more than one grace until that lets go.
+        this.#forget = afterGrace(this.#ms, this.#tell !== undefined, () => {
+          this.#forget = undefined
+          this.#give(cause)
+        })
+        return
+      }
       const after = `${this.#ms} ms after`
       const ignored = `The method '${this.#name}' ignored its context for ${after} that had ended, so its worker was terminated.`
-      this.#tell?.(withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', ignored, { cause })))
+      this.#give(withoutStack(() => new BridgeError('ERR_CONTEXT_IGNORED', ignored, { cause })))
       const method = `The worker was terminated: the method '${this.#name}' went on for ${after} its context had ended.`
       this.#link.terminate(new LinkLostError(method, { cause }))
     })
+  }
+
+  #give(error: unknown): void {
+    const tell = this.#tell
+    this.#tell = undefined
+    tell?.(error)
   }
 }
