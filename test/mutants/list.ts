@@ -229,6 +229,20 @@ const tree: readonly Mutant[] = [
 
 const slots: readonly Mutant[] = [
   {
+    file: 'lib/bridge/slot-memory.ts',
+    original: 'MAX_GENERATION: number = 2 ** 28 - 1',
+    replacement: 'MAX_GENERATION: number = 2 ** 30 - 1',
+    breaks: 'the last generations of a slot do not fit into its control word',
+    tests: table,
+  },
+  {
+    file: 'lib/bridge/slot-memory.ts',
+    original: '  causeBytes.fill(0, length, length + WORD)\n',
+    replacement: '',
+    breaks: 'the last word of a cause is filled up with bytes of an earlier one',
+    tests: table,
+  },
+  {
     file: 'lib/bridge/slot.ts',
     original: '    this.#mem.store(at + RETURNED, this.#granted)\n',
     replacement: '',

@@ -1,7 +1,25 @@
 import { serialize } from 'node:v8'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { CAUSE_BYTES, MAX_GRANT, RETURNED, SLOT_BYTES, sharedMemory, slotAt } from '../../lib/bridge/slot-memory.ts'
+import {
+  CANCELED,
+  CAUSE,
+  CAUSE_BYTES,
+  CAUSED,
+  CONTROL,
+  control,
+  EXPIRED,
+  FREE,
+  generationOf,
+  MAX_GENERATION,
+  MAX_GRANT,
+  OPEN,
+  RETURNED,
+  SLOT_BYTES,
+  sharedMemory,
+  slotAt,
+  stateOf,
+} from '../../lib/bridge/slot-memory.ts'
 import type { SlotBytes, SlotMemory } from '../../lib/bridge/slot-memory.ts'
 import { SlotReader } from '../../lib/bridge/slot-reader.ts'
 import type { SlotView } from '../../lib/bridge/slot-view.ts'
@@ -103,6 +121,32 @@ describe('an end', () => {
       }),
     )
     expect(table.stats()).toMatchObject({ inUse: 0, chunks: 1 })
+  })
+
+  test('has no byte of an earlier, longer cause in the words of its own one', () => {
+    const { table, accept } = pair({ limit: 64 })
+    // One slot is left, which is used again and again.
+    for (let i = 0; i < 63; i++) opened(table.open(99))
+    const [buffer = new SharedArrayBuffer(0)] = table.chunks()
+    const end = (cause: Uint8Array | string): Slot => {
+      const slot = opened(table.open(LINK))
+      const view = accept(slot)
+      if (typeof cause === 'string') slot.endWithText('canceled', cause)
+      else slot.end('canceled', cause)
+      expect(view.read()).toMatchObject({ cause: typeof cause === 'string' ? cause : { bytes: cause } })
+      view.release()
+      return slot
+    }
+    for (let length = 0; length <= CAUSE_BYTES; length++) {
+      for (const cause of [new Uint8Array(length).fill(1), '\u0001'.repeat(length)]) {
+        const { number } = end(new Uint8Array(CAUSE_BYTES).fill(0xff))
+        expect(end(cause).number).toBe(number)
+        const words = Math.ceil(length / Int32Array.BYTES_PER_ELEMENT)
+        const at = (slotAt(number) + CAUSE + 1) * Int32Array.BYTES_PER_ELEMENT
+        const stored = [...new Uint8Array(buffer, at, words * Int32Array.BYTES_PER_ELEMENT)]
+        expect(stored).toEqual(stored.map((_, i) => (i < length ? 1 : 0)))
+      }
+    }
   })
 
   test('comes through though somebody wrote over the whole slot, and only that slot is lost until the sweep', () => {
@@ -318,6 +362,35 @@ describe('slots', () => {
     expect(table.open(LINK)).toBeUndefined()
     expect([...uses.values()]).toEqual(Array.from({ length: 64 }, () => 3))
     expect(table.stats()).toMatchObject({ inUse: 0, retired: 64 })
+  })
+
+  test('have a control word for each generation and state, which the 32 bits of shared memory hold as they are, up to the last generation', () => {
+    const word = new Int32Array(new SharedArrayBuffer(4))
+    for (const generation of [1, 2, MAX_GENERATION - 1, MAX_GENERATION]) {
+      for (const state of [FREE, OPEN, CANCELED, EXPIRED, CANCELED | CAUSED, EXPIRED | CAUSED]) {
+        const told = control(generation, state)
+        Atomics.store(word, 0, told)
+        expect(Atomics.load(word, 0)).toBe(told)
+        expect([generationOf(told), stateOf(told), told > 0]).toEqual([generation, state, true])
+      }
+    }
+  })
+
+  test('work in their last generation as in any other, and not after it', () => {
+    const { table, reader } = pair({ limit: 64 })
+    const [buffer = new SharedArrayBuffer(0)] = table.chunks()
+    const mem = sharedMemory.view(buffer)
+    // As if it had been used as often.
+    const slot = new Slot()
+    slot.place(table, mem, 5, LINK, MAX_GENERATION - 1, 0)
+    expect(slot.generation).toBe(MAX_GENERATION)
+    const view = accepted(reader.accept(slot.grant()))
+    expect(view.read()).toBe('open')
+    slot.end('deadline', Uint8Array.of(1))
+    expect(view.read()).toEqual({ kind: 'deadline', cause: inBytes(1) })
+    slot.free()
+    expect([view.read(), generationOf(mem.load(slotAt(5) + CONTROL))]).toEqual(['stale', MAX_GENERATION])
+    expect(reader.accept({ slot: 5, generation: MAX_GENERATION + 1, grant: 1 })).toBe('malformed')
   })
 
   test('that are given back are found among many that live long: at most every other one in use is waiting for it', () => {
