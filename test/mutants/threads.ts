@@ -3,6 +3,7 @@ import type { Mutant } from './list.ts'
 
 const late = ['test/worker/late.test.ts']
 const lateCauses = ['test/threads/late.test.ts']
+const pools = ['test/pools/pools.test.ts']
 const channels = ['test/pools/channels.test.ts']
 const clock = ['test/threads/clock.test.ts']
 const grace = ['test/threads/grace.test.ts']
@@ -460,6 +461,20 @@ export const threads: readonly Mutant[] = [
     replacement: '    void keepSpecimens\n',
     breaks: 'a thread that imports by plain Comlink keeps no specimens',
     tests: specimens,
+  },
+  {
+    file: 'transports/worker/exporter.ts',
+    original: 'number === 0',
+    replacement: 'number >= 0',
+    breaks: 'a job of a pool lacks the part of the table that its slot is in, where that is not the first',
+    tests: pools,
+  },
+  {
+    file: 'transports/worker/pool.ts',
+    original: '        stop()\n',
+    replacement: '        void stop\n',
+    breaks: 'a job that is over still listens to the context that it had',
+    tests: pools,
   },
   {
     file: 'transports/worker/pool.ts',

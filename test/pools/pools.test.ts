@@ -18,6 +18,7 @@ import {
 import * as piscina from 'ctxbridge/piscina'
 import * as tinypool from 'ctxbridge/tinypool'
 import * as workerpool from 'ctxbridge/workerpool'
+import { assertNoLeaks } from 'ctxbridge/testing'
 import { link } from 'ctxbridge/worker'
 import { Tinypool } from 'tinypool'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
@@ -173,6 +174,37 @@ describe.each(Object.entries(pools))('a job of %s', (name, make) => {
     expect(slots()).toBe(0)
   })
 
+  test('has its slot in any part of the table, as where hundreds of contexts are out already: it gets the context, and is cancelled with its cause', async () => {
+    const pool = start()
+    const { port1, port2 } = new MessageChannel()
+    using other = link(port1)
+    const exported: Context[] = []
+    let low = 0
+    for (const enough of [100, 500]) {
+      // The lowest 64 slots, which are the first part of the table, are taken whatever was used before.
+      while (exported.length < enough || (low < 64 && exported.length < 10_000)) {
+        const ctx = withCancel(background())
+        exported.push(ctx)
+        if ((other.export(ctx).slot as number) < 64) low++
+      }
+      expect(low).toBe(64)
+      const ctx = withTimeout(withValue(background(), tenant, 'acme'), 3_600_000)
+      const seen = (await pool.run(ctx, { do: 'look' })) as { left: number }
+      expect(seen).toMatchObject({ err: undefined, tenant: 'acme' })
+      expect(seen.left).toBeGreaterThan(1_000_000)
+      const at = flag()
+      const call = rejection(pool.run(ctx, { do: 'spin', flag: at }, patient))
+      await reached(at)
+      ctx.cancel(new Error(`stop after ${enough}`))
+      expect(await call).toBe(ctx.err())
+      expect(await pool.run(background(), { do: 'last' })).toEqual({ name: 'AbortError', cause: `stop after ${enough}` })
+      expect(slots()).toBe(exported.length)
+    }
+    other[Symbol.dispose]()
+    expect(slots()).toBe(0)
+    port2.close()
+  })
+
   test('has a cause that is too long for a slot whole', async () => {
     const pool = start()
     for (const how of ['spin', 'wait'] as const) {
@@ -222,6 +254,25 @@ describe.each(Object.entries(pools))('a job of %s', (name, make) => {
       cancel()
       expect(await cancelled).toBe(ctx.err())
       expect(await next).toMatchObject({ err: undefined })
+    }
+    expect(slots()).toBe(0)
+  })
+
+  test('leaves nothing with a context that lives on, however it ends', async () => {
+    const pool = start()
+    const ctx = withCancel(background())
+    for (let i = 0; i < 20; i++) {
+      expect(await pool.run(ctx, { do: 'look' })).toMatchObject({ err: undefined })
+      assertNoLeaks(ctx)
+      expect(await rejection(pool.run(ctx, { do: 'fail' }))).toBeInstanceOf(RemoteError)
+      assertNoLeaks(ctx)
+      const child = withCancel(ctx)
+      const at = flag()
+      const call = rejection(pool.run(child, { do: i % 2 === 0 ? 'spin' : 'wait', flag: at }, patient))
+      await reached(at)
+      child.cancel()
+      expect(await call).toBe(child.err())
+      assertNoLeaks(ctx)
     }
     expect(slots()).toBe(0)
   })
