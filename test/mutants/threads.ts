@@ -3,6 +3,7 @@ import type { Mutant } from './list.ts'
 
 const late = ['test/worker/late.test.ts']
 const lateCauses = ['test/threads/late.test.ts']
+const loss = ['test/worker/loss.test.ts']
 const pools = ['test/pools/pools.test.ts']
 const channels = ['test/pools/channels.test.ts']
 const clock = ['test/threads/clock.test.ts']
@@ -461,6 +462,20 @@ export const threads: readonly Mutant[] = [
     replacement: '    void keepSpecimens\n',
     breaks: 'a thread that imports by plain Comlink keeps no specimens',
     tests: specimens,
+  },
+  {
+    file: 'transports/worker/export.ts',
+    original: '    for (const owner of owners) owner.close()\n',
+    replacement: '',
+    breaks: 'a thread that ends tells nobody by the table, and who has no other way never hears of it',
+    tests: loss,
+  },
+  {
+    file: 'transports/worker/worker-link.ts',
+    original: '    this.#asked = undefined\n    this.#exporter?.close()\n',
+    replacement: "    this.#asked = undefined\n    if (!error.message.includes('exited')) this.#exporter?.close()\n",
+    breaks: 'what was exported by hand to a worker that has exited is never given back',
+    tests: loss,
   },
   {
     file: 'transports/worker/exporter.ts',

@@ -10,7 +10,9 @@ import { background, type CancelableContext, cause, LinkLostError, withCancel, w
 import { link, wrap } from 'ctxbridge/worker'
 import { buildSync } from 'esbuild'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import type { Request } from '../fixtures/worker-handles.ts'
 import type { Jobs } from '../fixtures/worker-jobs.ts'
+import type { Ended, Role } from '../fixtures/worker-unlinked.ts'
 import { run } from '../support/child-process.ts'
 import { compiled } from '../support/compiled.ts'
 import { turn } from '../support/gc.ts'
@@ -114,6 +116,35 @@ test('a thousand workers terminated at any moment leave an empty table', async (
   }
 }, 300_000)
 
+test('workers terminated at any moment leave an empty table, whatever was exported to them by hand, and whether they have it', async () => {
+  const own = link(new MessageChannel().port1)
+  for (let round = 0; round < 100; round += 5) {
+    const rounds = Array.from({ length: 5 }, async (_, n) => {
+      const worker = start('worker-handles')
+      const exited = once(worker, 'exit')
+      const mine = link(worker)
+      // From not yet started to right in the middle.
+      if (n > 0) await asker(worker)({ do: 'stats' })
+      const last = randomInt(40)
+      for (let i = 0; i < 40 && worker.threadId > 0; i++) {
+        const ctx = withCancel(background())
+        const handle = mine.export(ctx)
+        // Of three, one is never posted, and one is given up over there.
+        if (i % 3 > 0) worker.postMessage({ do: 'import', handle } satisfies Request)
+        if (i % 3 > 1) worker.postMessage({ do: 'release' } satisfies Request)
+        if (i % 4 === 0) ctx.cancel('h'.repeat(randomInt(400)))
+        if (i === last) void worker.terminate()
+        if (i % 7 === 0) await turn()
+      }
+      void worker.terminate()
+      await exited
+      expect(mine.stats()).toMatchObject({ exports: 0, imports: 0, calls: 0 })
+    })
+    await Promise.all(rounds)
+    expect(own.stats().slots).toBe(0)
+  }
+}, 60_000)
+
 test.each([true, false])(
   'of workers that are terminated at any moment while they send contexts each one ends, and nothing is left; shared memory: %s',
   async (sharedMemory) => {
@@ -197,6 +228,20 @@ test.each([
   } else await rejection(end === 'exit' ? owner.exit(0) : owner.crash())
   expect(await seen).toMatchObject({ name: 'AbortError', cause: { name: 'LinkLostError' }, turned: false })
 })
+
+test.each(['exit', 'crash', 'end by itself'] as const)(
+  'a worker that never yields sees that the thread of its context has ended, though the one that made both has a link to neither: %s',
+  async (end) => {
+    const { port1, port2 } = new MessageChannel()
+    const at = flag()
+    const role = (does: Role['does'], port: MessagePort): Worker =>
+      start('worker-unlinked', { workerData: { does, port, flag: at, end } satisfies Role, transferList: [port] })
+    const spins = role('spin', port2)
+    const seen = once(spins, 'message')
+    role('lend', port1).on('error', () => undefined)
+    expect(await seen).toEqual([{ err: 'AbortError', why: 'LinkLostError' } satisfies Ended])
+  },
+)
 
 test('the exit of a worker that has passed on what another one has shown ends nothing of that one', async () => {
   const { worker, jobs: owner } = startJobs()

@@ -1,6 +1,6 @@
 /** Real worker threads for tests, and the ways to be in step with them: no test sleeps to wait for one. */
 import { once } from 'node:events'
-import { type MessagePort, Worker } from 'node:worker_threads'
+import { type MessagePort, Worker, type WorkerOptions } from 'node:worker_threads'
 import { link, type Remote, wrap } from 'ctxbridge/worker'
 import { afterEach, vi } from 'vitest'
 import type { Flag, Jobs } from '../fixtures/worker-jobs.ts'
@@ -20,9 +20,9 @@ afterEach(async () => {
 })
 
 /** A worker that is terminated after the test: of a fixture, or of a file that was made of one. */
-export function start(fixture: string | URL = 'worker-jobs'): Worker {
+export function start(fixture: string | URL = 'worker-jobs', options: WorkerOptions = {}): Worker {
   const file = typeof fixture === 'string' ? compiled(`test/fixtures/${fixture}.ts`) : fixture
-  const worker = new Worker(file, { stderr: true })
+  const worker = new Worker(file, { stderr: true, ...options })
   running.add(worker)
   return worker
 }
