@@ -4,6 +4,7 @@ import type { Mutant } from './list.ts'
 const late = ['test/worker/late.test.ts']
 const lateCauses = ['test/threads/late.test.ts']
 const loss = ['test/worker/loss.test.ts']
+const busy = ['test/worker/busy.test.ts']
 const pools = ['test/pools/pools.test.ts']
 const channels = ['test/pools/channels.test.ts']
 const clock = ['test/threads/clock.test.ts']
@@ -476,6 +477,20 @@ export const threads: readonly Mutant[] = [
     replacement: "    this.#asked = undefined\n    if (!error.message.includes('exited')) this.#exporter?.close()\n",
     breaks: 'what was exported by hand to a worker that has exited is never given back',
     tests: loss,
+  },
+  {
+    file: 'transports/worker/importer.ts',
+    original: 'const guards = source.reader !== undefined',
+    replacement: 'const guards = false',
+    breaks: 'each look at an import with a deadline reads the clock',
+    tests: busy,
+  },
+  {
+    file: 'transports/worker/importer.ts',
+    original: 'const guards = source.reader !== undefined',
+    replacement: 'const guards = true',
+    breaks: 'a look at a deadline that nothing else guards goes by without the clock',
+    tests: busy,
   },
   {
     file: 'transports/worker/exporter.ts',

@@ -11,7 +11,8 @@ import {
   createKey,
 } from 'ctxbridge'
 import { link } from 'ctxbridge/worker'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { turn } from '../support/gc.ts'
 import { empty, flag, inTime, now, quiet, reached, rejection, startJobs } from './workers.ts'
 
 test('a loop that never yields stops with the cause of the cancel', async () => {
@@ -89,6 +90,27 @@ test('a loop that never yields stops at the deadline, never before, and with its
     expect(seen?.at).toBeGreaterThanOrEqual(before + ms)
     return true
   })
+})
+
+test.each([
+  ['few looks at an import read the clock, since its owner guards its deadline in shared memory, too', true],
+  ['each look at an import reads the clock, where that alone guards its deadline', false],
+])('%s', async (_name, sharedMemory) => {
+  const { port1, port2 } = new MessageChannel()
+  using near = link(port1, { sharedMemory })
+  using far = link(port2)
+  const probe = withCancel(background())
+  // Until they have heard of each other.
+  while (far.import(near.export(probe)).err() !== undefined) await turn()
+  const ctx = far.import(near.export(withTimeout(background(), 3_600_000)))
+  // A clock that stands is one of a machine that is as fast as can be.
+  const instant = performance.now()
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(instant)
+  onTestFinished(() => clock.mockRestore())
+  for (let looks = 0; looks < 16_000; looks++) ctx.throwIfDone()
+  const reads = clock.mock.calls.length
+  if (sharedMemory) expect([reads > 0, reads < 16_000 / 4]).toEqual([true, true])
+  else expect(reads).toBe(16_000)
 })
 
 test('deadlines in the worker are never early, however short', async () => {
