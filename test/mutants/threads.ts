@@ -479,6 +479,20 @@ export const threads: readonly Mutant[] = [
     tests: loss,
   },
   {
+    file: 'transports/worker/exporter.ts',
+    original: '    if (shortened) this.#post([CAUSE, slot.number, slot.generation, cause])\n',
+    replacement: '',
+    breaks: 'of a cause that is too long for a slot the rest is never sent, whichever thread it came from',
+    tests: ['test/worker/chains.test.ts'],
+  },
+  {
+    file: 'transports/worker/importer.ts',
+    original: '    this.drain()\n    return this.#whole.get(view)',
+    replacement: '    return this.#whole.get(view)',
+    breaks: 'a loop that never yields has only a part of a cause that is too long for a slot',
+    tests: ['test/worker/callbacks.test.ts'],
+  },
+  {
     file: 'transports/worker/importer.ts',
     original: 'const guards = source.reader !== undefined',
     replacement: 'const guards = false',

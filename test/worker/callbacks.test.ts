@@ -36,7 +36,12 @@ function tell(ctx: Context, error: Error): string {
   return `${error.name}: ${(cause(ctx) as Error).message}`
 }
 
-const told = 'AbortError: the worker says so'
+/** Why the worker cancels, and what is heard of that: what is too long for a slot is whole, and what is too long for a cause is cut. */
+const causes: readonly (readonly [why: string, heard: string])[] = [
+  ['the worker says so', 'the worker says so'],
+  ['w'.repeat(900), 'w'.repeat(900)],
+  ['c'.repeat(9_000), `${'c'.repeat(1_021)}…`],
+]
 
 test.each(['wait', 'spin'] as const)(
   'a callback by Comlink.proxy gets a context of the worker, which ends here with the cause of the cancel there: %s',
@@ -44,9 +49,12 @@ test.each(['wait', 'spin'] as const)(
     install(Comlink)
     const worker = start('worker-callbacks')
     const jobs = wrap<CallbackJobs>(worker)
-    expect(await jobs.byProxy(Comlink.proxy(callbacks[how]))).toBe(told)
     const ctx = withCancel(background())
-    expect(await jobs.byProxyBelow(ctx, Comlink.proxy(callbacks[how]))).toEqual([told, undefined])
+    for (const [why, heard] of causes) {
+      const told = `AbortError: ${heard}`
+      expect(await jobs.byProxy(Comlink.proxy(callbacks[how]), why)).toBe(told)
+      expect(await jobs.byProxyBelow(ctx, Comlink.proxy(callbacks[how]), why)).toEqual([told, undefined])
+    }
     expect(ctx.err()).toBe(undefined)
     expect(link(worker).stats()).toMatchObject(empty)
     expect(await jobs.stats()).toMatchObject({ slots: 0, imports: 0 })
@@ -56,14 +64,16 @@ test.each(['wait', 'spin'] as const)(
 test.each(['wait', 'spin'] as const)(
   'a worker calls what is served here with a context of its own; its caller is told at once, and the method here sees the cause: %s',
   async (how) => {
-    saw.length = 0
     const worker = start('worker-callbacks')
     expose(callbacks, worker)
     const jobs = wrap<CallbackJobs>(worker)
-    expect(await jobs.byWrap(how)).toBe('my own end')
-    // Its caller is told at once, whatever the method is at.
-    while (saw.length === 0) await turn()
-    expect(saw).toMatchObject([{ name: 'AbortError', cause: { message: 'the worker says so' } }])
+    for (const [why, heard] of causes) {
+      saw.length = 0
+      expect(await jobs.byWrap(how, why)).toBe('my own end')
+      // Its caller is told at once, whatever the method is at.
+      while (saw.length === 0) await turn()
+      expect(saw).toMatchObject([{ name: 'AbortError', cause: { message: heard } }])
+    }
     await quiet(worker)
     expect(link(worker).stats()).toMatchObject(empty)
     for (let left; left?.slots !== 0; ) left = await jobs.stats()
