@@ -20,7 +20,7 @@ test('a call that was answered, or lost, while another method kept the thread fr
   grace.begin()
   ctx.cancel()
   while (held.length === 0) await turn()
-  // Its caller waits for no longer than another grace.
+  // Its caller does not wait for that.
   while (told.length === 0) await turn()
   expect(told).toEqual([ctx.err()])
   grace.over()

@@ -241,8 +241,8 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/grace.ts',
-    original: '          this.#give(cause)\n',
-    replacement: '',
+    original: '() => this.#give(cause))',
+    replacement: '() => undefined)',
     breaks: 'a call whose context has ended waits for as long as another method keeps the thread',
     tests: ['test/link/grace.test.ts'],
   },
@@ -290,8 +290,8 @@ export const threads: readonly Mutant[] = [
   },
   {
     file: 'transports/worker/grace.ts',
-    original: '    this.#forget?.()\n    for',
-    replacement: '    for',
+    original: '    this.#forget?.()\n    this.#forgetCaller?.()\n',
+    replacement: '    this.#forgetCaller?.()\n',
     breaks: 'a worker is terminated for a method that has heeded its context in time',
     tests: grace,
   },

@@ -16,6 +16,7 @@ export class Grace {
   readonly #stops: (() => boolean)[] = []
   #isOver = false
   #forget: (() => void) | undefined
+  #forgetCaller: (() => void) | undefined
   /** Called with what its caller is to be told, where the method has not returned by then. Undefined where nobody waits. */
   #tell: ((error: unknown) => void) | undefined
 
@@ -33,7 +34,7 @@ export class Grace {
 
   /** Whether the method is given time, or may be. */
   get isCounting(): boolean {
-    return this.#forget !== undefined
+    return this.#forget !== undefined || this.#forgetCaller !== undefined
   }
 
   /**
@@ -58,6 +59,7 @@ export class Grace {
   over(): void {
     this.#isOver = true
     this.#forget?.()
+    this.#forgetCaller?.()
     for (const stop of this.#stops.splice(0)) stop()
   }
 
@@ -77,18 +79,11 @@ export class Grace {
     this.#forget ??= afterGrace(this.#ms, this.#tell !== undefined, () => {
       this.#forget = undefined
       const cause = ended.end()
-      const free = (): void => {
-        this.#forget?.()
-        this.#forget = undefined
-        this.#count()
-      }
       // And so may one that has begun since: then this one could not run, and has its grace still before it.
-      if (this.#link.caller.isHeldUp(this, free)) {
-        // Its caller does not wait for more than one grace until that lets go.
-        this.#forget = afterGrace(this.#ms, this.#tell !== undefined, () => {
-          this.#forget = undefined
-          this.#give(cause)
-        })
+      if (this.#link.caller.isHeldUp(this, () => this.#count())) {
+        // Its caller waits for no longer than it takes where nothing blocks the worker, however many do.
+        const patience = Math.max(100, 2 * this.#ms)
+        this.#forgetCaller ??= afterGrace(patience, this.#tell !== undefined, () => this.#give(cause))
         return
       }
       const after = `${this.#ms} ms after`
